@@ -1,0 +1,72 @@
+# Sightline. `make help` lists what there is; every target does its own set-up.
+.DEFAULT_GOAL := help
+.PHONY: book test edition site serve check clean help
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready$(if $(NEWEST),-newest)
+UV     := $(shell command -v uv 2>/dev/null)
+PYTHON ?= python3
+PORT   ?= 8000
+# chapters to run, e.g. CHAPTER=03_lr_finder; empty: all of them
+CHAPTER ?=
+
+# one installer each way; the lock, then the package itself without dependencies
+ifneq ($(UV),)
+  MAKE_VENV := uv venv --quiet --python '>=3.11' $(VENV)
+  INSTALL   := uv pip install --python $(BIN)/python
+else
+  MAKE_VENV := $(PYTHON) -m venv $(VENV)
+  INSTALL   := $(BIN)/python -m pip install --disable-pip-version-check --quiet
+endif
+
+book: $(READY)  ## run every chapter quickly on drawn shapes and build the site
+	$(BIN)/sightline book run --profile fast $(CHAPTER)
+	$(BIN)/sightline book build --profile fast
+	@echo "Look at it:  make serve   (or open _build/fast/html/index.html)"
+
+test: check  ## format, lint, unit tests, book tests
+	$(BIN)/python -m pytest -n auto --dist loadfile
+
+edition: $(READY)  ## run every chapter in full; DATA=FOLDER names a copy on disk
+	$(BIN)/sightline book run --profile full $(if $(DATA),--data '$(DATA)') $(CHAPTER)
+
+site: $(READY)  ## build the site of the committed edition; nothing is executed
+	$(BIN)/sightline book build --profile full
+
+serve: $(READY)  ## look at the site that was built last, at http://localhost:8000
+	@site=$$(ls -td _build/*/html 2>/dev/null | head -n 1); \
+	test -n "$$site" || { echo "nothing is built yet: make book"; exit 1; }; \
+	echo "$$site is at http://localhost:$(PORT) (Ctrl-C ends)"; \
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory "$$site" $(PORT)
+
+check: $(READY)  ## format and lint the library, the tests and the chapters
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/sightline book check
+
+clean:  ## remove what was built; runs/, data and .venv stay
+	rm -rf _build .pytest_cache .ruff_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+$(BIN)/python:
+ifeq ($(UV),)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	echo "Sightline needs Python 3.11 or newer; $$($(PYTHON) --version 2>&1) is here."; \
+	echo "Name a newer one (make PYTHON=python3.12 ...) or install uv:"; \
+	echo "https://docs.astral.sh/uv/"; exit 1; }
+endif
+	$(MAKE_VENV)
+
+# NEWEST=1 takes the newest versions pyproject.toml allows instead of the lock
+$(VENV)/.ready: requirements.txt pyproject.toml | $(BIN)/python
+	$(INSTALL) -r requirements.txt
+	$(INSTALL) --no-deps -e .
+	@rm -f $(VENV)/.ready-newest && touch $@
+
+$(VENV)/.ready-newest: pyproject.toml | $(BIN)/python
+	$(INSTALL) --upgrade -e '.[book,tensorboard,dev]'
+	@rm -f $(VENV)/.ready && touch $@

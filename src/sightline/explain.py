@@ -1,0 +1,342 @@
+"""Heatmaps: where a model found evidence for a class, without a trace left on it.
+
+The maps come from grad-cam; this module removes its side effects, keeps the layers
+apart, and says which maps show nothing.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import matplotlib as mpl
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pytorch_grad_cam import GradCAM, HiResCAM, LayerCAM
+from pytorch_grad_cam.base_cam import BaseCAM
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from sightline.errors import SightlineError
+
+__all__ = [
+    "METHODS",
+    "Explanation",
+    "explain",
+    "find_layer",
+    "grad_cam_by_hand",
+    "overlay",
+]
+
+METHODS: dict[str, type[BaseCAM]] = {
+    "grad_cam": GradCAM,
+    "hires_cam": HiResCAM,
+    "layer_cam": LayerCAM,
+}
+
+# grad-cam adds this to every divisor: a map that varies by less is rounding noise
+FLAT = 1e-7
+
+Status = Literal["ok", "blank", "not finite"]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The maps of one layer, one per image, on the CPU."""
+
+    layer: str
+    targets: Tensor  # (B,) int64: the class that each map explains
+    heatmaps: Tensor  # (B, H, W) float32 in [0, 1], each scaled on its own
+    evidence: Tensor  # (B, h, w) float32 after ReLU, neither scaled nor resized
+    status: list[Status]  # the heatmap is all zeros unless "ok"
+
+
+def explain(
+    model: nn.Module,
+    images: Tensor,
+    *,
+    layers: str | Sequence[str] = "layer4",
+    targets: Literal["predicted"] | int | Sequence[int] | Tensor = "predicted",
+    method: str = "grad_cam",
+    batch_size: int = 128,
+) -> dict[str, Explanation]:
+    """Make the heatmap of every image at every layer, in one pass per batch.
+
+    Works in evaluation mode and float32 whatever surrounds the call, and gives the
+    model back as it was: mode, gradients, frozen weights, hooks.
+
+    Args:
+        model: a classifier that returns logits (B, K).
+        images: (B, C, H, W), normalised as in training.
+        layers: names from `model.named_modules()`; a stage means its last block.
+        targets: the classes to explain: the predicted ones, one class for all
+            images, or one for each image, such as the labels.
+        method: a key of `METHODS`.
+        batch_size: images per pass; it bounds the memory, not the result.
+
+    Raises:
+        SightlineError: if a layer, target or method does not exist, or `images` is
+            not a normalised batch.
+    """
+    wanted = _check_targets(targets, images)
+    logits, classes = [], []
+    with _borrowed(model) as device, _recorders(model, layers, method) as recorders:
+        evidence = {name: [] for name in recorders}
+        starts = range(0, max(len(images), 1), batch_size)
+        # a bar only on a terminal, and only when the wait is long
+        for start in tqdm(starts, desc=method, delay=3, leave=False, disable=None):
+            part = slice(start, start + batch_size)
+            batch = images[part].detach().clone().to(device)
+            targets = None if wanted is None else wanted[part].to(device)
+            batch_logits, batch_classes = _backward(model, batch, targets)
+            logits.append(batch_logits.cpu())
+            classes.append(batch_classes.cpu())
+            for name, recorder in recorders.items():
+                evidence[name].append(_read(recorder, name, batch))
+    sane = torch.cat(logits).isfinite().all(dim=1)
+    return {
+        name: _explanation(name, torch.cat(classes), torch.cat(parts), sane, images)
+        for name, parts in evidence.items()
+    }
+
+
+def find_layer(model: nn.Module, name: str) -> nn.Module:
+    """Look up a layer by its dotted name; a stage (`nn.Sequential`) is its last block.
+
+    Raises:
+        SightlineError: if `model` has no such layer; the message lists those it has.
+    """
+    modules = dict(model.named_modules())
+    if not name or name not in modules:
+        known = ", ".join(top for top, _ in model.named_children())
+        raise SightlineError(
+            f"unknown layer {name!r}; choose from: {known}, "
+            "or a part of one, such as layer4.0"
+        )
+    layer = modules[name]
+    while isinstance(layer, nn.Sequential) and len(layer):
+        layer = layer[-1]
+    return layer
+
+
+def grad_cam_by_hand(
+    model: nn.Module, images: Tensor, target_layer: nn.Module, targets: Tensor
+) -> Tensor:
+    """Compute Grad-CAM with two hooks and nothing else; `model` is in evaluation mode.
+
+    Source: Selvaraju et al. (2017), "Grad-CAM", equations 1 and 2.
+
+    Args:
+        model: a classifier that returns logits (B, K).
+        images: (B, C, H, W), normalised.
+        target_layer: a layer whose output is (B, C', h, w).
+        targets: (B,) int64, the class to explain in each image.
+
+    Returns:
+        (B, H, W) heatmaps in [0, 1].
+    """
+    seen = {}
+    hooks = (
+        target_layer.register_forward_hook(
+            lambda layer, inputs, output: seen.update(activations=output.detach())
+        ),
+        target_layer.register_full_backward_hook(
+            lambda layer, grad_in, grad_out: seen.update(gradients=grad_out[0])
+        ),
+    )
+    images = images.detach().requires_grad_()
+    score = model(images).gather(1, targets[:, None]).sum()
+    torch.autograd.grad(score, images)  # runs the hooks; the weights get no gradient
+    for hook in hooks:
+        hook.remove()
+    weights = seen["gradients"].mean(dim=(2, 3), keepdim=True)  # (B, C', 1, 1)
+    evidence = F.relu((weights * seen["activations"]).sum(dim=1))  # (B, h, w)
+    return _to_unit_range(_enlarge(evidence, images.shape[2:]))
+
+
+def overlay(
+    images: Tensor | np.ndarray, heatmaps: Tensor | np.ndarray, *, opacity: float = 0.5
+) -> Tensor:
+    """Lay heatmaps over pictures, in colours whose lightness rises with the evidence.
+
+    Args:
+        images: (..., H, W, 3) uint8.
+        heatmaps: (..., H, W) in [0, 1], as many as `images`.
+        opacity: share of the colour; 0 leaves the picture, 1 hides it.
+
+    Returns:
+        (..., H, W, 3) uint8.
+    """
+    pictures = torch.as_tensor(images).float()
+    colours = mpl.colormaps["inferno"](np.asarray(heatmaps))[..., :3]
+    mixed = torch.lerp(pictures, torch.from_numpy(colours).float() * 255, opacity)
+    return mixed.round().to(torch.uint8)
+
+
+@contextmanager
+def _borrowed(model: nn.Module) -> Iterator[torch.device]:
+    """Lend `model`, frozen, in evaluation mode and float32; give it back as it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    weights = [(weight, weight.requires_grad) for weight in model.parameters()]
+    device = weights[0][0].device
+    half = {weight.dtype for weight, _ in weights} - {torch.float32}
+    if half:
+        raise SightlineError(
+            f"heatmaps need float32 weights, not {half.pop()}: call model.float()"
+        )
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast(device.type, enabled=False),
+    ):
+        try:
+            model.eval()
+            for weight, _ in weights:
+                weight.requires_grad_(False)  # so that backward leaves .grad alone
+            yield device
+        finally:
+            for module, training in modes:
+                module.training = training
+            for weight, trainable in weights:
+                weight.requires_grad_(trainable)
+
+
+@contextmanager
+def _recorders(
+    model: nn.Module, layers: str | Sequence[str], method: str
+) -> Iterator[Mapping[str, BaseCAM]]:
+    """Attach one grad-cam object per layer, so that a single pass serves them all.
+
+    One object for all layers would pair layers and maps by the order of execution.
+    """
+    if method not in METHODS:
+        raise SightlineError(
+            f"unknown method {method!r}; choose from: {', '.join(METHODS)}"
+        )
+    names = [layers] if isinstance(layers, str) else list(layers)
+    hooks, recorders = [], {}
+    try:
+        for name in names:
+            layer = find_layer(model, name)
+            hooks.append(layer.register_forward_hook(_start_gradient(name)))
+            recorders[name] = METHODS[method](model, [layer])
+            # what grad-cam holds is not a copy: later in-place operations would
+            # overwrite it
+            hooks.append(
+                layer.register_forward_hook(lambda m, i, output: output.clone())
+            )
+        yield recorders
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for recorder in recorders.values():
+            recorder.activations_and_grads.release()
+
+
+def _start_gradient(name: str) -> Callable[[nn.Module, tuple, Tensor], None]:
+    """Make a hook that lets backward end at `name`: nothing below it is needed."""
+
+    def hook(layer: nn.Module, inputs: tuple, output: Tensor) -> None:
+        if not isinstance(output, Tensor) or output.ndim != 4:
+            shape = tuple(getattr(output, "shape", ()))
+            raise SightlineError(
+                f"layer {name!r} gives {shape}, not maps (B, C, H, W): "
+                "choose a layer before the pooling"
+            )
+        output.requires_grad_()
+
+    return hook
+
+
+def _backward(
+    model: nn.Module, batch: Tensor, targets: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Run one pass each way from the targets' logits; return logits and targets."""
+    logits = model(batch)
+    targets = logits.argmax(dim=1) if targets is None else targets
+    num_classes = logits.shape[1]
+    outside = targets[(targets < 0) | (targets >= num_classes)]
+    if len(outside):
+        raise SightlineError(
+            f"target {int(outside[0])} is not a class: "
+            f"the model has {num_classes}, numbered 0 to {num_classes - 1}"
+        )
+    if logits.requires_grad:
+        logits.gather(1, targets[:, None]).sum().backward()
+    return logits.detach(), targets
+
+
+def _read(recorder: BaseCAM, name: str, batch: Tensor) -> Tensor:
+    """Take the method's own map from `recorder` before it is scaled, (B, h, w)."""
+    seen = recorder.activations_and_grads
+    if not (seen.activations and seen.gradients):
+        raise SightlineError(
+            f"layer {name!r} has no part in the logits: choose one they depend on"
+        )
+    activations, gradients = seen.activations[0].numpy(), seen.gradients[0].numpy()
+    seen.activations, seen.gradients = [], []
+    layer = recorder.target_layers[0]
+    raw = recorder.get_cam_image(batch, layer, None, activations, gradients, False)
+    return torch.from_numpy(raw).clamp_min(0)
+
+
+def _explanation(
+    layer: str, targets: Tensor, evidence: Tensor, sane: Tensor, images: Tensor
+) -> Explanation:
+    """Scale the evidence, and empty the maps that show none."""
+    finite = sane & evidence.isfinite().flatten(1).all(dim=1)
+    flat = evidence.amax(dim=(1, 2)) - evidence.amin(dim=(1, 2)) <= FLAT
+    heatmaps = _to_unit_range(_enlarge(evidence, images.shape[2:]))
+    heatmaps[flat | ~finite] = 0
+    status = [
+        "not finite" if not f else "blank" if b else "ok"
+        for f, b in zip(finite.tolist(), flat.tolist(), strict=True)
+    ]
+    return Explanation(layer, targets, heatmaps, evidence, status)
+
+
+def _enlarge(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize (B, h, w) to (B, H, W), bilinearly."""
+    resized = F.interpolate(
+        maps[:, None], tuple(size), mode="bilinear", align_corners=False
+    )
+    return resized[:, 0]
+
+
+def _to_unit_range(maps: Tensor) -> Tensor:
+    """Stretch each map of (B, H, W) to [0, 1]; a flat one becomes zeros."""
+    maps = maps - maps.amin(dim=(1, 2), keepdim=True)
+    tiny = torch.finfo(maps.dtype).tiny
+    return maps / maps.amax(dim=(1, 2), keepdim=True).clamp_min(tiny)
+
+
+def _check_targets(
+    targets: str | int | Sequence[int] | Tensor, images: Tensor
+) -> Tensor | None:
+    """Return one target per image, or None for the predicted classes."""
+    if images.ndim != 4 or not images.is_floating_point():
+        raise SightlineError(
+            f"images of shape {tuple(images.shape)} and type {images.dtype}: "
+            "expected a normalised batch (B, C, H, W)"
+        )
+    if isinstance(targets, str):
+        if targets != "predicted":
+            raise SightlineError(
+                f"unknown targets {targets!r}; give 'predicted', a class number, or "
+                "one per image (for the actual classes: the labels)"
+            )
+        return None
+    classes = torch.as_tensor(targets)
+    if classes.is_floating_point() or classes.ndim > 1:
+        raise SightlineError(
+            f"targets of shape {tuple(classes.shape)} and type {classes.dtype}: "
+            "expected class numbers, one per image"
+        )
+    if classes.ndim == 0:
+        classes = classes.expand(len(images))
+    if len(classes) != len(images):
+        raise SightlineError(
+            f"{len(classes)} targets for {len(images)} images: give one per image"
+        )
+    return classes.long()

@@ -1,0 +1,87 @@
+"""Batches: from a split that stays on the device, or from worker processes."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from sightline.augment import Augmentation, apply_augmentation, normalise_uint8
+from sightline.datasets import Split
+from sightline.transforms import TransformedDataset, seed_worker
+
+__all__ = ["BatchLoader", "albumentations_loader"]
+
+
+class BatchLoader:
+    """Normalised batches of a split whose uint8 pictures stay on the device.
+
+    Nothing runs per picture in Python: a batch is picked, augmented and
+    normalised by a handful of tensor operations. Order and augmentation come
+    from torch's global generator, one draw per iteration, as with `DataLoader`:
+    after `torch.manual_seed` the same epoch comes again.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        *,
+        batch_size: int,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        augmentation: Augmentation | None = None,
+        shuffle: bool = False,
+        device: torch.device | str = "cpu",
+    ):
+        self.dataset = split
+        self.images = split.images.to(device)  # (N, H, W, 3) uint8
+        self.labels = split.labels.to(device)  # (N,)
+        self.batch_size = batch_size
+        self.mean, self.std = mean, std
+        self.augmentation = augmentation
+        self.shuffle = shuffle
+
+    def __len__(self) -> int:
+        """Return the number of batches of one pass; the last may be short."""
+        return -(-len(self.dataset) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield images (B, 3, H, W), float32, channels-last, and labels (B,)."""
+        generator = torch.Generator()
+        if self.shuffle or self.augmentation:
+            generator.manual_seed(int(torch.empty((), dtype=torch.int64).random_()))
+        order = torch.arange(len(self.dataset))
+        if self.shuffle:
+            order = torch.randperm(len(self.dataset), generator=generator)
+        for index in order.to(self.labels.device).split(self.batch_size):
+            images = self.images[index]
+            if self.augmentation:
+                size = min(images.shape[1:3])
+                draw = self.augmentation.draw(len(index), size, generator)
+                batch = apply_augmentation(images, draw, mean=self.mean, std=self.std)
+            else:
+                batch = normalise_uint8(images, self.mean, self.std)
+            yield batch, self.labels[index]
+
+
+def albumentations_loader(
+    split: Split,
+    transform: Callable,
+    *,
+    batch_size: int,
+    shuffle: bool,
+    workers: int,
+) -> DataLoader:
+    """Build torch's loader over albumentations, each worker with its own stream.
+
+    Without `seed_worker` all workers of albumentations 2.0.8 draw the same
+    augmentations, and every epoch draws them again.
+    """
+    return DataLoader(
+        TransformedDataset(split, transform),
+        batch_size=batch_size,
+        shuffle=shuffle,
+        num_workers=workers,
+        worker_init_fn=seed_worker,
+        pin_memory=torch.cuda.is_available(),
+    )

@@ -1,0 +1,229 @@
+"""Residual networks for 32×32 pictures.
+
+The stem keeps the full resolution (3×3, stride 1, no max-pool), as in section
+4.2 of He et al. (2016), "Deep Residual Learning for Image Recognition"; widths
+and block counts are those of their ImageNet networks.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sightline.errors import SightlineError
+
+__all__ = [
+    "NORMS",
+    "BasicBlock",
+    "ResNet",
+    "receptive_fields",
+    "resnet10",
+    "resnet18",
+    "resnet18_layer_norm",
+    "resnet34",
+    "stage_shapes",
+    "summary",
+]
+
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "batch": nn.BatchNorm2d,
+    "layer": lambda channels: nn.GroupNorm(1, channels),  # over (C, H, W)
+    "group": lambda channels: nn.GroupNorm(channels // 8, channels),  # 8 per group
+}
+
+
+def make_norm(norm: str, channels: int) -> nn.Module:
+    """Build the normalisation layer called `norm`."""
+    if norm not in NORMS:
+        known = ", ".join(sorted(NORMS))
+        raise SightlineError(f"unknown norm {norm!r}; choose from: {known}")
+    return NORMS[norm](channels)
+
+
+def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int):
+    """Build a convolution that keeps the size at stride 1; the norm has the bias."""
+    padding = kernel_size // 2
+    return nn.Conv2d(
+        in_channels, out_channels, kernel_size, stride, padding, bias=False
+    )
+
+
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions and a way around them: `relu(f(x) + shortcut(x))`.
+
+    The shortcut is the identity unless the shape changes; then it is a 1×1
+    convolution with a norm. With `residual=False` the block has no way around
+    and is the plain block of the degradation experiment.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int, *, norm: str, residual: bool
+    ):
+        super().__init__()
+        self.conv1 = conv(in_channels, out_channels, 3, stride)
+        self.norm1 = make_norm(norm, out_channels)
+        self.conv2 = conv(out_channels, out_channels, 3, 1)
+        self.norm2 = make_norm(norm, out_channels)
+        self.residual = residual
+        self.shortcut = nn.Identity()
+        if residual and (stride != 1 or in_channels != out_channels):
+            self.shortcut = nn.Sequential(
+                conv(in_channels, out_channels, 1, stride),
+                make_norm(norm, out_channels),
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, H, W) to (B, out_channels, H/stride, W/stride)."""
+        out = F.relu(self.norm1(self.conv1(x)))
+        out = self.norm2(self.conv2(out))
+        if self.residual:
+            out = out + self.shortcut(x)
+        return F.relu(out)
+
+
+class ResNet(nn.Module):
+    """A stem, four stages of `BasicBlock`s, global average pooling, a linear head.
+
+    Args:
+        blocks: blocks in each of the four stages.
+        width: channels of the first stage; each stage doubles them.
+        norm: a key of `NORMS`.
+        num_classes: length of the logits.
+        last_stride: stride of the fourth stage; 1 leaves its map at 8×8.
+        head_bias: whether the head has a bias.
+        residual: whether the blocks have shortcuts.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[int],
+        *,
+        width: int,
+        norm: str,
+        num_classes: int,
+        last_stride: int = 2,
+        head_bias: bool = True,
+        residual: bool = True,
+    ):
+        super().__init__()
+        self.stem = nn.Sequential(conv(3, width, 3, 1), make_norm(norm, width), nn.ReLU())
+        in_channels = width
+        for stage, (count, stride) in enumerate(
+            zip(blocks, (1, 2, 2, last_stride), strict=True)
+        ):
+            channels = width * 2**stage
+            layers = []
+            for block in range(count):
+                layers.append(
+                    BasicBlock(
+                        in_channels,
+                        channels,
+                        stride if block == 0 else 1,
+                        norm=norm,
+                        residual=residual,
+                    )
+                )
+                in_channels = channels
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*layers))
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.head = nn.Linear(in_channels, num_classes, bias=head_bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map normalised images (B, 3, H, W) to logits (B, num_classes)."""
+        x = self.stem(images)
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.head(self.pool(x).flatten(1))
+
+
+def resnet10(*, num_classes: int, norm: str = "batch", residual: bool = True) -> ResNet:
+    """Build the small net for experiments: one block a stage, 16 channels wide."""
+    return ResNet(
+        (1, 1, 1, 1), width=16, norm=norm, num_classes=num_classes, residual=residual
+    )
+
+
+def resnet18(*, num_classes: int, norm: str = "batch") -> ResNet:
+    """Build ResNet-18: 11,173,962 parameters with batch norm and 10 classes."""
+    return ResNet((2, 2, 2, 2), width=64, norm=norm, num_classes=num_classes)
+
+
+def resnet34(*, num_classes: int, norm: str = "batch") -> ResNet:
+    """Build ResNet-34: 21,282,122 parameters with batch norm and 10 classes."""
+    return ResNet((3, 4, 6, 3), width=64, norm=norm, num_classes=num_classes)
+
+
+def resnet18_layer_norm(*, num_classes: int, norm: str = "layer") -> ResNet:
+    """Build ResNet-18 whose last stage stays at 8×8, under a head without bias.
+
+    The head is the 1×1 convolution of the course system that used this net:
+    after global average pooling a 1×1 convolution is a linear layer.
+    11,173,952 parameters with 10 classes.
+    """
+    return ResNet(
+        (2, 2, 2, 2),
+        width=64,
+        norm=norm,
+        num_classes=num_classes,
+        last_stride=1,
+        head_bias=False,
+    )
+
+
+STAGES = ("stem", "layer1", "layer2", "layer3", "layer4", "pool", "head")
+
+
+def stage_shapes(model: ResNet, image_size: int = 32) -> dict[str, tuple[int, ...]]:
+    """Return the shape (C, H, W) that leaves each stage for one square picture."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    hooks = [
+        getattr(model, name).register_forward_hook(
+            lambda _m, _i, output, name=name: shapes.update({name: output.shape[1:]})
+        )
+        for name in STAGES
+    ]
+    parameter = next(model.parameters())
+    was_training = model.training
+    try:
+        with torch.no_grad():
+            model.eval()
+            model(parameter.new_zeros(1, 3, image_size, image_size))
+    finally:
+        model.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return {name: tuple(shape) for name, shape in shapes.items()}
+
+
+def receptive_fields(model: ResNet) -> dict[str, tuple[int, int]]:
+    """Return (receptive field, stride) in input pixels after the stem and each stage.
+
+    A convolution of kernel size k widens the field by (k − 1) · stride so far and
+    multiplies the stride by its own; the shortcut never widens it.
+    """
+    field, jump = 1, 1
+    fields = {}
+    for name in STAGES[:5]:
+        for path, module in getattr(model, name).named_modules():
+            if isinstance(module, nn.Conv2d) and "shortcut" not in path:
+                field += (module.kernel_size[0] - 1) * module.dilation[0] * jump
+                jump *= module.stride[0]
+        fields[name] = (field, jump)
+    return fields
+
+
+def summary(model: nn.Module, image_size: int = 32) -> str:
+    """Return torchinfo's table: input, kernel, output, parameters, mult-adds."""
+    import torchinfo  # not needed to train
+
+    columns = ("input_size", "kernel_size", "output_size", "num_params", "mult_adds")
+    device = next(model.parameters()).device
+    statistics = torchinfo.summary(
+        model,
+        (1, 3, image_size, image_size),
+        col_names=columns,
+        row_settings=("var_names",),
+        device=device,
+        verbose=0,
+    )
+    return str(statistics)

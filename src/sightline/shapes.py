@@ -1,0 +1,211 @@
+"""Drawn shapes: pictures whose object, and whose shortcut, are known exactly.
+
+Ten classes on 32x32 pixels. Colour, background and place say nothing about the
+class; only the outline does. So a heatmap can be compared with the truth.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["CLASSES", "SIZE", "Shapes", "draw_shapes"]
+
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+SIZE = 32  # pixels
+CLASSES = (
+    "disc",
+    "ring",
+    "square",
+    "frame",
+    "triangle",
+    "cross",
+    "star",
+    "crescent",
+    "bar_pair",
+    "heart",
+)
+
+CHUNK = 1000  # pictures drawn at once: bounds the working memory to about 100 MB
+MARK = slice(SIZE - 6, SIZE - 1)  # rows and columns of the shortcut
+CHECKER = np.where(np.indices((5, 5)).sum(0) % 2, 0.95, 0.05).astype(np.float32)
+# pixel centres; rows grow downwards
+ROWS, COLUMNS = np.indices((SIZE, SIZE), dtype=np.float32) + np.float32(0.5)
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Drawn pictures with everything that is known about them."""
+
+    images: NDArray[np.uint8]  # (n, 32, 32, 3)
+    labels: NDArray[np.int64]  # (n,), indices into CLASSES
+    masks: Bools  # (n, 32, 32), where the object can be seen
+    shortcuts: Bools  # (n, 32, 32), where the planted mark is
+
+
+def draw_shapes(
+    n: int,
+    *,
+    seed: int | Sequence[int] = 0,
+    shortcut_class: int | None = None,
+    shortcut_probability: float = 1.0,
+    other_probability: float = 0.0,
+    shortcut_on: bool | Bools | None = None,
+    noise: float = 0.06,
+    contrast: tuple[float, float] = (0.25, 0.6),
+    radius: tuple[float, float] = (5.5, 10.0),
+) -> Shapes:
+    """Draw `n` pictures, as many of each class as of any other.
+
+    The shortcut is a 5x5 checker in the lower right corner. Asking for it changes
+    nothing but the pixels under it: the same seed draws the same objects.
+
+    Args:
+        n: pictures; where it is no multiple of 10, the first classes get one more.
+        seed: a number, or several (a seed and a part, say) for separate streams.
+        shortcut_class: class that carries the mark; None plants none.
+        shortcut_probability: how often a picture of that class carries it.
+        other_probability: how often a picture of another class carries it.
+        shortcut_on: (n,) which pictures carry it, or one bool for all; overrules
+            the three above.
+        noise: standard deviation of the pixel noise, of a range of 1.
+        contrast: range of the colour difference between object and background.
+        radius: range of the object's size, in pixels.
+    """
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.arange(n) % len(CLASSES))
+    if shortcut_on is None:
+        own = labels == shortcut_class if shortcut_class is not None else False
+        chance = np.where(own, shortcut_probability, other_probability)
+        marked = (rng.random(n) < chance) & (shortcut_class is not None)
+    else:
+        rng.random(n)  # drawn all the same, so that the pictures stay the same
+        marked = np.broadcast_to(shortcut_on, (n,))
+    images = np.empty((n, SIZE, SIZE, 3), np.uint8)
+    masks = np.empty((n, SIZE, SIZE), bool)
+    shortcuts = np.zeros((n, SIZE, SIZE), bool)
+    shortcuts[:, MARK, MARK] = marked[:, None, None]
+    for start in range(0, n, CHUNK):
+        part = slice(start, start + CHUNK)
+        cover = _draw_objects(rng, labels[part], radius)
+        pixels = _paint(rng, cover, contrast)
+        pixels[marked[part], :, MARK, MARK] = CHECKER
+        pixels += noise * rng.standard_normal(pixels.shape, dtype=np.float32)
+        levels = (np.clip(pixels, 0, 1) * 255 + 0.5).astype(np.uint8)
+        images[part] = levels.transpose(0, 2, 3, 1)
+        masks[part] = cover > 0.5
+    return Shapes(images, labels, masks & ~shortcuts, shortcuts)
+
+
+def _draw_objects(
+    rng: np.random.Generator, labels: NDArray[np.int64], radius: tuple[float, float]
+) -> Floats:
+    """Place one object per picture; return its cover (n, 32, 32), 0 to 1."""
+    n = len(labels)
+    size = rng.uniform(*radius, n)
+    angle = rng.uniform(-0.35, 0.35, n)  # radians
+    room = np.maximum(SIZE / 2 - 0.95 * size, 0)  # keeps the object inside
+    x, y = SIZE / 2 + rng.uniform(-1, 1, (2, n)) * room
+    size, angle, x, y = (_per_picture(values) for values in (size, angle, x, y))
+    right, down = COLUMNS - x, ROWS - y
+    u = (np.cos(angle) * right + np.sin(angle) * down) / size
+    v = (np.cos(angle) * down - np.sin(angle) * right) / size
+    distance = np.empty_like(u)
+    for label, name in enumerate(CLASSES):
+        chosen = labels == label
+        distance[chosen] = _outline(name, u[chosen], v[chosen])
+    return np.clip(0.5 - distance * size, 0, 1)  # the edge is one pixel soft
+
+
+def _outline(name: str, u: Floats, v: Floats) -> Floats:
+    """Return a function of the plane that is negative inside the shape.
+
+    The shape fits into a circle of radius 1; v grows downwards.
+    """
+    r = np.hypot(u, v)
+    box = np.maximum(np.abs(u), np.abs(v))
+    match name:
+        case "disc":
+            return r - 0.9
+        case "ring":
+            return np.abs(r - 0.72) - 0.24
+        case "square":
+            return box - 0.78
+        case "frame":
+            return np.abs(box - 0.66) - 0.2
+        case "triangle":
+            return np.maximum(np.abs(u) * 0.866 + v * 0.5, -v) - 0.52
+        case "cross":
+            return np.maximum(box - 0.95, np.minimum(np.abs(u), np.abs(v)) - 0.3)
+        case "star":
+            fifth = 2 * np.pi / 5
+            turn = np.abs((np.arctan2(u, v) + fifth / 2) % fifth - fifth / 2)
+            along, across = 0.82 * r * np.cos(turn), 0.82 * r * np.sin(turn)
+            return along * np.cos(0.63) + 1.863 * across * np.sin(0.63) - 0.56
+        case "crescent":
+            return np.maximum(r - 0.95, 0.62 - np.hypot(u - 0.45, v))
+        case "bar_pair":
+            return np.maximum(np.abs(np.abs(u) - 0.55) - 0.25, np.abs(v) - 0.9)
+        case _:  # heart
+            lift = 1.15 * (0.25 - v) - 0.75 * np.sqrt(np.abs(u) + 1e-6)
+            return u**2 + lift**2 - 0.82
+
+
+def _paint(
+    rng: np.random.Generator, cover: Floats, contrast: tuple[float, float]
+) -> Floats:
+    """Paint objects over backgrounds; return colours (n, 3, 32, 32), about 0 to 1."""
+    n = len(cover)
+    background = 0.5 + 0.14 * _clouds(rng, n, 4) + 0.10 * _clouds(rng, n, 9)
+    background += _uniform(rng, -0.15, 0.15, (n, 3, 1, 1))
+    background += _uniform(rng, 0, 0.12, (n, 1, 1, 1)) * _stripes(rng, n)
+    # a random direction and size of the shift: colour alone says nothing
+    direction = rng.standard_normal((n, 3, 1, 1), dtype=np.float32)
+    direction /= np.abs(direction).max(1, keepdims=True)
+    shift = direction * _uniform(rng, *contrast, (n, 1, 1, 1))
+    paint = background.mean((2, 3), keepdims=True) + shift + 0.08 * _clouds(rng, n, 6)
+    for _ in range(2):  # small dots behind the object, alike in every class
+        blob = _blobs(rng, n)
+        colour = _uniform(rng, 0.1, 0.9, (n, 3, 1, 1))
+        background += blob * (colour - background)
+    return background + cover[:, None] * (paint - background)
+
+
+def _clouds(rng: np.random.Generator, n: int, cells: int) -> Floats:
+    """Draw smooth colour noise (n, 3, 32, 32), interpolated between `cells`² knots."""
+    knots = rng.standard_normal((n, 3, cells, cells), dtype=np.float32)
+    place = np.linspace(0, cells - 1, SIZE, dtype=np.float32)
+    weights = np.maximum(1 - np.abs(place[:, None] - np.arange(cells)), 0)
+    weights = weights.astype(np.float32)  # (32, cells), linear interpolation
+    return weights @ knots @ weights.T
+
+
+def _stripes(rng: np.random.Generator, n: int) -> Floats:
+    """Draw waves (n, 1, 32, 32) of random direction and length, -1 to 1."""
+    angle = _per_picture(rng.uniform(0, np.pi, n))
+    frequency = _per_picture(rng.uniform(0.5, 1.3, n))  # radians per pixel
+    phase = _per_picture(rng.uniform(0, 2 * np.pi, n))
+    along = np.cos(angle) * COLUMNS + np.sin(angle) * ROWS
+    return np.sin(along * frequency + phase)[:, None]
+
+
+def _blobs(rng: np.random.Generator, n: int) -> Floats:
+    """Draw the cover (n, 1, 32, 32) of one small dot per picture, 0 to 1."""
+    x, y = (_per_picture(rng.uniform(2, SIZE - 2, n)) for _ in range(2))
+    size = _per_picture(rng.uniform(1, 2.4, n))
+    return np.clip(size - np.hypot(COLUMNS - x, ROWS - y) + 0.5, 0, 1)[:, None]
+
+
+def _uniform(
+    rng: np.random.Generator, low: float, high: float, shape: tuple[int, ...]
+) -> Floats:
+    """Draw uniform numbers in single precision."""
+    return rng.uniform(low, high, shape).astype(np.float32)
+
+
+def _per_picture(values: NDArray[np.float64]) -> Floats:
+    """Shape one number per picture so that it meets (n, 32, 32)."""
+    return values.astype(np.float32)[:, None, None]

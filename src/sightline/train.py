@@ -1,0 +1,357 @@
+"""A recipe in, a run out: the only place that unpacks a `Recipe`."""
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from sightline.augment import Augmentation
+from sightline.checkpoint import Run
+from sightline.datasets import Split, Splits
+from sightline.engine import Epoch, Evaluation, Loader, evaluate, fit
+from sightline.errors import NonFiniteLossError, RunError
+from sightline.loaders import BatchLoader, albumentations_loader
+from sightline.lr_finder import RangeTest, range_test
+from sightline.models import build_model
+from sightline.optim import build_optimizer
+from sightline.recipes import Recipe
+from sightline.runtime import Runtime, choose_runtime, describe, seed_everything
+from sightline.schedules import build_scheduler
+from sightline.transforms import train_transform
+
+__all__ = [
+    "Parts",
+    "build",
+    "evaluate_run",
+    "evaluation_loader",
+    "make_optimizer",
+    "range_tests",
+    "train",
+    "training_loader",
+]
+
+EVALUATION_BATCH = 500  # images; larger gains nothing on a CPU
+
+
+@dataclass
+class Parts:
+    """What a recipe becomes for one data set on one machine."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: LRScheduler
+    train_loader: Loader
+    validation_loader: Loader
+    loss_fn: nn.Module
+
+
+def training_loader(recipe: Recipe, splits: Splits, runtime: Runtime) -> Loader:
+    """Build shuffled, augmented training batches."""
+    chosen = {
+        "crop_padding": recipe.crop_padding,
+        "flip": recipe.flip,
+        "cutout": recipe.cutout,
+    }
+    if recipe.workers:
+        transform = train_transform(**chosen, mean=splits.mean, std=splits.std)
+        return albumentations_loader(
+            splits.train,
+            transform,
+            batch_size=recipe.batch_size,
+            shuffle=True,
+            workers=recipe.workers,
+        )
+    return BatchLoader(
+        splits.train,
+        batch_size=recipe.batch_size,
+        mean=splits.mean,
+        std=splits.std,
+        augmentation=Augmentation(**chosen),
+        shuffle=True,
+        device=runtime.device,
+    )
+
+
+def evaluation_loader(
+    split: Split,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+    runtime: Runtime,
+) -> BatchLoader:
+    """Build plain batches in the order of the split: no shuffling, no augmentation."""
+    return BatchLoader(
+        split, batch_size=EVALUATION_BATCH, mean=mean, std=std, device=runtime.device
+    )
+
+
+def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """Build the recipe's optimizer over `model`."""
+    return build_optimizer(
+        recipe.optimizer,
+        model,
+        lr=recipe.max_lr,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+    )
+
+
+def build(recipe: Recipe, splits: Splits, runtime: Runtime) -> Parts:
+    """Build network, optimizer, schedule, loaders and loss from a seeded start."""
+    seed_everything(recipe.seed)
+    model = runtime.place(
+        build_model(recipe.model, num_classes=len(splits.classes), norm=recipe.norm)
+    )
+    optimizer = make_optimizer(recipe, model)
+    train_loader = training_loader(recipe, splits, runtime)
+    scheduler = build_scheduler(
+        recipe.schedule,
+        optimizer,
+        total_steps=recipe.epochs * len(train_loader),
+        max_lr=recipe.max_lr,
+        pct_start=recipe.pct_start,
+        div_factor=recipe.div_factor,
+        final_div_factor=recipe.final_div_factor,
+    )
+    return Parts(
+        model=model,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        train_loader=train_loader,
+        validation_loader=evaluation_loader(
+            splits.validation, splits.mean, splits.std, runtime
+        ),
+        loss_fn=nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
+    )
+
+
+def train(
+    recipe: Recipe,
+    splits: Splits,
+    *,
+    out: str | Path,
+    resume: bool = False,
+    device: str = "auto",
+    precision: str = "auto",
+    profile: str = "full",
+    progress: bool = True,
+    tensorboard: bool = False,
+) -> Run:
+    """Train, keep the best weights by validation, read the test split once.
+
+    Args:
+        recipe: what to train.
+        splits: on which pictures.
+        out: the run folder.
+        resume: go on with the run in `out` if there is one; a finished run is
+            returned as it is.
+        device: as in `sightline.runtime.choose_runtime`.
+        precision: as in `sightline.runtime.choose_runtime`.
+        profile: "full" or "fast": how far this run may be quoted.
+        progress: show a bar.
+        tensorboard: also write TensorBoard scalars into the run folder.
+
+    Raises:
+        RunError: if `out` holds a run and `resume` is off, or another run.
+        NonFiniteLossError: if the loss diverged; the last good epoch is kept.
+    """
+    run, runtime = Run(out), choose_runtime(device, precision)
+    prepare(run, recipe, splits, runtime, resume=resume, profile=profile)
+    if run.finished:
+        return run
+    parts = build(recipe, splits, runtime)
+    history = run.restore(parts.model, parts.optimizer, parts.scheduler)
+    epochs = fit(
+        parts.model,
+        parts.train_loader,
+        parts.validation_loader,
+        parts.optimizer,
+        parts.scheduler,
+        epochs=recipe.epochs,
+        loss_fn=parts.loss_fn,
+        runtime=runtime,
+        seed=recipe.seed,
+        first_epoch=len(history) + 1,
+        progress=progress,
+    )
+    try:
+        for epoch in epochs:
+            best = epoch.validation_accuracy >= best_accuracy(history)
+            history.append(asdict(epoch))
+            run.save_epoch(
+                history, parts.model, parts.optimizer, parts.scheduler, best=best
+            )
+            if tensorboard:
+                write_scalars(run.path / "tensorboard", epoch)
+    except NonFiniteLossError as error:
+        raise NonFiniteLossError(
+            f"epoch {len(history) + 1}: {error}. The state after epoch {len(history)} "
+            f"is kept in {run.path}"
+        ) from error
+    finish(run, splits, runtime)
+    return run
+
+
+def best_accuracy(history: list[dict]) -> float:
+    """Return the best validation accuracy so far; −1 before the first epoch."""
+    return max((row["validation_accuracy"] for row in history), default=-1.0)
+
+
+def prepare(
+    run: Run,
+    recipe: Recipe,
+    splits: Splits,
+    runtime: Runtime,
+    *,
+    resume: bool,
+    profile: str,
+) -> None:
+    """Start the run folder, or make sure that it holds this very run."""
+    if (run.path / "recipe.json").exists():
+        if not resume:
+            raise RunError(
+                f"{run.path} already holds a run; go on with it by --resume, or choose "
+                "another --out"
+            )
+        refuse_other_run(run, recipe, splits)
+        return
+    run.path.mkdir(parents=True, exist_ok=True)
+    run.write(
+        "manifest.json",
+        {
+            "profile": profile,
+            "data": splits.name,
+            "digest": splits.digest,
+            "classes": splits.classes,
+            "mean": splits.mean,
+            "std": splits.std,
+            "images": {
+                "training": len(splits.train),
+                "validation": len(splits.validation),
+                "test": len(splits.test),
+            },
+            "notes": splits.notes,
+            **describe(runtime),
+        },
+    )
+    run.write("recipe.json", asdict(recipe))
+
+
+def refuse_other_run(run: Run, recipe: Recipe, splits: Splits) -> None:
+    """Raise unless the folder holds a run of this recipe on these pictures."""
+    there, here = run.recipe, json.loads(json.dumps(asdict(recipe)))
+    different = [name for name in here if there.get(name) != here[name]]
+    if different:
+        changes = ", ".join(f"{n} {there.get(n)!r} ≠ {here[n]!r}" for n in different)
+        raise RunError(
+            f"{run.path} holds a run of another recipe ({changes}); resume it with its "
+            "own values, or choose another --out"
+        )
+    if run.manifest["digest"] != splits.digest:
+        raise RunError(
+            f"{run.path} was trained on other pictures (digest "
+            f"{run.manifest['digest']}, now {splits.digest}); name the same data, limit "
+            "and seed, or choose another --out"
+        )
+
+
+def finish(run: Run, splits: Splits, runtime: Runtime) -> None:
+    """Read the test split once, with the best weights, and complete the manifest."""
+    model = runtime.place(run.load_model("best"))
+    loader = evaluation_loader(splits.test, splits.mean, splits.std, runtime)
+    started = time.perf_counter()
+    evaluation = evaluate(model, loader, runtime=runtime)
+    seconds = time.perf_counter() - started
+    run.save_test(evaluation)
+    history = run.history
+    best = max(history, key=lambda row: (row["validation_accuracy"], row["epoch"]))
+    run.write(
+        "manifest.json",
+        {
+            **run.manifest,
+            "train_seconds": round(sum(row["seconds"] for row in history), 1),
+            "best_epoch": best["epoch"],
+            "validation_accuracy": best["validation_accuracy"],
+            "test": {
+                "accuracy": evaluation.accuracy,
+                "loss": evaluation.loss,
+                "seconds": round(seconds, 1),
+            },
+        },
+    )
+
+
+def write_scalars(folder: Path, epoch: Epoch) -> None:
+    """Append one epoch to TensorBoard: loss and accuracy share axes per kind."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise RunError(
+            "TensorBoard is not installed: pip install 'sightline[tensorboard]'"
+        ) from error
+    with SummaryWriter(folder) as writer:
+        row = asdict(epoch)
+        for name in ("loss", "accuracy"):
+            for part in ("train", "validation"):
+                writer.add_scalar(f"{name}/{part}", row[f"{part}_{name}"], epoch.epoch)
+        writer.add_scalar("lr", epoch.lr, epoch.epoch)
+
+
+def evaluate_run(run: Run, splits: Splits, part: str, runtime: Runtime) -> Evaluation:
+    """Evaluate the best weights of `run` on one part of `splits`.
+
+    Normalises with the run's own mean and standard deviation.
+
+    Args:
+        run: a run with weights.
+        splits: pictures of the same classes.
+        part: "train", "validation" or "test".
+        runtime: device and precision.
+
+    Raises:
+        RunError: if the classes are not the ones that the run was trained on.
+    """
+    if tuple(splits.classes) != run.classes:
+        raise RunError(
+            f"{run.path} was trained on the classes {', '.join(run.classes)}, but "
+            f"{splits.name} has {', '.join(splits.classes)}; name pictures of the same "
+            "classes, in folders of the same names"
+        )
+    model = runtime.place(run.load_model())
+    loader = evaluation_loader(getattr(splits, part), run.mean, run.std, runtime)
+    return evaluate(model, loader, runtime=runtime)
+
+
+def range_tests(
+    recipe: Recipe,
+    splits: Splits,
+    runtime: Runtime,
+    *,
+    seeds: Iterable[int],
+    start_lr: float = 1e-5,
+    end_lr: float = 10.0,
+    num_iter: int = 100,
+    progress: bool = True,
+) -> list[RangeTest]:
+    """Run the LR range test of `recipe` once per seed of weights and order."""
+    tests = []
+    for seed in seeds:
+        parts = build(replace(recipe, seed=seed), splits, runtime)
+        test = range_test(
+            parts.model,
+            lambda model: make_optimizer(recipe, model),
+            parts.train_loader,
+            loss_fn=parts.loss_fn,
+            runtime=runtime,
+            start_lr=start_lr,
+            end_lr=end_lr,
+            num_iter=num_iter,
+            seed=seed,
+            progress=progress,
+        )
+        tests.append(test)
+    return tests

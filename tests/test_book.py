@@ -1,0 +1,173 @@
+"""The rules that every chapter keeps."""
+
+import ast
+import re
+from pathlib import Path
+
+import jupytext
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+CHAPTERS = sorted((ROOT / "book").glob("[0-9][0-9]_*.md"))
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text())
+SETUP = f"""\
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("sightline") is None:  # Colab: install it
+    source = "git+{CONFIG["repository"]["url"]}"
+    install = [sys.executable, "-m", "pip", "install", "-q", source]
+    subprocess.run(install, check=True)"""
+CODE_COLUMNS = 76
+HAND_LINES = 25
+
+each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+
+
+def code_of(path: Path) -> list:
+    """Code cells of a chapter."""
+    return [c for c in jupytext.read(path).cells if c.cell_type == "code"]
+
+
+def tagged(path: Path, tag: str) -> list:
+    """Code cells of a chapter with a tag."""
+    return [c for c in code_of(path) if tag in c.metadata.get("tags", [])]
+
+
+def squeezed(source: str) -> str:
+    """Code without the differences a formatter makes."""
+    return ast.unparse(ast.parse(source))
+
+
+def headings(path: Path) -> list[str]:
+    """Headings of a chapter, in order."""
+    text = [c.source for c in jupytext.read(path).cells if c.cell_type == "markdown"]
+    return re.findall(r"^#+ (.+)$", "\n".join(text), flags=re.M)
+
+
+def test_the_table_of_contents_lists_every_chapter_as_a_notebook():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    files = [entry["file"] for part in toc["parts"] for entry in part["chapters"]]
+    listed = [f for f in files if re.match(r"book/\d\d_", f)]
+    assert listed == sorted(listed)
+    assert {f"book/{path.stem}.ipynb" for path in CHAPTERS} <= set(listed)
+
+
+@each_chapter
+def test_a_chapter_is_paired_with_its_notebook(path):
+    header = yaml.safe_load(path.read_text().split("---")[1])
+    assert header["jupytext"]["formats"] == "ipynb,md:myst"
+    assert "jupytext_version" not in header["jupytext"]["text_representation"]
+    assert header["kernelspec"]["name"] == "python3"
+
+
+@each_chapter
+def test_a_chapter_is_written_as_jupytext_would_write_it(path):
+    chapter = jupytext.read(path)
+    again = jupytext.reads(jupytext.writes(chapter, fmt="md:myst"), fmt="md:myst")
+    assert [c.source for c in again.cells] == [c.source for c in chapter.cells]
+
+
+@each_chapter
+def test_the_first_cell_installs_only_what_is_missing(path):
+    first = code_of(path)[0]
+    assert squeezed(first.source) == squeezed(SETUP)
+    assert "hide-input" in first.metadata["tags"]
+
+
+@each_chapter
+def test_the_second_cell_holds_the_parameters_of_a_full_run(path):
+    second = code_of(path)[1]
+    assert second.metadata["tags"] == ["parameters"]
+    values = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in ast.parse(second.source).body
+    }
+    assert values == {"profile": "full", "data": None}
+
+
+@each_chapter
+def test_a_chapter_says_what_it_ran_on(path):
+    source = "\n".join(cell.source for cell in code_of(path))
+    assert "notebook.edition(profile, data)" in source
+    assert "notebook.setup()" in source
+    assert "print(edition)" in source
+
+
+@each_chapter
+def test_a_chapter_has_the_rhythm_of_the_book(path):
+    found = [h.lower() for h in headings(path)]
+    wanted = ["what you will build and measure", "summary", "exercises", "references"]
+    places = [found.index(h) for h in wanted if h in found]
+    assert len(places) == len(wanted), f"headings are {found}"
+    assert places == sorted(places)
+
+
+@each_chapter
+def test_a_chapter_ends_with_at_least_four_exercises(path):
+    text = path.read_text().split("## Exercises")[1].split("## References")[0]
+    assert len(re.findall(r"^\d+\. ", text, flags=re.M)) >= 4
+
+
+@each_chapter
+def test_what_is_built_by_hand_is_short(path):
+    long = [
+        f"{node.name}: {node.end_lineno - node.lineno + 1} lines"
+        for cell in code_of(path)
+        for node in ast.walk(ast.parse(cell.source))
+        if isinstance(node, ast.FunctionDef)
+        and node.end_lineno - node.lineno + 1 > HAND_LINES
+    ]
+    assert not long
+
+
+@each_chapter
+def test_a_chapter_checks_what_it_builds(path):
+    checks = tagged(path, "check")
+    assert checks
+    for cell in checks:
+        assert re.search(r"\bassert|assert_close|assert_allclose", cell.source)
+
+
+@each_chapter
+def test_code_fits_a_narrow_column(path):
+    wide = [
+        line
+        for cell in code_of(path)[1:]  # the set-up cell is folded away
+        for line in cell.source.splitlines()
+        if len(line) > CODE_COLUMNS
+    ]
+    assert not wide
+
+
+@each_chapter
+def test_a_chapter_neither_installs_nor_changes_the_path(path):
+    for cell in code_of(path)[1:]:
+        for word in ("!pip", "%pip", "sys.path", "google.colab", "os.chdir"):
+            assert word not in cell.source
+
+
+@each_chapter
+def test_a_figure_has_alternative_text_that_is_a_sentence(path):
+    for cell in code_of(path):
+        image = cell.metadata.get("mystnb", {}).get("image", {})
+        if "alt" in image:
+            assert len(image["alt"].split()) >= 6, image["alt"]
+
+
+def test_a_function_of_the_library_is_shown_in_one_chapter_only():
+    shown = [
+        (name, path.stem)
+        for path in CHAPTERS
+        for cell in code_of(path)
+        for name in re.findall(r"show_source\((?:[\w.]+\.)?(\w+)\)", cell.source)
+    ]
+    names = [name for name, _ in shown]
+    assert not [pair for pair in shown if names.count(pair[0]) > 1]
+
+
+def test_the_address_of_the_repository_is_the_packages_too():
+    project = (ROOT / "pyproject.toml").read_text()
+    assert f'Source = "{CONFIG["repository"]["url"]}"' in project

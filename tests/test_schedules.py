@@ -1,0 +1,95 @@
+"""Closed forms against torch's schedulers at every step."""
+
+import pytest
+import torch
+from torch import nn
+
+from sightline.errors import SightlineError
+from sightline.schedules import (
+    build_scheduler,
+    constant,
+    cosine,
+    one_cycle,
+    one_cycle_momentum,
+)
+
+
+def sgd(lr: float = 0.1) -> torch.optim.Optimizer:
+    return torch.optim.SGD(nn.Linear(2, 2).parameters(), lr=lr, momentum=0.9)
+
+
+def run(scheduler, optimizer, steps: int) -> list[tuple[float, float]]:
+    seen = []
+    for _ in range(steps):
+        group = optimizer.param_groups[0]
+        seen.append((group["lr"], group["momentum"]))
+        optimizer.step()
+        scheduler.step()
+    return seen
+
+
+@pytest.mark.parametrize("total_steps", [10, 97, 100, 1000])
+@pytest.mark.parametrize("pct_start", [0.2, 0.25, 0.3, 0.5])
+def test_one_cycle_matches_torch_at_every_step(total_steps, pct_start):
+    optimizer = sgd()
+    scheduler = build_scheduler(
+        "one_cycle",
+        optimizer,
+        total_steps=total_steps,
+        max_lr=0.1,
+        pct_start=pct_start,
+        div_factor=20,
+        final_div_factor=50,
+    )
+    for step, (lr, momentum) in enumerate(run(scheduler, optimizer, total_steps)):
+        assert lr == pytest.approx(
+            one_cycle(
+                step,
+                total_steps=total_steps,
+                max_lr=0.1,
+                pct_start=pct_start,
+                div_factor=20,
+                final_div_factor=50,
+            ),
+            abs=1e-12,
+        )
+        assert momentum == pytest.approx(
+            one_cycle_momentum(step, total_steps=total_steps, pct_start=pct_start),
+            abs=1e-12,
+        )
+
+
+def test_linear_one_cycle_matches_torch_at_every_step():
+    optimizer = sgd()
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=0.1, total_steps=90, anneal_strategy="linear"
+    )
+    for step, (lr, _) in enumerate(run(scheduler, optimizer, 90)):
+        expected = one_cycle(step, total_steps=90, max_lr=0.1, shape="linear")
+        assert lr == pytest.approx(expected, abs=1e-12)
+
+
+def test_every_rate_that_one_cycle_uses_is_positive_and_the_last_is_the_lowest():
+    rates = [one_cycle(k, total_steps=60, max_lr=0.1) for k in range(60)]
+    assert min(rates) == rates[-1] == pytest.approx(0.1 / 25 / 1e4)
+
+
+@pytest.mark.parametrize(("name", "form"), [("cosine", cosine), ("constant", constant)])
+def test_cosine_and_constant_match_torch_at_every_step(name, form):
+    optimizer = sgd()
+    scheduler = build_scheduler(name, optimizer, total_steps=40, max_lr=0.1)
+    for step, (lr, _) in enumerate(run(scheduler, optimizer, 40)):
+        assert lr == pytest.approx(form(step, total_steps=40, max_lr=0.1), abs=1e-9)
+
+
+def test_plateau_drops_after_five_epochs_without_progress():
+    optimizer = sgd()
+    scheduler = build_scheduler("plateau", optimizer, total_steps=1, max_lr=0.1)
+    for _ in range(6):
+        scheduler.step(1.0)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.01)
+
+
+def test_unknown_schedule_lists_those_that_exist():
+    with pytest.raises(SightlineError, match="'step'.*one_cycle.*plateau"):
+        build_scheduler("step", sgd(), total_steps=1, max_lr=0.1)
