@@ -13,7 +13,8 @@ PACKAGE = ROOT / "src" / "sightline"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 # a module imports only from those before it
 LAYERS = [
-    *["errors", "recipes", "shapes", "transforms", "augment", "datasets", "loaders"],
+    *["errors", "recipes", "shapes", "pictures", "folders", "datasets"],
+    *["transforms", "augment", "loaders"],
     *["models", "optim", "schedules", "runtime", "lr_finder", "engine", "checkpoint"],
     *["train", "metrics", "explain", "plots", "notebook", "bookrun", "__main__"],
 ]

@@ -6,13 +6,19 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from sightline.errors import SightlineError
+from sightline.errors import DataError, SightlineError
 from sightline.recipes import RECIPES, Recipe, describe_fields, find_recipe
+
+if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
+    from torch import nn
+
+    from sightline.checkpoint import Run
 
 __all__ = ["main"]
 
@@ -76,16 +82,20 @@ def main() -> None:
 @main.command(name="recipes")
 @click.option("--json", "as_json", is_flag=True, help="print all fields as JSON")
 def list_recipes(as_json: bool) -> None:
-    """List the recipes, field by field where they differ."""
+    """List the recipes: where they differ, then what all have in common."""
     if as_json:
         click.echo(json.dumps({n: asdict(r) for n, r in RECIPES.items()}, indent=2))
         return
-    table = Table("field", *RECIPES)
-    for name, (_, meaning) in describe_fields().items():
-        values = [str(getattr(recipe, name)) for recipe in RECIPES.values()]
-        style = "bold" if len(set(values)) > 1 else "dim"
-        table.add_row(f"{name}\n[dim]{meaning}[/dim]", *values, style=style)
+    names = describe_fields()
+    values = {n: [getattr(r, n) for r in RECIPES.values()] for n in names}
+    different = [name for name in names if len(set(values[name])) > 1]
+    table = Table("recipe", *different)
+    for recipe in RECIPES.values():
+        table.add_row(recipe.name, *(str(getattr(recipe, n)) for n in different))
     console.print(table)
+    common = [f"{n} {values[n][0]}" for n in names if n not in different]
+    console.print(f"all: {', '.join(common)}", highlight=False)
+    console.print("next: sightline train resnet10 --data shapes", highlight=False)
 
 
 @main.command()
@@ -163,7 +173,7 @@ def lr_find(
 ) -> None:
     """Run the LR range test for RECIPE: four rules, each over several seeds."""
     from sightline.datasets import load
-    from sightline.lr_finder import suggest_range
+    from sightline.lr_finder import suggest, suggest_range
     from sightline.runtime import choose_runtime
     from sightline.train import range_tests
 
@@ -182,7 +192,7 @@ def lr_find(
     if plot:
         from sightline import plots
 
-        plots.save(plots.lr_curves(tests), plot)
+        plots.save(plots.lr_curves(tests, [suggest(test) for test in tests]), plot)
     if as_json:
         click.echo(json.dumps({name: list(values) for name, values in ranges.items()}))
         return
@@ -256,12 +266,25 @@ def evaluate(
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("image", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--method", default="grad_cam", show_default=True)
+@click.option("--method", default="grad_cam", show_default=True, help="how to look")
 @click.option(
-    "--layer", "layers", multiple=True, default=["layer4"], show_default=True
+    "--layer",
+    "layers",
+    multiple=True,
+    default=["layer3", "layer4"],
+    show_default=True,
+    help="may be given several times",
 )
-@click.option("--target", default="predicted", show_default=True, help="or a class")
-@click.option("--out", default="explanations", type=click.Path(path_type=Path))
+@click.option(
+    "--target", default="predicted", show_default=True, help="predicted, or a class"
+)
+@click.option(
+    "--out",
+    default="explanations",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="folder for the figures",
+)
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 def explain(
     run: Path,
@@ -272,19 +295,114 @@ def explain(
     out: Path,
     device: str,
 ) -> None:
-    """Show where RUN looks in any IMAGE from disk: one figure per picture."""
+    """Show where RUN finds its evidence in each IMAGE: one figure per picture."""
     from sightline.checkpoint import Run
+    from sightline.runtime import choose_runtime
 
     opened = Run.open(run)
-    model = opened.load_model()
-    out.mkdir(parents=True, exist_ok=True)
-    for path in image:
-        figure_path, line = explain_file(
-            opened, model, path, method, layers, target, out, device
+    if target != "predicted" and target not in opened.classes:
+        known = ", ".join(opened.classes)
+        raise SightlineError(
+            f"unknown --target {target!r}; predicted, or one of {known}"
         )
-        console.print(f"{path}: {line} → {figure_path}", highlight=False)
+    model = choose_runtime(device, "fp32").place(opened.load_model())
+    failed = 0
+    for path in image:
+        try:
+            said = explain_picture(opened, model, path, method, layers, target, out)
+            console.print(said, highlight=False)
+        except DataError as error:  # one bad picture does not end the others
+            click.secho(f"sightline: {error}", fg="red", err=True)
+            failed += 1
+    if failed:
+        sys.exit(1)
+
+
+def explain_picture(
+    run: "Run",
+    model: "nn.Module",
+    path: Path,
+    method: str,
+    layers: tuple[str, ...],
+    target: str,
+    out: Path,
+) -> str:
+    """Write the figure of one picture; return the line that says what was found."""
+    import torch
+
+    from sightline import plots
+    from sightline.augment import normalise_uint8
+    from sightline.explain import explain as explain_images
+    from sightline.pictures import read_picture
+
+    pixels, _ = read_picture(path, run.manifest.get("image_size", 32))
+    images = torch.from_numpy(pixels)[None]
+    device = next(model.parameters()).device
+    batch = normalise_uint8(images.to(device), run.mean, run.std)
+    with torch.inference_mode():
+        probabilities = model(batch).softmax(1)[0]
+    targets = "predicted" if target == "predicted" else run.classes.index(target)
+    maps = explain_images(model, batch, layers=layers, targets=targets, method=method)
+    confidence, predicted = probabilities.max(0)
+    said = f"{run.classes[predicted]} {confidence:.1%}"
+    figure = plots.heatmaps(images, maps, titles=[said], classes=run.classes)
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / f"{path.stem}-{method}.png"
+    plots.save(figure, file)
+    blank = [name for name, found in maps.items() if found.status[0] != "ok"]
+    remark = f" (no map at {', '.join(blank)})" if blank else ""
+    return f"{path}: {said}{remark} → {file}"
 
 
 @main.group()
 def book() -> None:
     """Execute the chapters, build the site, check both."""
+
+
+PROFILE = click.option(
+    "--profile",
+    type=click.Choice(["fast", "full"]),
+    default="fast",
+    show_default=True,
+    help="fast: a few images and epochs; full: the edition",
+)
+
+
+@book.command(name="run")
+@click.argument("chapter", nargs=-1)
+@PROFILE
+@click.option("--data", help="cifar10, shapes or a folder; default: the profile's own")
+@click.option("--keep", is_flag=True, help="leave out chapters that are up to date")
+def run_book(
+    chapter: tuple[str, ...], profile: str, data: str | None, keep: bool
+) -> None:
+    """Execute all chapters, or each CHAPTER named, such as 03 or 03_lr_finder."""
+    from sightline import bookrun
+
+    executed = bookrun.run(profile, data=data, chapters=chapter, keep=keep)
+    console.print(f"executed chapters: {executed}")
+
+
+@book.command(name="build")
+@PROFILE
+def build_book(profile: str) -> None:
+    """Build the site from chapters that were executed."""
+    from sightline import bookrun
+
+    site = bookrun.build(profile)
+    console.print(
+        f"the site: {site}/index.html\nlook at it: make serve", highlight=False
+    )
+
+
+@book.command(name="check")
+@click.option("--fix", is_flag=True, help="let ruff repair the chapters first")
+def check_book(fix: bool) -> None:
+    """Check chapters and committed notebooks: pairing, style, alt text, errors."""
+    from sightline import bookrun
+
+    bookrun.check(fix=fix)
+
+
+if __name__ == "__main__":
+    main()

@@ -177,7 +177,8 @@ class Run:
     def write_history(self, history: list[dict]) -> None:
         """Write all finished epochs, one JSON object a line."""
         text = "".join(json.dumps(row) + "\n" for row in history)
-        write_atomically(self.path / "history.jsonl", lambda file: file.write_text(text))
+        file = self.path / "history.jsonl"
+        write_atomically(file, lambda partial: partial.write_text(text))
 
     def restore(self, model: nn.Module, optimizer, scheduler) -> list[dict]:
         """Load the last finished epoch into the three; return the history so far.

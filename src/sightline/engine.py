@@ -186,7 +186,9 @@ def fit(
         total = len(train_loader.dataset)
         title = f"epoch {epoch}/{epochs}"
         quiet = None if progress else True  # None: a bar on terminals only
-        with tqdm(total=total, desc=title, unit="img", leave=False, disable=quiet) as bar:
+        with tqdm(
+            total=total, desc=title, unit="img", leave=False, disable=quiet
+        ) as bar:
             loss, accuracy, lrs = train_one_epoch(
                 model,
                 train_loader,

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from pytorch_grad_cam import GradCAM, HiResCAM, LayerCAM
 from pytorch_grad_cam.base_cam import BaseCAM
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from sightline.errors import SightlineError
 
@@ -37,6 +37,8 @@ METHODS: dict[str, type[BaseCAM]] = {
 
 # grad-cam adds this to every divisor: a map that varies by less is rounding noise
 FLAT = 1e-7
+
+LUMA = torch.tensor((0.299, 0.587, 0.114))  # weights of red, green, blue: ITU-R BT.601
 
 Status = Literal["ok", "blank", "not finite"]
 
@@ -63,41 +65,33 @@ def explain(
 ) -> dict[str, Explanation]:
     """Make the heatmap of every image at every layer, in one pass per batch.
 
-    Works in evaluation mode and float32 whatever surrounds the call, and gives the
-    model back as it was: mode, gradients, frozen weights, hooks.
+    Computes in evaluation mode and float32, and gives the model back as it was:
+    mode, gradients, frozen weights, hooks.
 
     Args:
         model: a classifier that returns logits (B, K).
         images: (B, C, H, W), normalised as in training.
         layers: names from `model.named_modules()`; a stage means its last block.
-        targets: the classes to explain: the predicted ones, one class for all
-            images, or one for each image, such as the labels.
+        targets: "predicted", one class for all images, or one for each.
         method: a key of `METHODS`.
         batch_size: images per pass; it bounds the memory, not the result.
 
     Raises:
-        SightlineError: if a layer, target or method does not exist, or `images` is
-            not a normalised batch.
+        SightlineError: for an unknown layer, target or method, or unfit images.
     """
     wanted = _check_targets(targets, images)
-    logits, classes = [], []
+    starts, passes = range(0, max(len(images), 1), batch_size), []
     with _borrowed(model) as device, _recorders(model, layers, method) as recorders:
-        evidence = {name: [] for name in recorders}
-        starts = range(0, max(len(images), 1), batch_size)
         # a bar only on a terminal, and only when the wait is long
         for start in tqdm(starts, desc=method, delay=3, leave=False, disable=None):
             part = slice(start, start + batch_size)
             batch = images[part].detach().clone().to(device)
-            targets = None if wanted is None else wanted[part].to(device)
-            batch_logits, batch_classes = _backward(model, batch, targets)
-            logits.append(batch_logits.cpu())
-            classes.append(batch_classes.cpu())
-            for name, recorder in recorders.items():
-                evidence[name].append(_read(recorder, name, batch))
-    sane = torch.cat(logits).isfinite().all(dim=1)
+            chosen = None if wanted is None else wanted[part].to(device)
+            passes.append(_one_pass(model, batch, chosen, recorders))
+    logits, classes, *maps = (torch.cat(parts) for parts in zip(*passes, strict=True))
     return {
-        name: _explanation(name, torch.cat(classes), torch.cat(parts), sane, images)
-        for name, parts in evidence.items()
+        name: _explanation(name, logits, classes, evidence, images)
+        for name, evidence in zip(recorders, maps, strict=True)
     }
 
 
@@ -156,21 +150,24 @@ def grad_cam_by_hand(
 
 
 def overlay(
-    images: Tensor | np.ndarray, heatmaps: Tensor | np.ndarray, *, opacity: float = 0.5
+    images: Tensor | np.ndarray, heatmaps: Tensor | np.ndarray, *, opacity: float = 0.6
 ) -> Tensor:
-    """Lay heatmaps over pictures, in colours whose lightness rises with the evidence.
+    """Lay heatmaps over pictures turned grey, so that all colour is evidence.
+
+    The lightness of the colour map (inferno) rises evenly with the evidence.
 
     Args:
         images: (..., H, W, 3) uint8.
         heatmaps: (..., H, W) in [0, 1], as many as `images`.
-        opacity: share of the colour; 0 leaves the picture, 1 hides it.
+        opacity: share of the colour; 0 leaves the grey picture, 1 hides it.
 
     Returns:
         (..., H, W, 3) uint8.
     """
-    pictures = torch.as_tensor(images).float()
+    grey = torch.as_tensor(images).float() @ LUMA
     colours = mpl.colormaps["inferno"](np.asarray(heatmaps))[..., :3]
-    mixed = torch.lerp(pictures, torch.from_numpy(colours).float() * 255, opacity)
+    colours = torch.from_numpy(colours).float() * 255
+    mixed = torch.lerp(grey[..., None].expand_as(colours), colours, opacity)
     return mixed.round().to(torch.uint8)
 
 
@@ -249,10 +246,13 @@ def _start_gradient(name: str) -> Callable[[nn.Module, tuple, Tensor], None]:
     return hook
 
 
-def _backward(
-    model: nn.Module, batch: Tensor, targets: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Run one pass each way from the targets' logits; return logits and targets."""
+def _one_pass(
+    model: nn.Module,
+    batch: Tensor,
+    targets: Tensor | None,
+    recorders: Mapping[str, BaseCAM],
+) -> list[Tensor]:
+    """Run forward, and backward from the targets; return logits, targets and maps."""
     logits = model(batch)
     targets = logits.argmax(dim=1) if targets is None else targets
     num_classes = logits.shape[1]
@@ -264,7 +264,8 @@ def _backward(
         )
     if logits.requires_grad:
         logits.gather(1, targets[:, None]).sum().backward()
-    return logits.detach(), targets
+    maps = [_read(recorder, name, batch) for name, recorder in recorders.items()]
+    return [logits.detach().cpu(), targets.cpu(), *maps]
 
 
 def _read(recorder: BaseCAM, name: str, batch: Tensor) -> Tensor:
@@ -282,10 +283,10 @@ def _read(recorder: BaseCAM, name: str, batch: Tensor) -> Tensor:
 
 
 def _explanation(
-    layer: str, targets: Tensor, evidence: Tensor, sane: Tensor, images: Tensor
+    layer: str, logits: Tensor, targets: Tensor, evidence: Tensor, images: Tensor
 ) -> Explanation:
     """Scale the evidence, and empty the maps that show none."""
-    finite = sane & evidence.isfinite().flatten(1).all(dim=1)
+    finite = logits.isfinite().all(dim=1) & evidence.isfinite().flatten(1).all(dim=1)
     flat = evidence.amax(dim=(1, 2)) - evidence.amin(dim=(1, 2)) <= FLAT
     heatmaps = _to_unit_range(_enlarge(evidence, images.shape[2:]))
     heatmaps[flat | ~finite] = 0

@@ -64,7 +64,7 @@ def quiet(progress: bool):
     bar = partial(tqdm, desc="range test", unit="batch", leave=False)
     with (
         contextlib.redirect_stdout(io.StringIO()),
-        mock.patch.object(torch_lr_finder, "tqdm", partial(bar, disable=not progress)),
+        mock.patch.object(torch_lr_finder, "tqdm", partial(bar, disable=None if progress else True)),
     ):
         yield
 
@@ -152,10 +152,11 @@ def range_test(
 
 def trimmed(test: RangeTest) -> tuple[np.ndarray, np.ndarray]:
     """Return learning rates and smoothed losses without the noisy ends."""
-    if len(test.lrs) <= SKIP_START + SKIP_END + 1:
+    needed = SKIP_START + SKIP_END + 2
+    if len(test.lrs) < needed:
         raise SightlineError(
-            f"only {len(test.lrs)} points were recorded before the loss {test.stopped}; "
-            f"a suggestion needs more than {SKIP_START + SKIP_END + 1}: start lower"
+            f"only {len(test.lrs)} points were recorded before the range test ended "
+            f"({test.stopped}), but a suggestion needs {needed}: start lower"
         )
     kept = slice(SKIP_START, -SKIP_END)
     return np.array(test.lrs[kept]), np.array(test.smoothed[kept])

@@ -12,8 +12,9 @@ __all__ = ["OPTIMIZERS", "build_optimizer", "parameter_groups"]
 
 def sgd(groups: list[dict], *, lr: float, momentum: float) -> torch.optim.Optimizer:
     """Build SGD with Nesterov momentum (plain when `momentum` is 0)."""
-    nesterov = momentum > 0
-    return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=True)
+    return torch.optim.SGD(
+        groups, lr=lr, momentum=momentum, nesterov=momentum > 0, fused=True
+    )
 
 
 def adam(groups: list[dict], *, lr: float, momentum: float) -> torch.optim.Optimizer:

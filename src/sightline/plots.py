@@ -10,9 +10,9 @@ import itertools
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
-import matplotlib as mpl
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -20,6 +20,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.transforms import ScaledTranslation
 from torch import Tensor
 
 from sightline.errors import SightlineError
@@ -42,6 +43,7 @@ __all__ = [
     "mistakes",
     "rgb_channels",
     "sample_grid",
+    "save",
     "schedule",
 ]
 
@@ -54,6 +56,8 @@ TEXT, TITLE = 9, 10  # points
 LINE = TEXT * 1.3 / 72  # inches from one line of words to the next
 GAP = 0.12  # inches between tiles
 EDGE = 0.05  # inches around a sheet
+HAIR = {"color": INK, "alpha": 0.15, "lw": 0.6}
+NO_MAP = {"blank": "no positive evidence", "not finite": "not a finite number"}
 
 Images = Tensor | np.ndarray  # (N, H, W, 3) uint8
 Cell = np.ndarray | str  # a picture, or the words that stand for it
@@ -78,9 +82,17 @@ class Predictions(Protocol):
 class Curve(Protocol):
     """What the curves need of a `RangeTest`."""
 
-    lrs: Sequence[float]
-    losses: Sequence[float]
-    smoothed: Sequence[float]
+    @property
+    def lrs(self) -> Sequence[float]:
+        """Learning rate of each step."""
+
+    @property
+    def losses(self) -> Sequence[float]:
+        """Loss of each step."""
+
+    @property
+    def smoothed(self) -> Sequence[float]:
+        """The losses, smoothed."""
 
 
 # --- pictures -----------------------------------------------------------------
@@ -176,10 +188,7 @@ def gallery(
         figure, axes = _sheet(WIDTH, 1)
         _message(axes, empty, 0, 0, WIDTH, 1)
         return figure
-    if len(titles) != len(images):
-        raise SightlineError(
-            f"{len(titles)} titles for {len(images)} pictures: give one for each"
-        )
+    _check_length("titles", titles, images)
     pictures = list(_pictures(images))
     starts = range(0, len(pictures), columns)
     cells = [pictures[start : start + columns] for start in starts]
@@ -218,10 +227,15 @@ def captions(
     evaluation: Predictions, indices: Tensor, classes: Sequence[str]
 ) -> list[str]:
     """Name the actual class, and below it the predicted one with its confidence."""
+    chosen = zip(
+        evaluation.labels[indices].tolist(),
+        evaluation.predictions[indices].tolist(),
+        evaluation.confidences[indices].tolist(),
+        strict=True,
+    )
     return [
-        f"{classes[evaluation.labels[i]]}\n"
-        f"→ {classes[evaluation.predictions[i]]} {evaluation.confidences[i]:.0%}"
-        for i in indices.tolist()
+        f"{classes[label]}\n→ {classes[prediction]} {confidence:.0%}"
+        for label, prediction, confidence in chosen
     ]
 
 
@@ -248,8 +262,10 @@ def heatmaps(
         return gallery(pictures, [])
     cells: list[list[Cell]] = [[picture] for picture in pictures]
     words = [[""] for _ in pictures]
+    _check_length("titles", pictures if titles is None else titles, pictures)
     headers = [f"original\n{_size(pictures)}"]
     for name, found in explanations.items():
+        _check_length(f"maps {name!r}", found.status, pictures)
         headers.append(f"{name}\n{_size(found.evidence)}")
         drawn = overlay(pictures, found.heatmaps, opacity=opacity).numpy()
         for i, status in enumerate(found.status):
@@ -268,56 +284,32 @@ def heatmaps(
     return figure
 
 
-NO_MAP = {"blank": "no positive evidence", "not finite": "not a finite number"}
-
-
 # --- learning rates -----------------------------------------------------------
 
 
-def lr_curve(
-    test: Curve, suggestions: Mapping[str, float], *, axes: Axes | None = None
-) -> Figure:
+def lr_curve(test: Curve, suggestions: Mapping[str, float]) -> Figure:
     """Plot the loss against the learning rate, with what each rule suggests.
 
-    The vertical range follows the smoothed loss up to its first large rise; what
-    diverges leaves the frame.
+    The vertical range follows the smoothed loss down to its minimum: what diverges
+    later leaves the frame.
     """
-    figure, axes = _panel(3.4) if axes is None else (axes.figure, axes)
+    figure = _figure(3.4)
+    axes = figure.subplots()
     axes.plot(test.lrs, test.losses, color=INK, alpha=0.3, lw=0.8)
     axes.plot(test.lrs, test.smoothed, color=BLUE, lw=1.8)
     _log_axis(axes)
-    axes.set_ylim(_loss_range([test]))
-    ends = [(test.losses[-1], "each step", INK), (test.smoothed[-1], "smoothed", BLUE)]
-    ordered = sorted(suggestions.items(), key=lambda item: item[1])
-    step = LINE * 1.1 * 72  # points between two rows of names
-    for row, (name, lr) in enumerate(reversed(ordered)):
-        loss = np.interp(np.log(lr), np.log(test.lrs), test.smoothed)
-        axes.plot(lr, loss, "o", color=VERMILION, ms=5, clip_on=False)
-        axes.annotate(
-            f" {name} {_short(lr)}",
-            xy=(lr, loss),
-            xytext=(lr, 1),
-            textcoords=("data", _above(axes, step * row + 4)),
-            arrowprops={"arrowstyle": "-", "color": INK, "alpha": 0.4, "lw": 0.7}
-            | {"shrinkA": 0, "shrinkB": 3, "relpos": (0, 0)},
-            color=INK,
-            fontsize=TEXT,
-            va="bottom",
-        )
     _frame(axes, "")
-    _label_ends(axes, ends, 2.2)
-    # beside the names of the rules, over the numbers of the axis
-    axes.annotate(
-        "Loss",
-        xy=(0, 1),
-        xycoords="axes fraction",
-        xytext=(-5, 9),
-        textcoords="offset points",
-        color=INK,
-        fontsize=TITLE,
-        ha="right",
-    )
+    axes.set_ylim(_loss_range([test]))
     axes.set_xlabel("learning rate", color=INK, fontsize=TEXT)
+    ends = [
+        (test.losses[-1], "each step", INK + "66"),
+        (test.smoothed[-1], "smoothed", BLUE),
+    ]
+    _label_ends(axes, ends, 2.2)
+    _point_out(axes, test, suggestions)
+    # over the numbers of the axis: the names of the rules need the room above it
+    corner = {"xy": (0, 1), "xycoords": "axes fraction", "ha": "right"}
+    _note(axes, "Loss", (-5, 9), fontsize=TITLE, **corner)
     return figure
 
 
@@ -403,19 +395,8 @@ def history(rows: Sequence[Mapping[str, float]] | Sequence[object]) -> Figure:
     heights = (1.9, 1.9, 1.1)
     figure = _figure(sum(heights) + 0.9)
     panels = figure.subplots(3, sharex=True, height_ratios=heights)
-    quantities = (("loss", "Loss", 1), ("accuracy", "Accuracy, %", 100))
-    for axes, height, (key, title, unit) in zip(
-        panels, heights, quantities, strict=False
-    ):
-        ends = []
-        for part, colour in (("train", BLUE), ("validation", VERMILION)):
-            values = [row[f"{part}_{key}"] * unit for row in rows]
-            axes.plot(epochs, values, "o-", color=colour, lw=1.6, ms=3)
-            name = "training" if part == "train" else part
-            ends.append((values[-1], f"{name} {values[-1]:.{2 if unit == 1 else 1}f}"))
-            ends[-1] += (colour,)
-        _frame(axes, title)
-        _label_ends(axes, ends, height)
+    _train_and_validation(panels[0], rows, "loss", "Loss", heights[0])
+    _train_and_validation(panels[1], rows, "accuracy", "Accuracy, %", heights[1])
     # an epoch begins where the one before it ended
     begins = [epoch - 1 for epoch in epochs] + [epochs[-1]]
     lrs = [row["lr"] for row in rows] + [rows[-1]["last_lr"]]
@@ -472,9 +453,24 @@ def confusion(matrix: Tensor, classes: Sequence[str]) -> Figure:
     return figure
 
 
-# --- the parts that figures are made of ---------------------------------------
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure on white to a file, in the format that its ending names.
 
-HAIR = {"color": INK, "alpha": 0.15, "lw": 0.6}
+    Raises:
+        SightlineError: if matplotlib cannot write that format.
+    """
+    path = Path(path)
+    known = figure.canvas.get_supported_filetypes()
+    if path.suffix[1:].lower() not in known:
+        raise SightlineError(
+            f"cannot write a figure as {path.name!r}; "
+            f"choose an ending from: {', '.join(sorted(known))}"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, facecolor="white", bbox_inches="tight", dpi=160)
+
+
+# --- the parts that figures are made of ---------------------------------------
 
 
 def _tiles(
@@ -511,7 +507,7 @@ def _tiles(
     for i, row in enumerate(cells):
         y = top + i * pitch
         if labels:
-            _words(axes, _cut(labels[i], left), 0, y + side / 2, above=0.5)
+            _words(axes, _cut(labels[i], left - 0.1), 0, y + side / 2, above=0.5)
         for j, cell in enumerate(row):
             x = left + j * (side + GAP)
             if isinstance(cell, str):
@@ -606,15 +602,9 @@ def _figure(height: float) -> Figure:
     return Figure(figsize=(WIDTH, height), layout="constrained", facecolor="none")
 
 
-def _panel(height: float) -> tuple[Figure, Axes]:
-    """Make a figure with one set of axes."""
-    figure = _figure(height)
-    return figure, figure.subplots()
-
-
-def _frame(axes: Axes, title: str, *, pad: float = 6) -> None:
+def _frame(axes: Axes, title: str) -> None:
     """Give axes the house style: title at the left, two thin spines, faint lines."""
-    axes.set_title(title, loc="left", color=INK, fontsize=TITLE, pad=pad)
+    axes.set_title(title, loc="left", color=INK, fontsize=TITLE)
     axes.set_facecolor("none")
     axes.spines[["top", "right"]].set_visible(False)
     for spine in axes.spines.values():
@@ -642,6 +632,25 @@ def _loss_range(tests: Sequence[Curve]) -> tuple[float, float]:
     return lowest - 0.15 * span, highest + 0.4 * span
 
 
+def _train_and_validation(
+    axes: Axes,
+    rows: Sequence[Mapping[str, float]],
+    key: str,
+    title: str,
+    height: float,
+) -> None:
+    """Plot one quantity of both parts over the epochs."""
+    epochs, ends = [row["epoch"] for row in rows], []
+    unit, digits = (100, 1) if "%" in title else (1, 2)
+    for part, colour in (("train", BLUE), ("validation", VERMILION)):
+        values = [unit * row[f"{part}_{key}"] for row in rows]
+        axes.plot(epochs, values, "o-", color=colour, lw=1.6, ms=3)
+        name = "training" if part == "train" else part
+        ends.append((values[-1], f"{name} {values[-1]:.{digits}f}", colour))
+    _frame(axes, title)
+    _label_ends(axes, ends, height)
+
+
 def _label_ends(
     axes: Axes, ends: Sequence[tuple[float, str, str]], height: float
 ) -> None:
@@ -660,16 +669,36 @@ def _label_ends(
 
 def _beside(axes: Axes, value: float, words: str, *, points: float = 6) -> None:
     """Write at the right edge of the axes, at the height of `value`."""
-    axes.annotate(
-        words,
-        xy=(1, value),
-        xycoords=("axes fraction", "data"),
-        xytext=(points, 0),
-        textcoords="offset points",
-        color=INK,
-        fontsize=TEXT,
-        va="center",
-    )
+    edge = {"xy": (1, value), "xycoords": ("axes fraction", "data")}
+    _note(axes, words, (points, 0), va="center", **edge)
+
+
+def _note(axes: Axes, words: str, offset: tuple[float, float], **style: object) -> None:
+    """Write `offset` points away from the position that `style` gives."""
+    place = {"xytext": offset, "textcoords": "offset points"}
+    axes.annotate(words, color=INK, **({"fontsize": TEXT} | place | style))
+
+
+def _point_out(axes: Axes, test: Curve, suggestions: Mapping[str, float]) -> None:
+    """Mark suggestions on the curve, and name them above the axes.
+
+    The leftmost has the highest row, so that no name meets another one's line.
+    """
+    row = LINE * 1.1 * 72  # points
+    ordered = sorted(suggestions.items(), key=lambda item: item[1], reverse=True)
+    for i, (name, lr) in enumerate(ordered):
+        loss = np.interp(np.log(lr), np.log(test.lrs), test.smoothed)
+        axes.plot(lr, loss, "o", color=VERMILION, ms=5, clip_on=False)
+        top = ScaledTranslation(0, row * (i + 1) / 72, axes.figure.dpi_scale_trans)
+        axes.annotate(
+            "",
+            xy=(lr, loss),
+            xytext=(lr, 1),
+            textcoords=("data", axes.transAxes + top),
+            arrowprops=HAIR | {"arrowstyle": "-", "alpha": 0.5, "shrinkA": 0},
+        )
+        above = {"xy": (lr, 1), "xycoords": ("data", "axes fraction")}
+        _note(axes, f"{name} {_short(lr)}", (4, row * i + 4), **above)
 
 
 def _course(values: Sequence[float]) -> str:
@@ -677,14 +706,6 @@ def _course(values: Sequence[float]) -> str:
     farthest = int(np.argmax(np.abs(np.asarray(values) - values[0])))
     stations = [_short(value) for value in (values[0], values[farthest], values[-1])]
     return " → ".join(station for station, _ in itertools.groupby(stations))
-
-
-def _above(axes: Axes, points: float) -> mpl.transforms.Transform:
-    """Return coordinates whose 1 lies `points` above the axes."""
-    shift = mpl.transforms.ScaledTranslation(
-        0, points / 72, axes.figure.dpi_scale_trans
-    )
-    return axes.transAxes + shift
 
 
 def _colours(count: int) -> list[str]:
@@ -701,7 +722,7 @@ def _short(value: float) -> str:
 
 def _cut(words: str, width: float) -> str:
     """Shorten the lines that would be wider than `width` inches."""
-    fits = max(int(width * 72 / (TEXT * 0.54)), 4)
+    fits = max(int(width * 72 / (TEXT * 0.58)), 4)
     lines = words.split("\n")
     return "\n".join(
         line if len(line) <= fits else line[: fits - 1] + "…" for line in lines
@@ -724,6 +745,14 @@ def _pick(
     elif order != "test":
         raise SightlineError(f"unknown order {order!r}; choose from: test, confident")
     return indices[:count]
+
+
+def _check_length(name: str, given: Sequence[object], images: Images) -> None:
+    """Ask for as many of something as there are pictures."""
+    if len(given) != len(images):
+        raise SightlineError(
+            f"{len(given)} {name} for {len(images)} pictures: give one for each"
+        )
 
 
 def _size(maps: Images) -> str:

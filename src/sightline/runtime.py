@@ -67,7 +67,9 @@ def choose_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
             f"unknown device {device!r}; choose auto, cpu, cuda, cuda:1 … or mps"
         ) from error
     if precision not in ("auto", "fp32", "bf16"):
-        raise SightlineError(f"unknown precision {precision!r}; choose auto, fp32, bf16")
+        raise SightlineError(
+            f"unknown precision {precision!r}; choose auto, fp32 or bf16"
+        )
     if precision == "auto":
         precision = "bf16" if has_fast_bf16(chosen) else "fp32"
     return Runtime(chosen, precision, channels_last=chosen.type != "mps")
@@ -80,7 +82,8 @@ def has_fast_bf16(device: torch.device) -> bool:
     if device.type == "cpu":
         # older torch cannot tell: fp32 is always right
         capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-        return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+        names = "avx512_bf16", "amx_bf16", "bf16"
+        return any(capabilities.get(name) for name in names)
     return False
 
 

@@ -254,8 +254,8 @@ def refuse_other_run(run: Run, recipe: Recipe, splits: Splits) -> None:
     if run.manifest["digest"] != splits.digest:
         raise RunError(
             f"{run.path} was trained on other pictures (digest "
-            f"{run.manifest['digest']}, now {splits.digest}); name the same data, limit "
-            "and seed, or choose another --out"
+            f"{run.manifest['digest']}, now {splits.digest}); name the same data, "
+            "limit and seed, or choose another --out"
         )
 
 

@@ -2,15 +2,12 @@
 
 albumentations 2 ignores arguments it does not know, with no more than a warning:
 cutout written for version 1 then makes holes of 5 pixels instead of 16. Importing
-this module turns that warning into an error, and albumentations' look for newer
-versions at import, which needs a network, off.
+this module turns that warning into an error. (Its look for newer versions, which would
+need a network, is turned off in sightline/__init__.py, before any import.)
 """
 
-import os
 import warnings
 from collections.abc import Sequence
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # before the import below
 
 import albumentations as A
 import cv2
@@ -83,7 +80,10 @@ def train_transform(
         steps += [padding, A.RandomCrop(image_size, image_size)]
     steps += [A.HorizontalFlip(p=flip), A.Normalize(mean, std)]
     if cutout:
-        hole = {"hole_height_range": (cutout, cutout), "hole_width_range": (cutout,) * 2}
+        hole = {
+            "hole_height_range": (cutout, cutout),
+            "hole_width_range": (cutout,) * 2,
+        }
         steps.append(A.CoarseDropout(num_holes_range=(1, 1), **hole, fill=0, p=1))
     return A.Compose([*steps, A.ToTensorV2()], seed=seed)
 

@@ -58,7 +58,13 @@ class BasicBlock(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, stride: int, *, norm: str, residual: bool
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        *,
+        norm: str,
+        residual: bool,
     ):
         super().__init__()
         self.conv1 = conv(in_channels, out_channels, 3, stride)
@@ -107,7 +113,9 @@ class ResNet(nn.Module):
         residual: bool = True,
     ):
         super().__init__()
-        self.stem = nn.Sequential(conv(3, width, 3, 1), make_norm(norm, width), nn.ReLU())
+        self.stem = nn.Sequential(
+            conv(3, width, 3, 1), make_norm(norm, width), nn.ReLU()
+        )
         in_channels = width
         for stage, (count, stride) in enumerate(
             zip(blocks, (1, 2, 2, last_stride), strict=True)

@@ -1,0 +1,146 @@
+"""Picture files: whatever Pillow reads, as RGB squares of one size."""
+
+import multiprocessing
+import os
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps
+from tqdm import tqdm
+
+from sightline.errors import DataError
+
+__all__ = ["Pictures", "picture_suffixes", "read_picture", "read_pictures"]
+
+CHUNK = 128  # pictures that a worker takes at once
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The readable ones of many picture files."""
+
+    images: NDArray[np.uint8]  # (N, size, size, 3)
+    kept: NDArray[np.int64]  # (N,) their places among the paths, ascending
+    changes: Counter[str]  # what had to be done, and to how many
+    unreadable: dict[int, str]  # place among the paths → reason
+
+
+def picture_suffixes() -> set[str]:
+    """Return the file name endings, in lower case, of all formats Pillow reads."""
+    endings = Image.registered_extensions()  # this also fills Image.OPEN
+    return {ending for ending, name in endings.items() if name in Image.OPEN}
+
+
+def read_picture(
+    path: str | Path, image_size: int
+) -> tuple[NDArray[np.uint8], list[str]]:
+    """Read one picture as a square of `image_size` pixels.
+
+    EXIF rotation is applied, 16 bits become 8, transparent pixels become white and
+    any other kind RGB; then the shorter side is scaled, antialiased, and the middle
+    cut out. Of an animation the first picture is taken.
+
+    Returns:
+        Pixels (size, size, 3) and what was done to them, in words.
+
+    Raises:
+        DataError: if the file is missing, broken or no picture.
+    """
+    try:
+        with Image.open(path) as picture:
+            # JPEG decodes much faster at a fraction of its size; twice what is
+            # wanted leaves enough for antialiasing
+            picture.draft(None, (2 * image_size, 2 * image_size))
+            changes = []
+            if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+                picture = ImageOps.exif_transpose(picture)
+                changes.append("turned upright (EXIF)")
+            picture, change = _to_rgb(picture)
+            changes += change
+            if picture.size != (image_size, image_size):
+                picture = ImageOps.fit(picture, (image_size, image_size))
+                changes.append(f"resized to {image_size}x{image_size}")
+            return np.asarray(picture), changes
+    except Exception as error:  # decoders of broken files raise nearly anything
+        raise DataError(f"{path} cannot be read as a picture: {error}") from error
+
+
+def _to_rgb(picture: Image.Image) -> tuple[Image.Image, list[str]]:
+    """Convert any kind of pixel to RGB; say what it was."""
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        flat = Image.alpha_composite(white, layer).convert("RGB")
+        return flat, ["with an alpha channel put on white"]
+    if picture.mode == "RGB":
+        return picture, []
+    if picture.mode == "F":
+        raise ValueError("floating-point pixels, whose range is unknown")
+    if picture.mode.startswith("I"):  # Pillow's own conversion would clip at 255
+        levels = np.asarray(picture).clip(0, 65535) >> 8
+        grey = Image.fromarray(levels.astype(np.uint8))
+        return grey.convert("RGB"), ["reduced from 16 bits to 8"]
+    kinds = {"L": "grey", "1": "black and white", "P": "palette"}
+    kind = kinds.get(picture.mode, picture.mode)
+    return picture.convert("RGB"), [f"converted from {kind} to RGB"]
+
+
+def read_pictures(
+    paths: Sequence[str], image_size: int, *, progress: bool = True
+) -> Pictures:
+    """Read many pictures on all cores, as `read_picture` does; skip broken ones."""
+    images = np.empty((len(paths), image_size, image_size, 3), np.uint8)
+    changes: Counter[str] = Counter()
+    unreadable: dict[int, str] = {}
+    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    with warnings.catch_warnings(), _workers() as pool:
+        warnings.simplefilter("ignore")  # odd metadata; what is broken gets named
+        results = pool.map(_read_chunk, chunks, repeat(image_size))
+        start = 0
+        with tqdm(
+            total=len(paths), desc="decoding", unit=" pictures", disable=not progress
+        ) as bar:
+            for pixels, done, broken in results:
+                images[start : start + len(pixels)] = pixels
+                changes.update(done)
+                unreadable |= {start + place: why for place, why in broken.items()}
+                start += len(pixels)
+                bar.update(len(pixels))
+    kept = np.setdiff1d(np.arange(len(paths)), list(unreadable))
+    return Pictures(images[kept] if unreadable else images, kept, changes, unreadable)
+
+
+def _workers() -> Executor:
+    """Return one worker per core: forked processes on Linux, elsewhere threads.
+
+    Small pictures are mostly Python's work, for which threads only take turns:
+    60,000 JPEGs of 32x32 took 4 s in two processes, 7 s in one, 11 s in two threads.
+    """
+    if sys.platform == "linux":
+        fork = multiprocessing.get_context("fork")
+        return ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=fork)
+    return ThreadPoolExecutor(os.cpu_count())
+
+
+def _read_chunk(
+    paths: Sequence[str], image_size: int
+) -> tuple[NDArray[np.uint8], Counter[str], dict[int, str]]:
+    """Read some pictures; broken ones leave black and the reason."""
+    images = np.zeros((len(paths), image_size, image_size, 3), np.uint8)
+    changes: Counter[str] = Counter()
+    unreadable = {}
+    for place, path in enumerate(paths):
+        try:
+            images[place], done = read_picture(path, image_size)
+            changes.update(done)
+        except DataError as error:
+            unreadable[place] = str(error)
+    return images, changes, unreadable

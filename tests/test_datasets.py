@@ -1,0 +1,566 @@
+"""Data sets: disjoint seeded parts, folders of any kind, and a cache that is safe."""
+
+import hashlib
+import io
+import os
+import pickle
+import tarfile
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.datasets import CIFAR10
+
+from sightline import datasets, folders
+from sightline.datasets import load, load_shapes
+from sightline.errors import DataError
+
+
+def draw(path, value, size=(8, 8)):
+    """Save a picture of random pixels that are never the same for two values."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(value).integers(0, 256, (*size, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def make_folder(folder, counts):
+    """Save numbered pictures, as many in each sub-folder as `counts` says."""
+    for place, (name, count) in enumerate(counts.items()):
+        for number in range(count):
+            draw(folder / name / f"{number}.png", 1_000 * place + number)
+    return folder
+
+
+@pytest.fixture
+def divided(tmp_path):
+    """A folder with train/ and test/."""
+    counts = {"train/cat": 20, "train/dog": 10, "test/cat": 4, "test/dog": 3}
+    return make_folder(tmp_path / "pets", counts)
+
+
+@pytest.fixture
+def plain(tmp_path):
+    """A folder of classes only."""
+    return make_folder(tmp_path / "plain", {"cat": 20, "dog": 10, "fox": 5})
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Load a folder of tiny pictures, keeping what is decoded out of the way."""
+
+    def read(folder, **options):
+        root = tmp_path / "data"
+        return load(folder, image_size=8, root=root, progress=False, **options)
+
+    return read
+
+
+def parts(splits):
+    return splits.train, splits.validation, splits.test
+
+
+def pictures(split):
+    return {image.numpy().tobytes() for image in split.images}
+
+
+# parts and seeds
+
+
+@pytest.mark.parametrize("kind", ["shapes", "divided", "plain"])
+def test_no_picture_is_in_two_parts(kind, request, read):
+    if kind == "shapes":
+        splits = load_shapes(training=300, test=100)
+    else:
+        splits = read(request.getfixturevalue(kind))
+    sets = [pictures(part) for part in parts(splits)]
+    assert len(set.union(*sets)) == sum(map(len, sets))
+    assert [len(s) for s in sets] == [len(part) for part in parts(splits)]
+
+
+def test_shapes_come_with_everything():
+    splits = load_shapes(training=300, test=100)
+    assert splits.name == "shapes"
+    assert [len(part) for part in parts(splits)] == [270, 30, 100]
+    assert len(splits.classes) == 10
+    for part in parts(splits):
+        assert part.images.dtype == torch.uint8
+        assert part.images.shape[1:] == (32, 32, 3)
+        assert part.labels.dtype == torch.int64
+        assert part.masks.shape == part.shortcuts.shape == (len(part), 32, 32)
+        assert part.masks.dtype == part.shortcuts.dtype == torch.bool
+    assert splits.validation.labels.bincount().tolist() == [3] * 10
+
+
+def test_load_knows_shapes_by_name():
+    splits = load("shapes")
+    assert [len(part) for part in parts(splits)] == [7_200, 800, 2_000]
+
+
+def test_train_and_test_folders_are_kept_apart(divided, read):
+    splits = read(divided)
+    assert splits.name == "pets"
+    assert splits.classes == ("cat", "dog")
+    assert splits.train.labels.bincount().tolist() == [18, 9]
+    assert splits.validation.labels.bincount().tolist() == [2, 1]
+    assert splits.test.labels.tolist() == [0] * 4 + [1] * 3
+    assert splits.train.masks is splits.train.shortcuts is None
+
+
+def test_a_plain_folder_is_divided_within_each_class(plain, read):
+    splits = read(plain)
+    assert splits.test.labels.bincount().tolist() == [4, 2, 1]
+    assert splits.validation.labels.bincount().tolist() == [2, 1, 1]
+    assert splits.train.labels.bincount().tolist() == [14, 7, 3]
+
+
+def test_pictures_are_in_the_order_of_their_numbers(tmp_path, read):
+    counts = {"train/a": 4, "train/b": 4, "test/b": 12, "test/a": 12}
+    folder = make_folder(tmp_path / "ordered", counts)
+    test = read(folder).test
+    assert test.labels.tolist() == [0] * 12 + [1] * 12
+    for place, image in enumerate(test.images):
+        name = folder / "test" / "ab"[place // 12] / f"{place % 12}.png"
+        with Image.open(name) as picture:
+            assert np.array_equal(image, picture)
+
+
+def test_a_seed_decides_what_validates_and_never_touches_test(divided, read):
+    first, again, other = read(divided), read(divided), read(divided, seed=1)
+    assert first.digest == again.digest
+    assert torch.equal(first.train.images, again.train.images)
+    assert torch.equal(first.test.images, other.test.images)
+    assert first.digest != other.digest
+    assert pictures(first.validation) != pictures(other.validation)
+
+
+def test_a_seed_decides_the_test_part_of_a_plain_folder(plain, read):
+    assert pictures(read(plain).test) == pictures(read(plain).test)
+    assert pictures(read(plain).test) != pictures(read(plain, seed=1).test)
+
+
+def test_one_seed_draws_the_same_shapes_again():
+    first, again = (load_shapes(training=100, test=50, seed=5) for _ in range(2))
+    assert first.digest == again.digest
+    assert load_shapes(training=100, test=50, seed=6).digest != first.digest
+
+
+def test_even_the_smallest_class_fills_every_part(tmp_path, read):
+    splits = read(make_folder(tmp_path / "few", {"cat": 3, "dog": 3}))
+    for part in parts(splits):
+        assert part.labels.bincount().tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -0.1, 10])
+def test_an_impossible_validation_fraction_is_refused(fraction):
+    with pytest.raises(DataError, match=f"validation_fraction {fraction} is not"):
+        load_shapes(training=100, test=50, validation_fraction=fraction)
+
+
+# what describes the data
+
+
+def test_mean_and_std_are_those_of_all_training_pixels(divided, read):
+    splits = read(divided)
+    pixels = splits.train.images.double() / 255
+    mean, std = pixels.mean((0, 1, 2)), pixels.std((0, 1, 2), unbiased=False)
+    assert splits.mean == pytest.approx(mean.tolist(), abs=1e-12)
+    assert splits.std == pytest.approx(std.tolist(), abs=1e-12)
+
+
+def test_a_channel_that_never_changes_can_still_be_divided_by(tmp_path, read):
+    folder = tmp_path / "red"
+    for name in ("cat", "dog"):
+        for number in range(3):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            picture = Image.new("RGB", (8, 8), (40 * number, 0, 0))
+            picture.save(folder / name / f"{number}.png")
+    assert min(read(folder).std) > 0
+
+
+def test_one_changed_pixel_changes_the_digest(divided, read):
+    before = read(divided)
+    path = divided / "test" / "dog" / "2.png"
+    with Image.open(path) as picture:
+        pixels = np.array(picture)
+    pixels[3, 3, 1] ^= 1
+    Image.fromarray(pixels).save(path)
+    os.utime(path, ns=(0, 0))
+    after = read(divided)
+    assert after.digest != before.digest
+    assert not torch.equal(after.test.images, before.test.images)
+
+
+def test_one_changed_label_changes_the_digest(divided, read):
+    before = read(divided)
+    (divided / "train/cat/19.png").rename(divided / "train/dog/10.png")
+    assert read(divided).digest != before.digest
+
+
+# fewer pictures
+
+
+def test_limited_keeps_classes_balanced_and_counts_exact():
+    splits = load_shapes(training=1_000, test=300)
+    few = splits.limited(105)
+    assert [len(part) for part in parts(few)] == [105, 26, 26]
+    for part in parts(few):
+        counts = part.labels.bincount()
+        assert counts.max() - counts.min() <= 1
+    assert few.train.masks.shape == (105, 32, 32)
+    assert (few.mean, few.std, few.classes) == (splits.mean, splits.std, splits.classes)
+    assert few.digest != splits.digest
+    for part, whole in zip(parts(few), parts(splits), strict=True):
+        assert pictures(part) < pictures(whole)
+
+
+def test_limited_keeps_the_order_of_test_pictures():
+    splits = load_shapes(training=1_000, test=300)
+    whole = [image.numpy().tobytes() for image in splits.test.images]
+    few = [image.numpy().tobytes() for image in splits.limited(200).test.images]
+    places = [whole.index(image) for image in few]
+    assert places == sorted(places)
+
+
+def test_limited_is_seeded():
+    splits = load_shapes(training=1_000, test=300)
+    assert splits.limited(100).digest == splits.limited(100).digest
+    assert splits.limited(100).digest != splits.limited(100, seed=1).digest
+
+
+def test_limited_takes_what_there_is_of_a_small_class(plain, read):
+    few = read(plain).limited(12)
+    assert few.train.labels.bincount().tolist() == [5, 4, 3]
+    assert len(few.validation) == 3
+
+
+def test_no_limit_and_a_large_one_keep_everything():
+    splits = load_shapes(training=100, test=50)
+    assert splits.limited(None) is splits
+    assert splits.limited(1_000).digest == splits.digest
+
+
+def test_a_limit_below_the_number_of_classes_is_refused():
+    with pytest.raises(DataError, match="limit of 9 .* at least 10"):
+        load_shapes(training=100, test=50).limited(9)
+
+
+# folders that need care
+
+
+def test_what_was_done_to_pictures_is_counted(divided, read):
+    Image.new("L", (8, 8)).save(divided / "train/cat/0.png")
+    Image.new("L", (8, 8)).save(divided / "train/cat/1.png")
+    Image.new("RGB", (20, 9)).save(divided / "test/dog/0.png")
+    assert read(divided).notes == (
+        "2 pictures converted from grey to RGB",
+        "1 picture resized to 8x8",
+    )
+
+
+def test_unreadable_pictures_are_named_and_left_out(divided, read):
+    (divided / "train/cat/3.png").write_text("no picture")
+    (divided / "test/dog/0.png").write_bytes(b"")
+    splits = read(divided)
+    assert splits.notes == ("2 unreadable, left out: train/cat/3.png, test/dog/0.png",)
+    assert len(splits.train) + len(splits.validation) == 29
+    assert len(splits.test) == 6
+    assert read(divided).notes == splits.notes
+
+
+def test_hidden_files_are_ignored_and_strange_ones_noted(divided, read):
+    (divided / "train" / ".DS_Store").write_text("")
+    (divided / "train/cat/._0.png").write_text("")
+    (divided / "train/cat/.ipynb_checkpoints").mkdir()
+    (divided / "README.txt").write_text("")
+    assert read(divided).notes == ()
+    (divided / "train/cat/labels.csv").write_text("")
+    (divided / "train/cat/more").mkdir()
+    (divided / "val").mkdir()
+    assert read(divided).notes == (
+        "not pictures, left out: train/cat/labels.csv, train/cat/more, val",
+    )
+
+
+def test_upper_case_endings_are_pictures_too(plain, read):
+    for path in plain.glob("fox/*.png"):
+        path.rename(path.with_suffix(".PNG"))
+    assert read(plain).classes == ("cat", "dog", "fox")
+
+
+def test_a_missing_folder_says_what_was_expected(tmp_path):
+    with pytest.raises(
+        DataError, match="does not exist; expected cifar10, shapes"
+    ) as e:
+        load(tmp_path / "nothing")
+    assert "train/<class>/*.jpg" in str(e.value)
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "pictures.tar").write_text("")
+    with pytest.raises(DataError, match=r"is no folder \(unpack it\?\)"):
+        load(tmp_path / "pictures.tar")
+
+
+def test_one_class_is_not_enough(tmp_path, read):
+    folder = make_folder(tmp_path / "one", {"cat": 5})
+    (folder / "empty").mkdir()
+    with pytest.raises(DataError, match="at least 2 classes .* found only cat"):
+        read(folder)
+
+
+def test_pictures_without_classes_are_refused(tmp_path, read):
+    draw(tmp_path / "flat" / "0.png", 0)
+    with pytest.raises(DataError, match="found none; expected"):
+        read(tmp_path / "flat")
+
+
+def test_different_classes_in_train_and_test_are_named(divided, read):
+    draw(divided / "train/fox/0.png", 7_000)
+    (divided / "test/dog").rename(divided / "test/Dog")
+    with pytest.raises(DataError) as error:
+        read(divided)
+    assert "train/ has no pictures of Dog" in str(error.value)
+    assert "test/ has no pictures of dog, fox" in str(error.value)
+
+
+@pytest.mark.parametrize(("part", "other"), [("train", "test"), ("test", "train")])
+def test_half_a_layout_is_refused(tmp_path, read, part, other):
+    counts = {f"{part}/cat": 3, f"{part}/dog": 3, "val/cat": 3, "val/dog": 3}
+    folder = make_folder(tmp_path / "half", counts)
+    with pytest.raises(DataError, match=f"classes in {part}/ but none in {other}/"):
+        read(folder)
+
+
+def test_a_class_may_be_called_train(tmp_path, read):
+    folder = make_folder(tmp_path / "traffic", {"car": 5, "train": 5})
+    assert read(folder).classes == ("car", "train")
+
+
+def test_a_class_without_a_readable_picture_is_an_error(divided, read):
+    for path in divided.glob("test/dog/*"):
+        path.write_text("no picture")
+    with pytest.raises(DataError, match="test/dog has 0 readable .* 3 unreadable") as e:
+        read(divided)
+    assert "0.png cannot be read as a picture" in str(e.value)
+
+
+def test_a_class_too_small_to_divide_is_an_error(tmp_path, read):
+    folder = make_folder(tmp_path / "small", {"cat": 5, "dog": 2})
+    with pytest.raises(DataError, match="dog has 2 readable .* at least 3 are needed"):
+        read(folder)
+
+
+# decoded once
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Count how often a folder is decoded."""
+    calls = []
+    real = folders.read_pictures
+
+    def counted(paths, image_size, **options):
+        calls.append(len(paths))
+        return real(paths, image_size, **options)
+
+    monkeypatch.setattr(folders, "read_pictures", counted)
+    return calls
+
+
+def test_a_second_load_decodes_nothing(divided, read, decoded):
+    first, second = read(divided), read(divided, seed=3)
+    assert decoded == [37]
+    assert torch.equal(first.test.images, second.test.images)
+
+
+def test_new_changed_and_removed_pictures_are_noticed(divided, read, decoded):
+    read(divided)
+    draw(divided / "train/dog/10.png", 9_000)
+    read(divided)
+    draw(divided / "train/dog/10.png", 9_001)
+    os.utime(divided / "train/dog/10.png", ns=(1, 1))
+    read(divided)
+    (divided / "train/dog/10.png").unlink()
+    read(divided)
+    assert decoded == [37, 38, 38, 37]
+
+
+def test_one_folder_keeps_one_file_per_size(divided, tmp_path):
+    root = tmp_path / "data"
+    for size in (8, 16, 8):
+        splits = load(divided, image_size=size, root=root, progress=False)
+        assert splits.test.images.shape[1:] == (size, size, 3)
+    draw(divided / "train/dog/10.png", 9_000)
+    load(divided, image_size=8, root=root, progress=False)
+    assert len(list((root / "decoded").iterdir())) == 2
+
+
+@pytest.mark.parametrize("size", [0, 5, 200, -1])
+def test_a_broken_cache_is_made_anew(divided, read, decoded, tmp_path, size):
+    whole = read(divided)
+    (cache,) = (tmp_path / "data" / "decoded").iterdir()
+    cache.write_bytes(cache.read_bytes()[:size])
+    for _ in range(2):
+        assert read(divided).digest == whole.digest
+    assert decoded == [37, 37]
+
+
+def test_data_are_used_even_when_they_cannot_be_kept(divided, tmp_path):
+    (tmp_path / "data").write_text("a file where a folder is wanted")
+    splits = load(divided, image_size=8, root=tmp_path / "data", progress=False)
+    assert len(splits.test) == 7
+    (note,) = splits.notes
+    assert note.startswith("decoded pictures could not be kept in")
+
+
+def test_a_full_disk_leaves_nothing_behind(divided, read, tmp_path, monkeypatch):
+    def fill(tensors, path, about):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(folders, "save_file", fill)
+    assert "No space left on device" in read(divided).notes[0]
+    assert list((tmp_path / "data" / "decoded").iterdir()) == []
+
+
+def test_the_data_folder_is_where_the_environment_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("SIGHTLINE_DATA", str(tmp_path))
+    assert datasets.data_folder() == tmp_path
+    monkeypatch.delenv("SIGHTLINE_DATA")
+    monkeypatch.setenv("HOME", "/home/somebody")
+    expected = "/home/somebody/.cache/sightline"
+    assert str(datasets.data_folder()) == expected
+
+
+# CIFAR-10, from a small archive in its format
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """No network; the list of addresses that were asked for."""
+    asked = []
+
+    def refuse(request, *_, **__):
+        asked.append(request.full_url)
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    return asked
+
+
+@pytest.fixture
+def archive(tmp_path, monkeypatch, offline):
+    """A small archive in the data folder, whose checksums torchvision expects."""
+    rng = np.random.default_rng(0)
+    files = {}
+    for name in [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]:
+        data = rng.integers(0, 256, (20, 3072), np.uint8)
+        files[name] = {"data": data, "labels": [i % 10 for i in range(20)]}
+    files["batches.meta"] = {"label_names": [f"class {i}" for i in range(10)]}
+    packed = {name: pickle.dumps(content) for name, content in files.items()}
+    path = tmp_path / "data" / CIFAR10.filename
+    path.parent.mkdir()
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in packed.items():
+            member = tarfile.TarInfo(f"{CIFAR10.base_folder}/{name}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    sums = {name: hashlib.md5(content).hexdigest() for name, content in packed.items()}
+    batches = [[name, sums[name]] for name in sums if "data_batch" in name]
+    monkeypatch.setattr(CIFAR10, "train_list", batches)
+    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", sums["test_batch"]]])
+    meta = {**CIFAR10.meta, "md5": sums["batches.meta"]}
+    monkeypatch.setattr(CIFAR10, "meta", meta)
+    tgz_md5 = hashlib.md5(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(CIFAR10, "tgz_md5", tgz_md5)
+    return path, files
+
+
+def test_cifar10_is_read_from_a_verified_archive(archive, offline):
+    path, files = archive
+    splits = load("cifar10", root=path.parent)
+    assert offline == []
+    assert splits.name == "cifar10"
+    assert splits.classes == tuple(f"class {i}" for i in range(10))
+    assert [len(part) for part in parts(splits)] == [90, 10, 20]
+    assert splits.test.labels.tolist() == files["test_batch"]["labels"]
+    expected = files["test_batch"]["data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    assert np.array_equal(splits.test.images, expected)
+    assert load("cifar10", root=path.parent).digest == splits.digest
+
+
+@pytest.mark.parametrize("name", ["data_batch_3", "test_batch", "batches.meta"])
+def test_a_damaged_cifar10_file_is_taken_from_the_archive_again(archive, name):
+    path, _ = archive
+    splits = load("cifar10", root=path.parent)
+    (path.parent / CIFAR10.base_folder / name).write_bytes(b"damaged")
+    assert load("cifar10", root=path.parent).digest == splits.digest
+
+
+class Trap:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        """Have the unpickler open the file for writing."""
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("name", ["data_batch_1", "batches.meta"])
+def test_a_damaged_cifar10_is_never_unpickled(archive, tmp_path, name):
+    path, _ = archive
+    load("cifar10", root=path.parent)
+    path.unlink()
+    trap = pickle.dumps(Trap(tmp_path / "sprung"))
+    (path.parent / CIFAR10.base_folder / name).write_bytes(trap)
+    with pytest.raises(DataError, match="could not be read"):
+        load("cifar10", root=path.parent)
+    assert not (tmp_path / "sprung").exists()
+    pickle.loads(trap).close()
+    assert (tmp_path / "sprung").exists()  # the trap would have worked
+
+
+def test_a_partial_archive_is_removed_and_never_used(archive, offline):
+    path, _ = archive
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DataError, match="could not be read"):
+        load("cifar10", root=path.parent)
+    assert offline
+    assert list(path.parent.iterdir()) == []
+
+
+def test_cifar10_without_a_network_says_what_helps(tmp_path, offline):
+    with pytest.raises(DataError) as error:
+        load("cifar10", root=tmp_path / "data")
+    assert offline[0] == CIFAR10.url
+    for words in (
+        str(tmp_path / "data"),
+        "Name or service not known",
+        CIFAR10.url,
+        "SIGHTLINE_DATA",
+        "shapes",
+    ):
+        assert words in str(error.value)
+
+
+def test_a_whole_archive_stays_when_it_cannot_be_unpacked(archive, monkeypatch):
+    path, _ = archive
+
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tarfile.TarFile, "extractall", fail)
+    with pytest.raises(DataError, match="No space left on device"):
+        load("cifar10", root=path.parent)
+    assert path.exists()
+
+
+@pytest.mark.parametrize("name", ["cifar10", "shapes"])
+def test_pictures_of_fixed_size_cannot_be_asked_for_in_another(name):
+    with pytest.raises(DataError, match="image_size 64 is not possible"):
+        load(name, image_size=64)

@@ -1,0 +1,324 @@
+"""Heatmaps: equal to grad-cam's, honest about empty ones, and without a trace."""
+
+import contextlib
+
+import numpy as np
+import pytest
+import torch
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import nn
+
+from sightline.errors import SightlineError
+from sightline.explain import (
+    METHODS,
+    explain,
+    find_layer,
+    grad_cam_by_hand,
+    overlay,
+)
+from sightline.models.resnet import resnet10
+
+LAYERS = ("layer1", "layer2", "layer3", "layer4")
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    model = resnet10(num_classes=10)
+    with torch.no_grad():
+        model(torch.randn(64, 3, 32, 32))  # gives the norms some statistics
+        model.head.weight.mul_(10)
+    return model.eval()
+
+
+@pytest.fixture
+def images():
+    return torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+def package_maps(method, model, images, layer, targets):
+    wanted = [ClassifierOutputTarget(target) for target in targets]
+    maps = METHODS[method](model, [find_layer(model, layer)])(images, wanted)
+    return torch.from_numpy(maps)
+
+
+def state_of(model):
+    weights = list(model.parameters())
+    return {
+        "modes": [module.training for module in model.modules()],
+        "frozen": [weight.requires_grad for weight in weights],
+        "gradients": [weight.grad for weight in weights],  # the same tensors
+        "values": [g if g is None else g.clone() for g in (w.grad for w in weights)],
+        "hooks": [
+            {k: list(v) for k, v in vars(module).items() if k.endswith("_hooks") and v}
+            for module in model.modules()
+        ],
+        "buffers": [buffer.clone() for buffer in model.buffers()],
+        "torch": torch.get_rng_state(),
+        "numpy": np.random.get_state()[1].copy(),
+    }
+
+
+def assert_same_state(before, after):
+    for name in ("modes", "frozen", "hooks"):
+        assert before[name] == after[name], name
+    for old, new in zip(before["gradients"], after["gradients"], strict=True):
+        assert old is new
+    for name in ("values", "buffers"):
+        for old, new in zip(before[name], after[name], strict=True):
+            assert old is new or torch.equal(old, new), name
+    assert torch.equal(before["torch"], after["torch"])
+    assert np.array_equal(before["numpy"], after["numpy"])
+
+
+@pytest.fixture
+def used_model(model, images):
+    """A model in the middle of things: mixed modes, some gradients, some frozen."""
+    model.train()
+    model.layer2.eval()
+    model.stem.requires_grad_(False)
+    model.layer3.register_forward_hook(lambda module, inputs, output: None)
+    model(images).square().sum().backward()
+    model.head.weight.grad = None
+    return model
+
+
+# --- equality -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_by_hand_library_and_package_agree(model, images, layer):
+    targets = torch.arange(len(images))
+    ours = explain(model, images, layers=layer, targets=targets)[layer].heatmaps
+    by_hand = grad_cam_by_hand(model, images, find_layer(model, layer), targets)
+    package = package_maps("grad_cam", model, images, layer, targets.tolist())
+    assert ours.max() > 0.9
+    torch.testing.assert_close(ours, package, rtol=0, atol=1e-6)
+    torch.testing.assert_close(by_hand, ours, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_equals_the_package_with_layers_in_any_order(
+    model, images, method
+):
+    found = explain(model, images, layers=LAYERS[::-1], targets=3, method=method)
+    assert list(found) == list(LAYERS[::-1])
+    for layer in LAYERS:
+        package = package_maps(method, model, images, layer, [3] * len(images))
+        torch.testing.assert_close(found[layer].heatmaps, package, rtol=0, atol=1e-6)
+
+
+def test_a_layer_whose_output_is_overwritten_later_is_recorded_as_it_was():
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(inplace=True)]
+    model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    images = torch.randn(4, 3, 12, 12)
+    in_place = explain(model, images, layers="1", targets=2, method="hires_cam")["1"]
+    model[2].inplace = False
+    expected = explain(model, images, layers="1", targets=2, method="hires_cam")["1"]
+    assert torch.equal(in_place.heatmaps, expected.heatmaps)
+    assert expected.heatmaps.max() > 0.9
+
+
+def test_batch_size_does_not_change_the_maps(model, images):
+    one = explain(model, images, layers="layer3", batch_size=4)["layer3"]
+    other = explain(model, images, layers="layer3", batch_size=100)["layer3"]
+    torch.testing.assert_close(one.heatmaps, other.heatmaps, rtol=0, atol=1e-5)
+    assert torch.equal(one.targets, other.targets)
+
+
+def test_evidence_is_the_unscaled_map_that_the_heatmap_enlarges(model, images):
+    found = explain(model, images, layers=LAYERS, targets=1)
+    for layer, side in zip(LAYERS, (32, 16, 8, 4), strict=True):
+        assert found[layer].evidence.shape == (6, side, side)
+        assert found[layer].heatmaps.shape == (6, 32, 32)
+        assert found[layer].evidence.min() >= 0
+    evidence = found["layer1"].evidence  # has the size of the heatmap already
+    lowest = evidence.amin((1, 2), keepdim=True)
+    scaled = (evidence - lowest) / (evidence.amax((1, 2), keepdim=True) - lowest)
+    torch.testing.assert_close(found["layer1"].heatmaps, scaled, rtol=0, atol=1e-6)
+
+
+def test_no_images_give_no_maps(model):
+    found = explain(model, torch.empty(0, 3, 32, 32), layers=["layer2", "layer4"])
+    assert found["layer2"].heatmaps.shape == (0, 32, 32)
+    assert found["layer4"].status == []
+
+
+# --- targets ------------------------------------------------------------------
+
+
+def test_targets_are_the_predicted_classes_one_class_or_one_per_image(model, images):
+    predicted = model(images).argmax(1)
+    labels = (predicted + 1) % 10
+    of_predicted = explain(model, images)["layer4"]
+    of_labels = explain(model, images, targets=labels)["layer4"]
+    of_two = explain(model, images, targets=2)["layer4"]
+    assert torch.equal(of_predicted.targets, predicted)
+    assert torch.equal(of_labels.targets, labels)
+    assert of_two.targets.tolist() == [2] * 6
+    again = explain(model, images, targets=predicted.tolist())["layer4"]
+    assert torch.equal(again.heatmaps, of_predicted.heatmaps)
+    assert not torch.allclose(of_labels.heatmaps, of_predicted.heatmaps)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"targets": [1, 2]}, "2 targets for 6 images: give one per image"),
+        ({"targets": "actual"}, "unknown targets 'actual'"),
+        ({"targets": 10}, "target 10 is not a class: the model has 10"),
+        ({"targets": -1}, "target -1 is not a class"),
+        ({"targets": torch.zeros(6)}, "type torch.float32: expected class numbers"),
+        ({"layers": "layer5"}, "unknown layer 'layer5'.*stem, layer1.*layer4.*head"),
+        ({"layers": ""}, "unknown layer ''"),
+        ({"layers": "head"}, r"layer 'head' gives \(6, 10\), not maps"),
+        ({"method": "magic"}, "unknown method 'magic'; choose from: grad_cam, hires"),
+    ],
+)
+def test_a_wrong_argument_is_named_with_the_remedy(model, images, arguments, message):
+    before = state_of(model)
+    with pytest.raises(SightlineError, match=message):
+        explain(model, images, **arguments)
+    assert_same_state(before, state_of(model))
+
+
+def test_pictures_that_are_not_a_normalised_batch_are_refused(model, images):
+    with pytest.raises(SightlineError, match="torch.uint8: expected a normalised"):
+        explain(model, images.to(torch.uint8))
+    with pytest.raises(SightlineError, match=r"shape \(3, 32, 32\)"):
+        explain(model, images[0])
+
+
+def test_a_layer_that_the_logits_do_not_depend_on_is_refused(model, images):
+    model.extra = nn.Conv2d(3, 3, 1)
+    with pytest.raises(SightlineError, match="'extra' has no part in the logits"):
+        explain(model, images, layers="extra")
+
+
+def test_half_precision_weights_are_refused_with_the_remedy(model, images):
+    with pytest.raises(SightlineError, match=r"not torch.bfloat16: call model.float"):
+        explain(model.bfloat16(), images)
+
+
+def test_a_stage_means_its_last_block(model):
+    assert find_layer(model, "layer3") is model.layer3[-1]
+    assert find_layer(model, "layer3.0.conv1") is model.layer3[0].conv1
+
+
+# --- no trace -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "surroundings",
+    [
+        contextlib.nullcontext,
+        torch.no_grad,
+        torch.inference_mode,
+        lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    ],
+    ids=["nothing", "no_grad", "inference_mode", "bf16 autocast"],
+)
+def test_the_model_is_as_before_and_the_maps_are_the_same_in_any_surroundings(
+    used_model, images, surroundings
+):
+    expected = explain(used_model, images, layers=LAYERS)
+    before = state_of(used_model)
+    with surroundings():
+        found = explain(used_model, images.clone(), layers=LAYERS)
+    assert_same_state(before, state_of(used_model))
+    for layer in LAYERS:
+        assert torch.equal(found[layer].heatmaps, expected[layer].heatmaps)
+    assert not images.requires_grad
+
+
+def test_the_model_is_as_before_when_it_fails_in_the_middle(used_model, images):
+    def fail(module, inputs):
+        raise IndexError("in the middle")
+
+    handle = used_model.layer4.register_forward_pre_hook(fail)
+    before = state_of(used_model)
+    with pytest.raises(IndexError, match="in the middle"):  # grad-cam swallows it
+        explain(used_model, images, layers=LAYERS)
+    assert_same_state(before, state_of(used_model))
+    handle.remove()
+
+
+def test_the_package_alone_does_leave_traces(used_model, images):
+    before = state_of(used_model)
+    GradCAM(used_model, [used_model.layer4[-1]])(images, None)
+    with pytest.raises(AssertionError):
+        assert_same_state(before, state_of(used_model))
+
+
+def test_a_frozen_model_can_be_explained(model, images):
+    expected = explain(model, images)["layer4"].heatmaps
+    model.requires_grad_(False)
+    assert torch.equal(explain(model, images)["layer4"].heatmaps, expected)
+
+
+def test_by_hand_leaves_gradients_and_hooks_alone(model, images):
+    before = state_of(model)
+    grad_cam_by_hand(model, images, model.layer3[-1], torch.zeros(6, dtype=torch.long))
+    assert_same_state(before, state_of(model))
+
+
+# --- maps that show nothing ---------------------------------------------------
+
+
+def test_a_model_without_evidence_gives_blank_maps(model, images):
+    nn.init.zeros_(model.head.weight)
+    found = explain(model, images, layers=["layer1", "layer4"], targets=0)
+    for layer in found.values():
+        assert layer.status == ["blank"] * 6
+        assert layer.heatmaps.count_nonzero() == 0
+        assert layer.evidence.count_nonzero() == 0
+
+
+def test_a_picture_with_nan_is_reported_and_leaves_the_others_alone(model, images):
+    expected = explain(model, images, layers=LAYERS, targets=4)
+    images[2, 0, 5, 5] = torch.nan
+    found = explain(model, images, layers=LAYERS, targets=4)
+    others = [0, 1, 3, 4, 5]
+    for layer in LAYERS:
+        assert found[layer].status[2] == "not finite"
+        assert found[layer].heatmaps[2].count_nonzero() == 0
+        torch.testing.assert_close(
+            found[layer].heatmaps[others], expected[layer].heatmaps[others]
+        )
+        for i in others:
+            assert found[layer].status[i] == expected[layer].status[i]
+
+
+def test_maps_that_are_not_blank_reach_from_zero_to_one(model, images):
+    for found in explain(model, images, layers=LAYERS, method="layer_cam").values():
+        assert found.status == ["ok"] * 6
+        torch.testing.assert_close(found.heatmaps.amax((1, 2)), torch.ones(6))
+        assert found.heatmaps.min() >= 0
+
+
+# --- overlay ------------------------------------------------------------------
+
+
+def test_overlay_keeps_shape_and_type_for_one_picture_and_for_many():
+    images = torch.randint(0, 256, (5, 8, 8, 3), dtype=torch.uint8)
+    many = overlay(images, torch.rand(5, 8, 8))
+    assert many.shape == images.shape and many.dtype == torch.uint8
+    one = overlay(images[0].numpy(), np.zeros((8, 8), dtype=np.float32))
+    assert one.shape == (8, 8, 3) and one.dtype == torch.uint8
+
+
+def test_overlay_of_no_opacity_is_the_grey_picture_and_of_full_the_colours():
+    image = torch.tensor([[[255, 255, 255], [255, 0, 0]]], dtype=torch.uint8)
+    grey = overlay(image, torch.ones(1, 2), opacity=0)
+    assert grey.tolist() == [[[255] * 3, [76] * 3]]  # 0.299 · 255
+    colours = overlay(image, torch.ones(1, 2), opacity=1)
+    assert torch.equal(colours[0, 0], colours[0, 1])
+
+
+def test_overlay_grows_lighter_with_the_evidence():
+    image = torch.full((1, 11, 3), 128, dtype=torch.uint8)
+    mixed = overlay(image, torch.linspace(0, 1, 11)[None]).float()
+    lightness = mixed @ torch.tensor([0.2126, 0.7152, 0.0722])
+    assert (lightness.diff() > 0).all()

@@ -1,0 +1,136 @@
+"""The command line: what it prints, writes and exits with."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from sightline.__main__ import main
+from sightline.recipes import RECIPES, describe_fields
+
+TINY = ["--data", "shapes", "--limit", "60", "--device", "cpu", "--precision", "fp32"]
+
+
+def sightline(*arguments: str):
+    return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    done = sightline("train", "resnet10", *TINY, "--epochs", "1", "--out", str(folder))
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def test_every_command_has_help():
+    for path in ([], ["train"], ["lr-find"], ["evaluate"], ["explain"], ["recipes"]):
+        done = sightline(*path, "--help")
+        assert done.exit_code == 0
+        assert "Usage:" in done.output
+
+
+def test_every_recipe_field_is_an_option_of_train():
+    text = sightline("train", "--help").output
+    for name in describe_fields():
+        assert "--" + name.replace("_", "-") in text
+
+
+def test_recipes_as_json_are_complete():
+    recipes = json.loads(sightline("recipes", "--json").stdout)
+    assert list(recipes) == list(RECIPES)
+    assert recipes["resnet18"]["epochs"] == 20
+    assert "resnet34" in sightline("recipes").output
+
+
+def test_training_says_what_came_out_and_what_to_do_next(run):
+    again = sightline(
+        "train", "resnet10", *TINY, "--epochs", "1", "--out", str(run), "--resume"
+    )
+    assert "test accuracy" in again.output
+    assert "sightline evaluate" in again.output
+    assert (run / "weights.safetensors").exists()
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(run):
+    before = (run / "weights.safetensors").read_bytes()
+    again = sightline("train", "resnet10", *TINY, "--epochs", "1", "--out", str(run))
+    assert again.exit_code == 1
+    assert "--resume" in again.output
+    assert (run / "weights.safetensors").read_bytes() == before
+
+
+def test_evaluate_prints_numbers_that_a_program_can_read(run):
+    done = sightline("evaluate", str(run), *TINY, "--json")
+    numbers = json.loads(done.stdout)
+    confusion = np.array(numbers["confusion"])
+    assert numbers["images"] == confusion.sum() == 15
+    assert numbers["accuracy"] == pytest.approx(np.trace(confusion) / 15)
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert numbers["accuracy"] == pytest.approx(manifest["test"]["accuracy"])
+
+
+def test_evaluate_refuses_other_classes(run, tmp_path):
+    for part in ("train", "test"):
+        for name in ("hen", "egg"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for i in range(12):
+                pixels = np.full((32, 32, 3), 20 * i, np.uint8)
+                Image.fromarray(pixels).save(tmp_path / part / name / f"{i}.png")
+    done = sightline("evaluate", str(run), "--data", str(tmp_path))
+    assert done.exit_code == 1
+    assert "disc" in done.output
+    assert "egg" in done.output
+
+
+def test_lr_find_prints_four_rules_over_seeds(tmp_path):
+    plot = tmp_path / "curves.png"
+    done = sightline(
+        "lr-find", "resnet10", *TINY, "--seeds", "2", "--num-iter", "25", "--end-lr",
+        "1", "--batch-size", "10", "--json", "--plot", str(plot),
+    )  # fmt: skip
+    ranges = json.loads(done.stdout)
+    assert set(ranges) == {"steepest", "valley", "minimum", "slide"}
+    for lowest, median, highest in ranges.values():
+        assert 0 < lowest <= median <= highest
+    assert Image.open(plot).size[0] > 300
+
+
+def test_explain_writes_one_figure_per_picture_and_names_the_broken_one(run, tmp_path):
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    Image.fromarray(np.arange(40 * 50, dtype=np.uint8).reshape(40, 50)).save(good)
+    bad.write_bytes(b"no picture")
+    out = tmp_path / "maps"
+    done = sightline("explain", str(run), str(bad), str(good), "--out", str(out))
+    assert done.exit_code == 1
+    assert "bad.png" in done.output
+    assert [file.name for file in out.iterdir()] == ["good-grad_cam.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "resnet50"], "unknown recipe 'resnet50'"),
+        (["train", "--data", "/no/such/folder"], "/no/such/folder"),
+        (["train", "--data", "shapes", "--max-lr", "-1"], "max_lr"),
+        (["train", "--data", "shapes", "--limit", "3"], "limit of 3"),
+        (["evaluate", "/no/run"], "/no/run is not a run"),
+    ],
+)
+def test_a_mistake_ends_in_one_line_and_status_1(arguments, message):
+    done = sightline(*arguments)
+    assert done.exit_code == 1
+    assert message in done.output
+    assert "Traceback" not in done.output
+
+
+def test_explain_lists_layers_and_classes_that_exist(run, tmp_path):
+    picture = tmp_path / "x.png"
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(picture)
+    wrong_layer = sightline("explain", str(run), str(picture), "--layer", "layer9")
+    assert "layer4" in wrong_layer.output
+    wrong_class = sightline("explain", str(run), str(picture), "--target", "cow")
+    assert "disc" in wrong_class.output
+    assert (wrong_layer.exit_code, wrong_class.exit_code) == (1, 1)

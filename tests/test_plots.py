@@ -1,0 +1,317 @@
+"""Figures: what they contain, and that they follow a light or a dark page."""
+
+import io
+import re
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from sightline import plots
+from sightline.errors import SightlineError
+from sightline.explain import Explanation
+
+CLASSES = ("cat", "dog", "ship")
+IMAGES = torch.randint(0, 256, (7, 8, 8, 3), dtype=torch.uint8)
+LABELS = torch.tensor([0, 1, 0, 1, 0, 1, 0])  # no ship
+EVALUATION = SimpleNamespace(
+    labels=LABELS,
+    predictions=torch.tensor([0, 0, 1, 1, 0, 2, 1]),  # wrong: 1, 2, 5, 6
+    confidences=torch.tensor([0.9, 0.5, 0.8, 0.7, 0.6, 0.8, 0.99]),
+)
+LRS = np.geomspace(1e-5, 1, 60).tolist()
+LOSSES = [2.3 - 1 / (1 + np.exp(-8 * (lr - 0.1))) + 50 * (lr > 0.9) for lr in LRS]
+TEST = SimpleNamespace(lrs=LRS, losses=LOSSES, smoothed=LOSSES)
+RULES = {"steepest": 0.02, "valley": 0.01, "minimum": 0.03}
+ROWS = [
+    {
+        "epoch": epoch,
+        "train_loss": 2 / epoch,
+        "validation_loss": 2.1 / epoch,
+        "train_accuracy": epoch / 5,
+        "validation_accuracy": epoch / 6,
+        "lr": 0.1 / epoch,
+        "last_lr": 1e-6,
+    }
+    for epoch in (1, 2, 3)
+]
+
+
+def explanation(status, side=4):
+    heatmaps = torch.rand(len(status), 8, 8)
+    heatmaps[[i for i, s in enumerate(status) if s != "ok"]] = 0
+    targets = torch.arange(len(status)) % len(CLASSES)
+    evidence = torch.rand(len(status), side, side)
+    return Explanation("layer4", targets, heatmaps, evidence, status)
+
+
+FIGURES = {
+    "sample_grid": lambda: plots.sample_grid(IMAGES, LABELS, CLASSES),
+    "class_grid": lambda: plots.class_grid(IMAGES, LABELS, CLASSES),
+    "before_after": lambda: plots.before_after(IMAGES, IMAGES.flip(2)),
+    "rgb_channels": lambda: plots.rgb_channels(IMAGES[0]),
+    "gallery": lambda: plots.gallery(IMAGES[:2], ["cat\n→ dog 51%", "a $\n→ b_c 9%"]),
+    "empty gallery": lambda: plots.gallery(IMAGES[:0], []),
+    "heatmaps": lambda: plots.heatmaps(
+        IMAGES[:2], {"layer4": explanation(["ok", "blank"])}, classes=CLASSES
+    ),
+    "lr_curve": lambda: plots.lr_curve(TEST, RULES),
+    "lr_curves": lambda: plots.lr_curves([TEST, TEST], [RULES, RULES]),
+    "schedule": lambda: plots.schedule(range(60), LRS, LRS),
+    "schedules": lambda: plots.schedule(range(60), {"one": LRS, "other": LRS}),
+    "history": lambda: plots.history(ROWS),
+    "confusion": lambda: plots.confusion(torch.tensor([[9, 1], [0, 8]]), CLASSES[:2]),
+}
+
+
+def words_of(figure):
+    figure.canvas.draw()  # some words appear only then
+    texts = figure.findobj(lambda artist: hasattr(artist, "get_text"))
+    return [text.get_text() for text in texts if text.get_text()]
+
+
+def pictures_of(figure):
+    return [image for axes in figure.axes for image in axes.images]
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_open():
+    yield
+    assert plt.get_fignums() == []
+
+
+# --- every figure -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_transparent_narrow_and_legible(name):
+    figure = FIGURES[name]()
+    assert figure.get_figwidth() <= 7.2
+    assert figure.patch.get_facecolor()[3] == 0
+    for axes in figure.axes:
+        assert not axes.axison or axes.patch.get_facecolor()[3] == 0
+    sizes = [t.get_size() for t in figure.findobj(lambda a: hasattr(a, "get_text"))]
+    assert min(sizes) >= 9
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_has_no_colours_but_ink_and_those_that_suit_both_pages(name):
+    file = io.StringIO()
+    with plt.rc_context({"svg.fonttype": "none"}):
+        FIGURES[name]().savefig(file, format="svg")
+    used = set(re.findall(r"(?:fill|stroke): (#[0-9a-f]{6})", file.getvalue()))
+    on_pictures = {"#000000", "#ffffff"} if name == "rgb_channels" else set()
+    assert plots.INK in used
+    assert used <= {plots.INK, *plots.COLOURS} | on_pictures
+
+
+# --- pictures -----------------------------------------------------------------
+
+
+def test_sample_grid_names_every_picture():
+    figure = FIGURES["sample_grid"]()
+    assert len(pictures_of(figure)) == 7
+    assert words_of(figure) == [CLASSES[label] for label in LABELS]
+
+
+def test_class_grid_has_a_row_per_class_and_says_which_has_no_picture():
+    figure = plots.class_grid(IMAGES, LABELS, CLASSES, per_class=2)
+    assert len(pictures_of(figure)) == 4
+    assert words_of(figure) == ["cat", "dog", "ship", "no", "picture"]
+
+
+def test_before_after_shows_the_original_above_each_augmentation():
+    rows = {"flipped": IMAGES.flip(2), "turned": IMAGES.flip(1)}
+    figure = plots.before_after(IMAGES, rows)
+    assert words_of(figure) == ["original", "flipped", "turned"]
+    shown = pictures_of(figure)
+    assert len(shown) == 21
+    assert np.array_equal(shown[0].get_array(), IMAGES[0])
+    assert np.array_equal(shown[7].get_array(), IMAGES[0].flip(1))
+
+
+def test_rgb_channels_writes_the_values_of_the_framed_pixels():
+    figure = plots.rgb_channels(IMAGES[0], crop=(1, 2), size=3)
+    part = IMAGES[0, 1:4, 2:5]
+    expected = [str(v) for channel in range(3) for v in part[..., channel].flatten()]
+    expected = [re.sub(r"\D", "", value) for value in expected]
+    assert [word for word in words_of(figure) if word.isdigit()] == expected
+    assert len(pictures_of(figure)) == 7  # picture, three channels, three parts
+
+
+def test_gallery_breaks_rows_and_shows_both_lines_of_a_title():
+    figure = plots.gallery(IMAGES, ["cat\n→ dog 51%"] * 7, columns=3)
+    assert len(pictures_of(figure)) == 7
+    assert words_of(figure) == ["cat", "→ dog 51%"] * 7
+
+
+def test_gallery_without_a_picture_says_so():
+    figure = plots.gallery(IMAGES[:0], [], empty="not one mistake")
+    assert words_of(figure) == ["not one mistake"]
+    assert pictures_of(figure) == []
+
+
+def test_gallery_shortens_titles_that_would_run_into_the_next_picture():
+    figure = plots.gallery(IMAGES[:1], ["x" * 60 + "\nshort"])
+    long, short = words_of(figure)
+    assert long.endswith("…") and len(long) < 25
+    assert short == "short"
+
+
+def test_normalised_pictures_are_refused():
+    with pytest.raises(SightlineError, match="undo the normalisation first"):
+        plots.gallery(IMAGES.float(), [""] * 7)
+
+
+def test_a_gallery_asks_for_one_title_per_picture():
+    with pytest.raises(SightlineError, match="2 titles for 7 pictures"):
+        plots.gallery(IMAGES, ["a", "b"])
+
+
+def test_mistakes_are_in_test_order_or_the_most_confident_first():
+    assert plots.mistakes(EVALUATION).tolist() == [1, 2, 5, 6]
+    assert plots.mistakes(EVALUATION, 2).tolist() == [1, 2]
+    # 2 and 5 are equally confident: the order of the images decides
+    assert plots.mistakes(EVALUATION, order="confident").tolist() == [6, 2, 5, 1]
+    assert plots.correct(EVALUATION).tolist() == [0, 3, 4]
+    assert plots.correct(EVALUATION, 1, order="confident").tolist() == [0]
+
+
+def test_fewer_mistakes_than_asked_for_are_no_error():
+    assert len(plots.mistakes(EVALUATION, 50)) == 4
+    flawless = SimpleNamespace(**vars(EVALUATION) | {"predictions": LABELS})
+    none = plots.mistakes(flawless, 50)
+    assert none.tolist() == []
+    assert plots.captions(flawless, none, CLASSES) == []
+    plots.gallery(IMAGES[none], [])
+
+
+def test_an_unknown_order_is_refused():
+    with pytest.raises(SightlineError, match="unknown order 'random'; choose from"):
+        plots.mistakes(EVALUATION, order="random")
+
+
+def test_captions_give_actual_and_predicted_class_with_confidence():
+    words = plots.captions(EVALUATION, torch.tensor([6, 0]), CLASSES)
+    assert words == ["cat\n→ dog 99%", "cat\n→ cat 90%"]
+
+
+def test_heatmaps_stand_beside_the_original_and_only_real_ones_are_drawn():
+    maps = {
+        "predicted": explanation(["ok", "blank", "not finite"]),
+        "actual": explanation(["ok", "ok", "ok"], side=2),
+    }
+    figure = plots.heatmaps(
+        IMAGES[:3], maps, titles=["first", "second", "third"], classes=CLASSES
+    )
+    shown = pictures_of(figure)
+    assert len(shown) == 3 + 1 + 3 + 1  # originals, maps, maps, colour key
+    assert np.array_equal(shown[0].get_array(), IMAGES[0])
+    words = " ".join(words_of(figure))
+    assert "no positive evidence" in words and "not a finite number" in words
+    for word in ("original 8 × 8", "predicted 4 × 4", "actual 2 × 2", "for dog"):
+        assert word in words
+    assert "every map has its own scale" in words
+
+
+def test_heatmaps_of_other_pictures_are_refused():
+    with pytest.raises(SightlineError, match="2 maps 'layer4' for 7 pictures"):
+        plots.heatmaps(IMAGES, {"layer4": explanation(["ok", "ok"])})
+
+
+def test_heatmaps_of_no_pictures_say_so():
+    figure = plots.heatmaps(IMAGES[:0], {"layer4": explanation([])})
+    assert words_of(figure) == ["no picture to show"]
+
+
+# --- curves -------------------------------------------------------------------
+
+
+def test_lr_curve_names_every_rule_with_its_rate():
+    words = words_of(plots.lr_curve(TEST, RULES))
+    assert {"steepest 0.02", "valley 0.01", "minimum 0.03"} <= set(words)
+
+
+def test_lr_curve_does_not_let_the_divergence_flatten_the_descent():
+    figure = plots.lr_curve(TEST, RULES)
+    low, high = figure.axes[0].get_ylim()
+    assert 0 < low < 1.4 and 2.3 < high < 3
+    assert max(LOSSES) > 50
+
+
+def test_lr_curves_tell_the_range_of_each_rule_over_the_seeds():
+    other = {name: 2 * lr for name, lr in RULES.items()}
+    figure = plots.lr_curves([TEST, TEST], [RULES, other])
+    words = words_of(figure)
+    assert "Loss, smoothed, of 2 seeds" in words
+    assert {"0.02 to 0.04", "0.01 to 0.02", "0.03 to 0.06"} <= set(words)
+
+
+def test_schedule_tells_its_course_in_the_title():
+    lrs, momenta = [4e-4, 0.01, 0.005, 4e-8], [0.95, 0.85, 0.9, 0.95]
+    figure = plots.schedule(range(4), lrs, momenta)
+    titles = [axes.get_title("left") for axes in figure.axes]
+    assert titles == [
+        "Learning rate: 4e-4 → 0.01 → 4e-8",
+        "Momentum: 0.95 → 0.85 → 0.95",
+    ]
+
+
+def test_several_schedules_are_named_at_their_ends():
+    words = words_of(FIGURES["schedules"]())
+    assert "one" in words and "other" in words
+
+
+def test_labels_of_curves_that_end_together_are_moved_apart():
+    figure = plots.history([{**ROWS[0], "validation_loss": ROWS[0]["train_loss"]}])
+    ends = [t for t in figure.axes[0].texts if "2.00" in t.get_text()]
+    figure.canvas.draw()
+    boxes = sorted((t.get_window_extent() for t in ends), key=lambda box: box.y0)
+    assert len(boxes) == 2 and boxes[0].y1 <= boxes[1].y0 + 1
+
+
+def test_history_has_loss_accuracy_and_learning_rate_of_every_epoch():
+    figure = plots.history(ROWS)
+    assert [a.get_title("left") for a in figure.axes] == [
+        "Loss",
+        "Accuracy, %",
+        "Learning rate",
+    ]
+    words = words_of(figure)
+    assert "training 60.0" in words and "validation 50.0" in words
+    begins = figure.axes[2].lines[0]
+    assert begins.get_xdata().tolist() == [0, 1, 2, 3]
+    assert begins.get_ydata()[-1] == 1e-6
+
+
+def test_history_of_no_epoch_is_refused():
+    with pytest.raises(SightlineError, match="train at least one epoch"):
+        plots.history([])
+
+
+def test_confusion_colours_the_mistakes_only_and_gives_the_accuracy():
+    matrix = torch.tensor([[90, 10, 0], [5, 1095, 0], [0, 0, 0]])
+    figure = plots.confusion(matrix, CLASSES)
+    (image,) = pictures_of(figure)
+    opacity = image.get_array()[..., 3]
+    assert opacity.diagonal().max() == 0
+    assert opacity[0, 1] == opacity.max() > opacity[1, 0] > 0
+    words = words_of(figure)
+    assert {"90.0%", "99.5%", "no image", "1,095", "10"} <= set(words)
+
+
+def test_confusion_of_many_classes_leaves_out_the_counts():
+    figure = plots.confusion(torch.eye(40).long() * 7, [f"c{i}" for i in range(40)])
+    assert "7" not in words_of(figure)
+    assert figure.get_figwidth() <= 7.2
+
+
+def test_save_writes_what_the_ending_names_and_refuses_others(tmp_path):
+    figure = FIGURES["history"]()
+    plots.save(figure, tmp_path / "new" / "history.png")
+    plots.save(figure, tmp_path / "history.svg")
+    assert (tmp_path / "new" / "history.png").read_bytes()[:4] == b"\x89PNG"
+    with pytest.raises(SightlineError, match="cannot write.*history.xyz.*png"):
+        plots.save(figure, tmp_path / "history.xyz")
