@@ -61,10 +61,11 @@ class _FiniteLRFinder(LRFinder):
 @contextlib.contextmanager
 def quiet(progress: bool):
     """Keep torch-lr-finder's prints off the page; show a plain bar if wanted."""
-    bar = partial(tqdm, desc="range test", unit="batch", leave=False)
+    hidden = None if progress else True  # None: a bar on terminals only
+    bar = partial(tqdm, desc="range test", unit="batch", leave=False, disable=hidden)
     with (
         contextlib.redirect_stdout(io.StringIO()),
-        mock.patch.object(torch_lr_finder, "tqdm", partial(bar, disable=None if progress else True)),
+        mock.patch.object(torch_lr_finder, "tqdm", bar),
     ):
         yield
 
