@@ -145,7 +145,7 @@ def test_code_fits_a_narrow_column(path):
 @each_chapter
 def test_a_chapter_neither_installs_nor_changes_the_path(path):
     for cell in code_of(path)[1:]:
-        for word in ("!pip", "%pip", "sys.path", "google.colab", "os.chdir"):
+        for word in ("!pip", "%pip", "sys.path", "google.colab", "os.chdir", "myst_nb"):
             assert word not in cell.source
 
 

@@ -39,7 +39,9 @@ def test_without_shuffling_order_and_pixels_are_those_of_the_split():
 def test_the_same_seed_repeats_an_epoch_and_another_does_not():
     def epoch(seed: int) -> torch.Tensor:
         torch.manual_seed(seed)
-        return torch.cat([i for i, _ in loader(shuffle=True, augmentation=Augmentation())])
+        return torch.cat(
+            [i for i, _ in loader(shuffle=True, augmentation=Augmentation())]
+        )
 
     assert torch.equal(epoch(1), epoch(1))
     assert not torch.equal(epoch(1), epoch(2))

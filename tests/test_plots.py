@@ -14,7 +14,9 @@ from sightline.errors import SightlineError
 from sightline.explain import Explanation
 
 CLASSES = ("cat", "dog", "ship")
-IMAGES = torch.randint(0, 256, (7, 8, 8, 3), dtype=torch.uint8)
+IMAGES = torch.from_numpy(
+    np.random.default_rng(0).integers(0, 256, (7, 8, 8, 3), dtype=np.uint8)
+)
 LABELS = torch.tensor([0, 1, 0, 1, 0, 1, 0])  # no ship
 EVALUATION = SimpleNamespace(
     labels=LABELS,
@@ -135,8 +137,7 @@ def test_before_after_shows_the_original_above_each_augmentation():
 def test_rgb_channels_writes_the_values_of_the_framed_pixels():
     figure = plots.rgb_channels(IMAGES[0], crop=(1, 2), size=3)
     part = IMAGES[0, 1:4, 2:5]
-    expected = [str(v) for channel in range(3) for v in part[..., channel].flatten()]
-    expected = [re.sub(r"\D", "", value) for value in expected]
+    expected = [str(value) for value in part.permute(2, 0, 1).flatten().tolist()]
     assert [word for word in words_of(figure) if word.isdigit()] == expected
     assert len(pictures_of(figure)) == 7  # picture, three channels, three parts
 
@@ -237,7 +238,7 @@ def test_lr_curve_names_every_rule_with_its_rate():
 def test_lr_curve_does_not_let_the_divergence_flatten_the_descent():
     figure = plots.lr_curve(TEST, RULES)
     low, high = figure.axes[0].get_ylim()
-    assert 0 < low < 1.4 and 2.3 < high < 3
+    assert 1 < low < 1.4 and max(LOSSES[:50]) < high < 3
     assert max(LOSSES) > 50
 
 

@@ -13,10 +13,10 @@ PACKAGE = ROOT / "src" / "sightline"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 # a module imports only from those before it
 LAYERS = [
-    *["errors", "recipes", "shapes", "pictures", "folders", "datasets"],
-    *["transforms", "augment", "loaders"],
-    *["models", "optim", "schedules", "runtime", "lr_finder", "engine", "checkpoint"],
-    *["train", "metrics", "explain", "plots", "notebook", "bookrun", "__main__"],
+    *["errors", "recipes", "shapes", "pictures", "folders", "datasets", "transforms"],
+    *["augment", "loaders", "models", "optim", "schedules", "runtime", "lr_finder"],
+    *["engine", "checkpoint", "train", "metrics", "explain", "plots"],
+    *["notebook", "bookrun", "__main__"],
 ]
 USERS_OF_RECIPES = {"train", "notebook", "__main__"}
 SHOWN_LINES = 40  # of a function that a chapter shows, docstring included

@@ -145,7 +145,7 @@ def run(
     executed = book.stage(profile) / "executed"
     executed.mkdir(parents=True, exist_ok=True)
     manifest = read_manifest(executed / "edition.json")
-    print(f"{len(chosen)} chapters, {edition}")
+    print(edition)
     with kernel_here(runs) as kernel, progress_of(chosen) as reporter:
         for name in chosen:
             source = read_chapter(book.pages / f"{name}.md")
@@ -174,6 +174,7 @@ def run(
 def kernel_here(runs: Path) -> Iterator[str]:
     """Offer a kernel of this very interpreter, whatever others are installed."""
     command = [sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher"]
+    command += ["--log-level=ERROR"]  # it warns of TCP without encryption each time
     spec = {
         "argv": [*command, "-f", "{connection_file}"],
         "display_name": "Sightline",
@@ -228,8 +229,9 @@ def execute(
         )
     except PapermillExecutionError as error:
         cell = error.source.strip().splitlines() or [""]
+        number = error.exec_count - bool(parameters)  # papermill injects a cell
         raise SightlineError(
-            f"chapter {name} failed in code cell {error.exec_count}, which begins\n"
+            f"chapter {name} failed in code cell {number}, which begins\n"
             f"    {cell[0]}\n{error.ename}: {error.evalue}\n"
             f"The notebook as far as it came, with the traceback: {partial}"
         ) from error
@@ -244,12 +246,14 @@ class Reporter:
         self.width = max(map(len, chapters), default=0)
         self.bars = bars
         self.task = None
+        self.cells = 0
 
     def cell(self, name: str) -> Callable[[int, int], None]:
         """Begin a chapter; return what to call before each of its cells."""
         self.task = self.bars.add_task(name.ljust(self.width), total=None, cells="")
 
         def report(index: int, total: int) -> None:
+            self.cells = total
             self.bars.update(
                 self.task, completed=index, total=total, cells=f"cell {index}/{total}"
             )
@@ -258,9 +262,8 @@ class Reporter:
 
     def done(self, name: str, seconds: float) -> None:
         """End a chapter."""
-        cells = self.bars.tasks[self.task].fields["cells"].rpartition("/")[2]
         self.bars.remove_task(self.task)
-        line = f"{name:{self.width}}  {cells:>3} cells  {seconds:7.1f} s"
+        line = f"{name:{self.width}}  {self.cells:3} cells  {seconds:7.1f} s"
         self.bars.console.print(line, highlight=False)
 
     def skip(self, name: str) -> None:
@@ -435,7 +438,8 @@ def publish(book: Book, executed: Path, manifest: dict, chosen: Sequence[str]) -
         done = nbformat.read(executed / f"{name}.ipynb", as_version=4)
         save_notebook(done, book.pages / f"{name}.ipynb")
     save_json(manifest, book.edition)
-    figure = cover_figure([book.pages / f"{n}.ipynb" for n in book.chapters])
+    paths = [book.pages / f"{n}.ipynb" for n in book.chapters]
+    figure = cover_figure([path for path in paths if path.exists()])
     if figure:
         (book.edition.parent / "cover.svg").write_text(figure[0])
 
@@ -576,7 +580,12 @@ def edition_tables(manifest: dict) -> str:
     }
     rows |= {"Notes on the data": "; ".join(data["notes"])} if data["notes"] else {}
     rows |= {"Main run": result_sentence(manifest)} if "run" in manifest else {}
-    table = ["| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in rows.items()), ""]
+    table = [
+        "| What | Value |",
+        "|---|---|",
+        *(f"| {k} | {v} |" for k, v in rows.items()),
+        "",
+    ]
     table += ["| Chapter | Seconds | Executed | Machine | Revision |"]
     table += ["|---|--:|---|---|---|"]
     for name, record in manifest["chapters"].items():
@@ -627,7 +636,6 @@ def render(source: Path, stage: Path, *, strict: bool) -> Path:
     shutil.rmtree(html, ignore_errors=True)
     (stage / "_build" / "html").rename(html)
     (html / ".nojekyll").touch()  # GitHub Pages would drop _static otherwise
-    print(f"The site is in {html}")
     return html
 
 

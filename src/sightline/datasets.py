@@ -17,8 +17,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.datasets import CIFAR10
-from torchvision.datasets.utils import check_integrity
 
 from sightline import shapes
 from sightline.errors import DataError
@@ -187,45 +185,42 @@ def load_cifar10(
         DataError: if it can neither be found nor downloaded; what is broken is
             removed before.
     """
-    folder = root or data_folder()
+    train, test, classes = _read_cifar10(root or data_folder())
+    return _splits(
+        "cifar10", train, test, classes, validation_fraction, _generator(seed)
+    )
+
+
+def _read_cifar10(folder: Path) -> tuple[Split, Split, tuple[str, ...]]:
+    """Read both parts in torchvision's order, downloading them if need be."""
+    # only here: with torchvision comes torch's compiler, as slow to import as torch
+    from torchvision.datasets import CIFAR10
+    from torchvision.datasets.utils import check_integrity
+
+    archive = folder / CIFAR10.filename
     try:
         try:
-            train, test, classes = _read_cifar10(folder, download=False)
+            parts = [CIFAR10(folder, train=train) for train in (True, False)]
         except RuntimeError:  # torchvision's: absent, or a checksum is wrong
             shutil.rmtree(folder / CIFAR10.base_folder, ignore_errors=True)
-            train, test, classes = _read_cifar10(folder, download=True)
+            parts = [CIFAR10(folder, train=t, download=True) for t in (True, False)]
     except (OSError, RuntimeError, HTTPException) as error:
-        _remove_if_broken(folder / CIFAR10.filename)
+        with suppress(OSError):
+            if not check_integrity(archive, CIFAR10.tgz_md5):
+                archive.unlink()
         raise DataError(
-            f"CIFAR-10 could not be read from {folder} and not be downloaded: "
+            f"CIFAR-10 could not be read from {folder}, nor downloaded: "
             f"{str(error).rstrip('.')}. Any of these helps:\n"
             "  connect to the network and try again (170 MB, once);\n"
             f"  put {CIFAR10.url} into {folder};\n"
             "  set SIGHTLINE_DATA to a folder that has this file;\n"
             "  use shapes, which needs no download, or a folder of pictures"
         ) from error
-    return _splits(
-        "cifar10", train, test, classes, validation_fraction, _generator(seed)
-    )
-
-
-def _read_cifar10(
-    folder: Path, *, download: bool
-) -> tuple[Split, Split, tuple[str, ...]]:
-    """Read both parts, in torchvision's order."""
-    parts = [CIFAR10(folder, train=train, download=download) for train in (True, False)]
     train, test = (
         Split(torch.from_numpy(np.ascontiguousarray(p.data)), torch.tensor(p.targets))
         for p in parts
     )
     return train, test, tuple(parts[0].classes)
-
-
-def _remove_if_broken(archive: Path) -> None:
-    """Remove a download that was cut off or damaged; keep a whole one."""
-    with suppress(OSError):
-        if not check_integrity(archive, CIFAR10.tgz_md5):
-            archive.unlink()
 
 
 def load_folder(

@@ -85,8 +85,9 @@ def explain(
         # a bar only on a terminal, and only when the wait is long
         for start in tqdm(starts, desc=method, delay=3, leave=False, disable=None):
             part = slice(start, start + batch_size)
-            batch = images[part].detach().clone().to(device)
-            chosen = None if wanted is None else wanted[part].to(device)
+            # copies: tensors made in inference mode cannot take part in backward
+            batch = images[part].detach().clone().to(device, torch.float32)
+            chosen = None if wanted is None else wanted[part].clone().to(device)
             passes.append(_one_pass(model, batch, chosen, recorders))
     logits, classes, *maps = (torch.cat(parts) for parts in zip(*passes, strict=True))
     return {

@@ -43,9 +43,11 @@ SHORT = replace(
 
 PAPER = "#fffffe"  # a white that no picture uses: it marks the ground of a figure
 DARK_INK, DARK_PAPER = "#d9dee4", "#14181e"  # as in custom.css
-FIGURE_STYLE = {
+SVG_STYLE = {
     "svg.fonttype": "none",  # text stays text: searchable, sharp, small
     "svg.hashsalt": "sightline",  # the same ids in every build
+}
+FIGURE_STYLE = {
     "figure.figsize": (7.2, 3.6),  # inches: the text column
     "figure.facecolor": "none",
     "axes.facecolor": "none",
@@ -78,13 +80,13 @@ class Edition:
     seeds: tuple[int, ...]  # over which a small experiment is repeated
 
     def __str__(self) -> str:
-        """Say in one line what a page ran on."""
+        """Say in two lines what a page ran on."""
         parts = self.splits.train, self.splits.validation, self.splits.test
         training, validation, test = (f"{len(part):,}" for part in parts)
         return (
-            f"{self.profile} edition: {self.label} ({training} training, "
-            f"{validation} validation, {test} test images), "
-            f"{self.runtime.device.type} in {self.runtime.precision}"
+            f"{self.profile} edition: {self.label}, "
+            f"{self.runtime.device.type} in {self.runtime.precision}\n"
+            f"{training} training, {validation} validation, {test} test images"
         )
 
 
@@ -234,14 +236,15 @@ def figure_svg(figure: Figure) -> str:
     scheme of the page. Viewers that ignore it show dark ink on white.
     """
     file = io.StringIO()
-    figure.savefig(
-        file,
-        format="svg",
-        facecolor=PAPER,
-        bbox_inches="tight",
-        dpi=144,  # of what is rasterised
-        metadata={"Date": None, "Creator": None},
-    )
+    with plt.rc_context(SVG_STYLE):
+        figure.savefig(
+            file,
+            format="svg",
+            facecolor=PAPER,
+            bbox_inches="tight",
+            dpi=144,  # of what is rasterised
+            metadata={"Date": None, "Creator": None},
+        )
     rules = "".join(
         f'.sightline [style*="{prop}: {old}"]{{{prop}:{new} !important}}'
         for prop in ("fill", "stroke")
@@ -250,4 +253,5 @@ def figure_svg(figure: Figure) -> str:
     style = f"<style>@media (prefers-color-scheme:dark){{{rules}}}</style>"
     head, rest = file.getvalue().split("<svg ", 1)
     attributes, body = rest.split(">", 1)
+    plt.close(figure)  # or the end of the cell would show it once more
     return f'<svg class="sightline" {attributes}>{style}{body}'
