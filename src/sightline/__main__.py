@@ -234,6 +234,12 @@ def evaluate(
     splits = load(data, seed=opened.recipe["seed"]).limited(
         limit, seed=opened.recipe["seed"]
     )
+    if splits.digest != opened.manifest["digest"]:
+        click.secho(
+            f"note: these are not the very pictures of {run} (digest {splits.digest}, "
+            f"not {opened.manifest['digest']})",
+            err=True,
+        )
     runtime = choose_runtime(device, precision)
     evaluation = evaluate_run(opened, splits, split, runtime)
     confusion = confusion_matrix(
@@ -335,7 +341,7 @@ def explain_picture(
     from sightline.explain import explain as explain_images
     from sightline.pictures import read_picture
 
-    pixels, _ = read_picture(path, run.manifest.get("image_size", 32))
+    pixels, _ = read_picture(path, run.manifest["image_size"])
     images = torch.from_numpy(pixels)[None]
     device = next(model.parameters()).device
     batch = normalise_uint8(images.to(device), run.mean, run.std)

@@ -110,14 +110,16 @@ def edition(profile: str = "full", data: str | Path | None = None) -> Edition:
     else:
         splits = splits.limited(FAST_IMAGES)
         recipe = replace(RECIPES["resnet10"], epochs=FAST_EPOCHS)
+    run_dir = runs_folder() / f"{profile}-{splits.name}"
+    splits = replace(splits, name=label(data, splits.name))  # as manifests say it
     return Edition(
         profile=profile,
         data=data,
-        label=label(data, splits.name),
+        label=splits.name,
         splits=splits,
         runtime=runtime,
         recipe=recipe,
-        run_dir=runs_folder() / f"{profile}-{splits.name}",
+        run_dir=run_dir,
         short=replace(SHORT, epochs=SHORT_EPOCHS[profile]),
         short_splits=splits.limited(SHORT_IMAGES[profile]),
         seeds=(0, 1, 2) if full else (0, 1),

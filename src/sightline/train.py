@@ -224,21 +224,29 @@ def prepare(
         "manifest.json",
         {
             "profile": profile,
-            "data": splits.name,
-            "digest": splits.digest,
-            "classes": splits.classes,
-            "mean": splits.mean,
-            "std": splits.std,
-            "images": {
-                "training": len(splits.train),
-                "validation": len(splits.validation),
-                "test": len(splits.test),
-            },
-            "notes": splits.notes,
+            **about(splits),
             **describe(runtime),
         },
     )
     run.write("recipe.json", asdict(recipe))
+
+
+def about(splits: Splits) -> dict:
+    """Return what a manifest says about the pictures."""
+    return {
+        "data": splits.name,
+        "digest": splits.digest,
+        "classes": splits.classes,
+        "mean": splits.mean,
+        "std": splits.std,
+        "image_size": splits.train.images.shape[1],
+        "images": {
+            "training": len(splits.train),
+            "validation": len(splits.validation),
+            "test": len(splits.test),
+        },
+        "notes": splits.notes,
+    }
 
 
 def refuse_other_run(run: Run, recipe: Recipe, splits: Splits) -> None:
@@ -273,6 +281,7 @@ def finish(run: Run, splits: Splits, runtime: Runtime) -> None:
         "manifest.json",
         {
             **run.manifest,
+            **about(splits),
             "train_seconds": round(sum(row["seconds"] for row in history), 1),
             "best_epoch": best["epoch"],
             "validation_accuracy": best["validation_accuracy"],
