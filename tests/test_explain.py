@@ -4,6 +4,7 @@ import contextlib
 
 import numpy as np
 import pytest
+import pytorch_grad_cam
 import torch
 from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
@@ -39,7 +40,8 @@ def images():
 
 def package_maps(method, model, images, layer, targets):
     wanted = [ClassifierOutputTarget(target) for target in targets]
-    maps = METHODS[method](model, [find_layer(model, layer)])(images, wanted)
+    recorder = getattr(pytorch_grad_cam, METHODS[method])
+    maps = recorder(model, [find_layer(model, layer)])(images, wanted)
     return torch.from_numpy(maps)
 
 

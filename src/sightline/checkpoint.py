@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -42,7 +43,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
-    except (OSError, RuntimeError) as error:  # torch.save wraps a full disk
+    except (OSError, RuntimeError, SafetensorError) as error:  # of a full disk
         raise RunError(
             f"could not write {path}: {error}. Free some space or make the folder "
             "writable, then go on with --resume; nothing already saved is lost"
@@ -221,7 +222,9 @@ class Run:
         )
         try:
             if which == "last":
-                state = torch.load(self.path / "state.pt", weights_only=True)["model"]
+                state = torch.load(
+                    self.path / "state.pt", map_location="cpu", weights_only=True
+                )["model"]
             else:
                 state = load_file(file)
             model.load_state_dict(state)

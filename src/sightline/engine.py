@@ -1,5 +1,6 @@
 """The training loop: straight lines, no callbacks."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ __all__ = ["Epoch", "Evaluation", "evaluate", "fit", "train_one_epoch"]
 
 Loader = BatchLoader | DataLoader
 SYNC_EVERY = 20  # steps between looks at the loss: each look waits for the device
+REMEDY = "lower max_lr (lr-find suggests one), or train with --precision fp32"
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Evaluation:
     @property
     def accuracy(self) -> float:
         """Return the share of images whose largest logit is the label's, 0..1."""
-        return (self.predictions == self.labels).float().mean().item()
+        return (self.predictions == self.labels).double().mean().item()
 
     @property
     def predictions(self) -> Tensor:
@@ -125,11 +127,10 @@ def train_one_epoch(
 def report(progress: tqdm | None, totals: Tensor, seen: int, lrs: list[float]) -> None:
     """Stop on a loss that is not finite; show loss, accuracy and learning rate."""
     loss_sum, correct = totals.tolist()
-    if not torch.isfinite(totals[0]):
+    if not math.isfinite(loss_sum):
         raise NonFiniteLossError(
-            f"the loss became {loss_sum} before update {len(lrs)} of this epoch, at "
-            f"learning rate {lrs[-1]:.3g}; lower max_lr (lr-find suggests one), or "
-            "train with --precision fp32"
+            f"the loss was {loss_sum} by update {len(lrs)} of this epoch, at learning "
+            f"rate {lrs[-1]:.3g}; {REMEDY}"
         )
     if progress is not None:
         progress.set_postfix_str(
@@ -140,7 +141,7 @@ def report(progress: tqdm | None, totals: Tensor, seen: int, lrs: list[float]) -
         progress.update(seen - progress.n)
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: logits may be fitted on later
 def evaluate(model: nn.Module, loader: Loader, *, runtime: Runtime) -> Evaluation:
     """Run `model` over `loader` in evaluation mode; its mode is restored.
 
@@ -178,6 +179,9 @@ def fit(
 
     The randomness of an epoch depends on `seed` and its number alone, so a run
     that was cut off repeats the cut epoch exactly.
+
+    Raises:
+        NonFiniteLossError: if the training or the validation loss is not finite.
     """
     per_epoch = isinstance(scheduler, ReduceLROnPlateau)
     for epoch in range(first_epoch, epochs + 1):
@@ -200,6 +204,11 @@ def fit(
             )
         seconds = time.perf_counter() - started
         validation = evaluate(model, validation_loader, runtime=runtime)
+        if not math.isfinite(validation.loss):  # the last update broke the weights
+            raise NonFiniteLossError(
+                f"the validation loss is {validation.loss} after the last update, at "
+                f"learning rate {lrs[-1]:.3g}; {REMEDY}"
+            )
         if per_epoch:
             scheduler.step(validation.loss)
         done = Epoch(

@@ -7,14 +7,12 @@ apart, and says which maps show nothing.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import matplotlib as mpl
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pytorch_grad_cam import GradCAM, HiResCAM, LayerCAM
-from pytorch_grad_cam.base_cam import BaseCAM
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -29,11 +27,12 @@ __all__ = [
     "overlay",
 ]
 
-METHODS: dict[str, type[BaseCAM]] = {
-    "grad_cam": GradCAM,
-    "hires_cam": HiResCAM,
-    "layer_cam": LayerCAM,
-}
+if TYPE_CHECKING:
+    from pytorch_grad_cam.base_cam import BaseCAM
+
+# names of grad-cam's classes; it is imported when it is used, since with it come
+# torch's compiler and scikit-learn, which take longer to load than torch
+METHODS = {"grad_cam": "GradCAM", "hires_cam": "HiResCAM", "layer_cam": "LayerCAM"}
 
 # grad-cam adds this to every divisor: a map that varies by less is rounding noise
 FLAT = 1e-7
@@ -203,7 +202,7 @@ def _borrowed(model: nn.Module) -> Iterator[torch.device]:
 @contextmanager
 def _recorders(
     model: nn.Module, layers: str | Sequence[str], method: str
-) -> Iterator[Mapping[str, BaseCAM]]:
+) -> Iterator[Mapping[str, "BaseCAM"]]:
     """Attach one grad-cam object per layer, so that a single pass serves them all.
 
     One object for all layers would pair layers and maps by the order of execution.
@@ -212,13 +211,16 @@ def _recorders(
         raise SightlineError(
             f"unknown method {method!r}; choose from: {', '.join(METHODS)}"
         )
+    import pytorch_grad_cam
+
+    recorder_class = getattr(pytorch_grad_cam, METHODS[method])
     names = [layers] if isinstance(layers, str) else list(layers)
     hooks, recorders = [], {}
     try:
         for name in names:
             layer = find_layer(model, name)
             hooks.append(layer.register_forward_hook(_start_gradient(name)))
-            recorders[name] = METHODS[method](model, [layer])
+            recorders[name] = recorder_class(model, [layer])
             # what grad-cam holds is not a copy: later in-place operations would
             # overwrite it
             hooks.append(
@@ -251,7 +253,7 @@ def _one_pass(
     model: nn.Module,
     batch: Tensor,
     targets: Tensor | None,
-    recorders: Mapping[str, BaseCAM],
+    recorders: Mapping[str, "BaseCAM"],
 ) -> list[Tensor]:
     """Run forward, and backward from the targets; return logits, targets and maps."""
     logits = model(batch)
@@ -269,7 +271,7 @@ def _one_pass(
     return [logits.detach().cpu(), targets.cpu(), *maps]
 
 
-def _read(recorder: BaseCAM, name: str, batch: Tensor) -> Tensor:
+def _read(recorder: "BaseCAM", name: str, batch: Tensor) -> Tensor:
     """Take the method's own map from `recorder` before it is scaled, (B, h, w)."""
     seen = recorder.activations_and_grads
     if not (seen.activations and seen.gradients):

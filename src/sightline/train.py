@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 EVALUATION_BATCH = 500  # images; larger gains nothing on a CPU
+MACHINE = ("device", "threads", "precision", "torch")  # decide the last bits
 
 
 @dataclass
@@ -160,6 +161,8 @@ def train(
         NonFiniteLossError: if the loss diverged; the last good epoch is kept.
     """
     run, runtime = Run(out), choose_runtime(device, precision)
+    if tensorboard:
+        summary_writer()  # is it installed? ask before the first epoch
     prepare(run, recipe, splits, runtime, resume=resume, profile=profile)
     if run.finished:
         return run
@@ -189,11 +192,17 @@ def train(
                 write_scalars(run.path / "tensorboard", epoch)
     except NonFiniteLossError as error:
         raise NonFiniteLossError(
-            f"epoch {len(history) + 1}: {error}. The state after epoch {len(history)} "
-            f"is kept in {run.path}"
+            f"epoch {len(history) + 1}: {error}. {kept(run, history)}"
         ) from error
     finish(run, splits, runtime)
     return run
+
+
+def kept(run: Run, history: list[dict]) -> str:
+    """Say what is left of a training that went wrong."""
+    if not history:
+        return "No epoch was finished, so nothing is kept"
+    return f"The state after epoch {len(history)} is kept in {run.path}"
 
 
 def best_accuracy(history: list[dict]) -> float:
@@ -218,6 +227,7 @@ def prepare(
                 "another --out"
             )
         refuse_other_run(run, recipe, splits)
+        note_machine(run, runtime)
         return
     run.path.mkdir(parents=True, exist_ok=True)
     run.write(
@@ -229,6 +239,14 @@ def prepare(
         },
     )
     run.write("recipe.json", asdict(recipe))
+
+
+def note_machine(run: Run, runtime: Runtime) -> None:
+    """Record in the manifest that a run goes on elsewhere: its bits may differ."""
+    manifest, here = run.manifest, describe(runtime)
+    before = [manifest, *manifest.get("resumed_on", [])]
+    if not run.finished and any(before[-1].get(key) != here[key] for key in MACHINE):
+        run.write("manifest.json", {**manifest, "resumed_on": [*before[1:], here]})
 
 
 def about(splits: Splits) -> dict:
@@ -294,15 +312,24 @@ def finish(run: Run, splits: Splits, runtime: Runtime) -> None:
     )
 
 
-def write_scalars(folder: Path, epoch: Epoch) -> None:
-    """Append one epoch to TensorBoard: loss and accuracy share axes per kind."""
+def summary_writer() -> type:
+    """Return TensorBoard's writer.
+
+    Raises:
+        RunError: if TensorBoard is not installed.
+    """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise RunError(
             "TensorBoard is not installed: pip install 'sightline[tensorboard]'"
         ) from error
-    with SummaryWriter(folder) as writer:
+    return SummaryWriter
+
+
+def write_scalars(folder: Path, epoch: Epoch) -> None:
+    """Append one epoch to TensorBoard: loss and accuracy share axes per kind."""
+    with summary_writer()(folder) as writer:
         row = asdict(epoch)
         for name in ("loss", "accuracy"):
             for part in ("train", "validation"):
