@@ -119,6 +119,8 @@ async def open_page() -> AsyncIterator[Page]:
                 await page.call("Page.setLifecycleEventsEnabled", enabled=True)
                 yield page
                 socket.close()
+                while await socket.read_message() is not None:
+                    pass  # what was under way, until it is really closed
             finally:
                 process.terminate()
 

@@ -38,7 +38,7 @@ def shown(monkeypatch):
 
 
 def test_the_fast_edition_is_small_and_drawn(fast):
-    assert fast.splits.name == "shapes"
+    assert fast.label == "drawn shapes"
     assert len(fast.splits.train) <= 5000
     assert fast.recipe.model == "resnet10"
     assert fast.run_dir.name == "fast-shapes"

@@ -697,16 +697,11 @@ def lint(*, root: str | Path | None = None, fix: bool = False) -> list[str]:
     """
     book = Book(root)
     ruff = str(Path(sys.executable).with_name("ruff"))
-    config = [
-        "--config",
-        str(book.root / "pyproject.toml"),
-        "--config",
-        "line-length=76",
-    ]
-    checks = [[ruff, "check", *config, "--ignore", "D", "--output-format", "concise"]]
-    checks += [[ruff, "format", *config]]
-    checks = [[*c, "--fix"] if fix and c[1] == "check" else c for c in checks]
-    checks = [[*c, "--check"] if not fix and c[1] == "format" else c for c in checks]
+    config = ["--config", str(book.root / "pyproject.toml")]
+    config += ["--config", "line-length=76", "--output-format", "concise"]
+    rules = ["check", "--ignore", "D", *(["--fix"] if fix else [])]
+    layout = ["format", *([] if fix else ["--check"])]
+    commands = [[ruff, *command, *config] for command in (rules, layout)]
     with tempfile.TemporaryDirectory() as folder:
         pages = Path(folder) / "book"
         pages.mkdir()
@@ -715,7 +710,7 @@ def lint(*, root: str | Path | None = None, fix: bool = False) -> list[str]:
                 read_chapter(book.pages / f"{name}.md"), pages / f"{name}.ipynb"
             )
         complaints = []
-        for command in checks:
+        for command in commands:
             files = [f"book/{name}.ipynb" for name in book.chapters]  # not excluded
             done = subprocess.run(
                 [*command, *files], cwd=folder, capture_output=True, text=True
@@ -755,5 +750,9 @@ def check(*, root: str | Path | None = None, fix: bool = False) -> None:
         for name in book.chapters:
             complaints += problems(book, name, book.pages)
     if complaints:
-        raise SightlineError("the chapters need work:\n" + "\n".join(complaints))
+        said = "\n".join(complaints)
+        raise SightlineError(
+            f"the chapters need work:\n{said}\nruff repairs what it can by: "
+            "sightline book check --fix"
+        )
     print(f"{len(book.chapters)} chapters are in order")

@@ -164,9 +164,14 @@ def trimmed(test: RangeTest) -> tuple[np.ndarray, np.ndarray]:
 
 
 def steepest(test: RangeTest) -> float:
-    """Return the rate at which the loss falls fastest (torch-lr-finder's rule)."""
+    """Return the rate at which the loss falls fastest on its way to the minimum.
+
+    torch-lr-finder's rule, without what comes after the minimum: there the loss
+    jumps up and down, and the steepest fall of all means nothing.
+    """
     lrs, losses = trimmed(test)
-    return float(lrs[np.gradient(losses).argmin()])
+    slopes = np.gradient(losses)[: losses.argmin() + 1]
+    return float(lrs[slopes.argmin()])
 
 
 def minimum(test: RangeTest) -> float:
@@ -176,26 +181,25 @@ def minimum(test: RangeTest) -> float:
 
 
 def valley(test: RangeTest) -> float:
-    """Return the middle of the longest descent (after fastai's `valley`)."""
+    """Return the middle of the longest descent (fastai's `valley`).
+
+    A descent may be interrupted by bumps: it is a longest falling subsequence, and
+    its points count as if they lay side by side.
+    """
     lrs, losses = trimmed(test)
     length = np.ones(len(losses), dtype=int)  # of the longest fall that ends here
-    previous = np.full(len(losses), -1)
     for i in range(1, len(losses)):
-        for j in range(i):
-            if losses[j] > losses[i] and length[j] + 1 > length[i]:
-                length[i], previous[i] = length[j] + 1, j
+        length[i] += max(length[:i][losses[:i] > losses[i]], default=0)
     end = int(length.argmax())
-    start = end
-    while previous[start] >= 0:
-        start = int(previous[start])
-    return float(lrs[start + (end - start) // 2])
+    return float(lrs[end - length[end] // 2])
 
 
 def slide(test: RangeTest, width: int = 15, threshold: float = 0.005) -> float:
     """Return the rate where, sliding in from the right, the explosion is over.
 
     An interval of `width` points moves to the left until the slopes at its two
-    ends differ by less than `threshold` (after fastai's `slide`).
+    ends differ by at most `threshold` (after fastai's `slide`). Where nothing
+    explodes, it does not move: the suggestion is then near the right end.
     """
     lrs, losses = trimmed(test)
     slopes = np.gradient(losses)

@@ -230,6 +230,7 @@ def summary(model: nn.Module, image_size: int = 32) -> str:
         model,
         (1, 3, image_size, image_size),
         col_names=columns,
+        col_width=18,
         row_settings=("var_names",),
         device=device,
         verbose=0,

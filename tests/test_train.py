@@ -1,0 +1,241 @@
+"""A recipe in, a run out: what is refused, resumed, kept and recorded."""
+
+import sys
+from dataclasses import replace
+
+import pytest
+import tiny
+import torch
+
+from sightline import train as module
+from sightline.checkpoint import Run
+from sightline.errors import NonFiniteLossError, RunError
+from sightline.runtime import choose_runtime
+from sightline.train import build, evaluate_run, train
+
+CPU = choose_runtime("cpu", "fp32")
+SHORT = replace(tiny.RECIPE, epochs=2)
+
+
+def go(out, recipe=SHORT, splits=None, **options) -> Run:
+    return train(recipe, splits or tiny.splits(), out=out, **tiny.ON_CPU, **options)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Run:
+    return go(tmp_path_factory.mktemp("run") / "run")
+
+
+def stamps(run: Run) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in run.path.iterdir()}
+
+
+def cut_after_one_epoch(monkeypatch) -> None:
+    """Lose power in the second epoch."""
+    fit = module.fit
+
+    def broken(*args, **kwargs):
+        yield next(fit(*args, **kwargs))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "fit", broken)
+
+
+def test_a_run_records_what_was_trained_on_what_with_what_result(finished):
+    manifest = finished.manifest
+    assert manifest["digest"] == "tiny-0"
+    assert manifest["images"] == {"training": 64, "validation": 20, "test": 20}
+    assert tuple(manifest["classes"]) == finished.classes == tiny.splits().classes
+    assert manifest["precision"] == "fp32"
+    assert manifest["test"]["accuracy"] == finished.test.accuracy
+    assert manifest["test"]["loss"] == pytest.approx(finished.test.loss)
+    assert finished.recipe["epochs"] == len(finished.history) == 2
+    assert finished.finished
+
+
+def test_a_folder_that_holds_a_run_is_refused_without_resume(finished):
+    before = stamps(finished)
+    with pytest.raises(RunError, match=r"already holds a run.*--resume.*--out"):
+        go(finished.path)
+    assert stamps(finished) == before
+
+
+def test_a_finished_run_is_returned_as_it_is(finished):
+    before = stamps(finished)
+    again = go(finished.path, resume=True)
+    assert stamps(finished) == before
+    assert torch.equal(again.test.logits, finished.test.logits)
+
+
+def test_another_recipe_is_refused_with_the_values_that_differ(finished):
+    other = replace(SHORT, max_lr=0.3, epochs=9)
+    with pytest.raises(RunError, match=r"epochs 2 ≠ 9, max_lr 0\.1 ≠ 0\.3"):
+        go(finished.path, other, resume=True)
+
+
+def test_other_pictures_are_refused_with_both_digests(finished):
+    with pytest.raises(RunError, match=r"digest tiny-0, now tiny-5"):
+        go(finished.path, splits=tiny.splits(5), resume=True)
+
+
+def test_resume_starts_a_run_where_there_is_none(tmp_path):
+    run = go(tmp_path / "a" / "new", replace(SHORT, epochs=1), resume=True)
+    assert run.finished
+
+
+def test_test_images_are_read_once_at_the_end_with_the_best_weights(
+    tmp_path, monkeypatch
+):
+    sizes, evaluate = [], module.evaluate
+
+    def counting(model, loader, *, runtime):
+        best = torch.equal(model.head.weight, Run(tmp_path).load_model().head.weight)
+        sizes.append((len(loader.dataset.images), best))
+        return evaluate(model, loader, runtime=runtime)
+
+    monkeypatch.setattr(module, "evaluate", counting)  # fit has its own
+    splits = replace(tiny.splits(), test=tiny.part(13, 9))
+    go(tmp_path, splits=splits)
+    assert sizes == [(13, True)]
+
+
+def test_a_resumed_run_repeats_no_epoch_and_says_where_it_went_on(
+    tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        cut_after_one_epoch(patch)
+        with pytest.raises(KeyboardInterrupt):
+            go(tmp_path)
+    before = Run(tmp_path).manifest
+    assert len(Run(tmp_path).history) == 1
+    monkeypatch.setitem(before, "device", "cpu: another one")
+    Run(tmp_path).write("manifest.json", before)
+    run = go(tmp_path, resume=True)
+    assert [row["epoch"] for row in run.history] == [1, 2]
+    assert run.manifest["device"] == "cpu: another one"
+    assert [elsewhere["precision"] for elsewhere in run.manifest["resumed_on"]] == [
+        "fp32"
+    ]
+
+
+def test_a_run_that_goes_on_where_it_began_records_one_machine(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        cut_after_one_epoch(patch)
+        with pytest.raises(KeyboardInterrupt):
+            go(tmp_path)
+    assert "resumed_on" not in go(tmp_path, resume=True).manifest
+
+
+def test_a_loss_that_diverges_keeps_the_last_good_epoch(tmp_path, monkeypatch):
+    fit = module.fit
+
+    def diverges(model, *args, **kwargs):
+        epochs = fit(model, *args, **kwargs)
+        yield next(epochs)
+        torch.nn.init.constant_(model.head.weight, float("inf"))
+        yield from epochs
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "fit", diverges)
+        with pytest.raises(NonFiniteLossError, match="epoch 2: .* after epoch 1 is"):
+            go(tmp_path)
+    run = Run(tmp_path)
+    assert len(run.history) == 1
+    assert all(p.isfinite().all() for p in run.load_model("last").parameters())
+    assert go(tmp_path, resume=True).finished
+
+
+def test_a_loss_that_diverges_at_once_promises_nothing(tmp_path):
+    with pytest.raises(NonFiniteLossError, match="epoch 1: .*nothing is kept"):
+        go(tmp_path, replace(SHORT, max_lr=1e30))
+    assert not (tmp_path / "state.pt").exists()
+
+
+def test_the_weights_a_run_keeps_are_of_its_best_epoch(tmp_path, monkeypatch):
+    """The second of three epochs is the best; the third ties and is taken."""
+    fit, weights = module.fit, []
+
+    def graded(model, *args, **kwargs):
+        epochs = fit(model, *args, **kwargs)
+        for epoch, accuracy in zip(epochs, (0.1, 0.6, 0.3, 0.6, 0.5), strict=True):
+            weights.append(model.head.weight.detach().clone())
+            yield replace(epoch, validation_accuracy=accuracy)
+
+    monkeypatch.setattr(module, "fit", graded)
+    run = go(tmp_path, replace(SHORT, epochs=5))
+    assert run.manifest["best_epoch"] == 4
+    assert torch.equal(run.load_model("best").head.weight, weights[3])
+    assert torch.equal(run.load_model("last").head.weight, weights[4])
+
+
+def test_a_seed_decides_weights_and_result(tmp_path, finished):
+    again = go(tmp_path / "again")
+    assert torch.equal(again.test.logits, finished.test.logits)
+    model = build(replace(SHORT, seed=1), tiny.splits(), CPU).model
+    same = build(replace(SHORT, seed=0), tiny.splits(), CPU).model
+    assert not torch.equal(model.head.weight, same.head.weight)
+
+
+def test_the_schedule_of_a_run_is_as_long_as_the_run():
+    parts = build(SHORT, tiny.splits(), CPU)
+    assert parts.scheduler.total_steps == 2 * len(parts.train_loader) == 6
+    assert parts.loss_fn.label_smoothing == SHORT.label_smoothing
+
+
+@pytest.mark.parametrize("schedule", ["plateau", "cosine", "constant"])
+def test_every_schedule_survives_a_resume(tmp_path, monkeypatch, schedule):
+    recipe = replace(SHORT, schedule=schedule)
+    whole = go(tmp_path / "whole", recipe)
+    with monkeypatch.context() as patch:
+        cut_after_one_epoch(patch)
+        with pytest.raises(KeyboardInterrupt):
+            go(tmp_path / "cut", recipe)
+    cut = go(tmp_path / "cut", recipe, resume=True)
+    assert torch.equal(cut.test.logits, whole.test.logits)
+    assert cut.history[1]["last_lr"] == whole.history[1]["last_lr"]
+
+
+def test_evaluate_run_gives_the_test_result_again(finished):
+    found = evaluate_run(finished, tiny.splits(), "test", CPU)
+    torch.testing.assert_close(found.logits, finished.test.logits)
+    with pytest.raises(RunError, match="trained on the classes disc"):
+        other = replace(tiny.splits(), classes=("yes", "no"))
+        evaluate_run(finished, other, "test", CPU)
+
+
+@pytest.mark.filterwarnings("ignore")  # of TensorBoard's own dependencies
+def test_tensorboard_has_one_point_per_epoch(tmp_path, monkeypatch):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import (
+        EventAccumulator,
+    )
+
+    with monkeypatch.context() as patch:
+        cut_after_one_epoch(patch)
+        with pytest.raises(KeyboardInterrupt):
+            go(tmp_path, tensorboard=True)
+    run = go(tmp_path, resume=True, tensorboard=True)
+    points: dict[str, list] = {}
+    for file in sorted((tmp_path / "tensorboard").iterdir()):
+        events = EventAccumulator(str(file)).Reload()
+        for tag in events.Tags()["scalars"]:
+            points.setdefault(tag, []).extend(events.Scalars(tag))
+    assert set(points) == {
+        "loss/train",
+        "loss/validation",
+        "accuracy/train",
+        "accuracy/validation",
+        "lr",
+    }
+    for values in points.values():
+        assert sorted(point.step for point in values) == [1, 2]
+    logged = {point.step: point.value for point in points["accuracy/validation"]}
+    for row in run.history:
+        assert logged[row["epoch"]] == pytest.approx(row["validation_accuracy"])
+
+
+def test_a_missing_tensorboard_is_said_before_the_first_epoch(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(RunError, match="pip install"):
+        go(tmp_path, tensorboard=True)
+    assert not any(tmp_path.iterdir())
