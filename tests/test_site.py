@@ -13,10 +13,11 @@ import pytest
 import yaml
 from browser import find_chromium, open_page
 
-from sightline import bookrun
+from sightline.chapters import Book
+from sightline.site import build
 
 ROOT = Path(__file__).parents[1]
-BOOK = bookrun.Book(ROOT)
+BOOK = Book(ROOT)
 REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
 needs_chromium = pytest.mark.skipif(
     find_chromium() is None,
@@ -44,7 +45,7 @@ def site(tmp_path_factory):
     """The site of the committed edition, as `make site` builds it."""
     if not list(BOOK.pages.glob("[0-9][0-9]_*.ipynb")):
         pytest.skip("no edition is committed yet: make edition")
-    return bookrun.build("full", root=ROOT, out=tmp_path_factory.mktemp("site"))
+    return build("full", root=ROOT, out=tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ LAYERS = [
     *["errors", "recipes", "shapes", "pictures", "folders", "datasets", "transforms"],
     *["augment", "loaders", "models", "optim", "schedules", "runtime", "lr_finder"],
     *["engine", "checkpoint", "train", "metrics", "explain", "plots"],
-    *["notebook", "bookrun", "__main__"],
+    *["notebook", "chapters", "manifest", "site", "bookrun", "__main__"],
 ]
 USERS_OF_RECIPES = {"train", "notebook", "__main__"}
 SHOWN_LINES = 40  # of a function that a chapter shows, docstring included

@@ -9,7 +9,7 @@ from sightline.recipes import RECIPES
 from sightline.shapes import CLASSES, draw_shapes
 
 # the last batch of 64 images is short
-RECIPE = replace(RECIPES["resnet10"], epochs=3, batch_size=24)
+RECIPE = replace(RECIPES["resnet10"], epochs=2, batch_size=24)
 ON_CPU = {"device": "cpu", "precision": "fp32", "progress": False}
 
 

@@ -393,9 +393,9 @@ def run_book(
 @PROFILE
 def build_book(profile: str) -> None:
     """Build the site from chapters that were executed."""
-    from sightline import bookrun
+    from sightline.site import build
 
-    site = bookrun.build(profile)
+    site = build(profile)
     console.print(
         f"the site: {site}/index.html\nlook at it: make serve", highlight=False
     )
@@ -405,9 +405,9 @@ def build_book(profile: str) -> None:
 @click.option("--fix", is_flag=True, help="let ruff repair the chapters first")
 def check_book(fix: bool) -> None:
     """Check chapters and committed notebooks: pairing, style, alt text, errors."""
-    from sightline import bookrun
+    from sightline.chapters import check
 
-    bookrun.check(fix=fix)
+    check(fix=fix)
 
 
 if __name__ == "__main__":
