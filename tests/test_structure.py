@@ -101,7 +101,7 @@ def shown_names() -> set[str]:
 
 def test_functions_that_chapters_show_are_at_most_forty_lines_long():
     shown, long = shown_names(), []
-    for path in MODULES:
+    for path in [path for path in MODULES if module_of(path) != "__main__"]:
         for node in ast.walk(ast.parse(path.read_text())):
             inside = [node] if isinstance(node, ast.FunctionDef) else []
             if isinstance(node, ast.ClassDef):

@@ -94,8 +94,7 @@ def train_one_epoch(
     """Update the weights once per batch.
 
     Returns:
-        Loss per image, accuracy (0..1), and the learning rate of every update,
-        read before the scheduler moves it on.
+        Loss per image, accuracy in 0..1, and the learning rate each update used.
 
     Raises:
         NonFiniteLossError: if the loss became NaN or infinite.
