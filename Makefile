@@ -26,7 +26,7 @@ book: $(READY)  ## run every chapter quickly on drawn shapes and build the site
 	@echo "Look at it:  make serve   (or open _build/fast/html/index.html)"
 
 test: check  ## format, lint, unit tests, book tests
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 edition: $(READY)  ## run every chapter in full; DATA=FOLDER names a copy on disk
 	$(BIN)/sightline book run --profile full $(if $(DATA),--data '$(DATA)') $(CHAPTER)

@@ -95,7 +95,8 @@ def test_lr_find_prints_four_rules_over_seeds(tmp_path):
     assert set(ranges) == {"steepest", "valley", "minimum", "slide"}
     for lowest, median, highest in ranges.values():
         assert 0 < lowest <= median <= highest
-    assert Image.open(plot).size[0] > 300
+    with Image.open(plot) as curves:
+        assert curves.size[0] > 300
 
 
 def test_explain_writes_one_figure_per_picture_and_names_the_broken_one(run, tmp_path):

@@ -342,7 +342,7 @@ def explain_picture(
     from sightline.pictures import read_picture
 
     pixels, _ = read_picture(path, run.manifest["image_size"])
-    images = torch.from_numpy(pixels)[None]
+    images = torch.from_numpy(pixels.copy())[None]
     device = next(model.parameters()).device
     batch = normalise_uint8(images.to(device), run.mean, run.std)
     with torch.inference_mode():
