@@ -3,6 +3,7 @@
 import inspect
 import io
 import os
+import textwrap
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -200,7 +201,7 @@ def set_aside(run: Run) -> str:
 
 def show_source(thing: object) -> None:
     """Show the library's own text of a function or class, with where it stands."""
-    source = inspect.getsource(thing).rstrip()
+    source = textwrap.dedent(inspect.getsource(thing)).rstrip()
     where = f"{thing.__module__.replace('.', '/')}.py"
     display(Markdown(f"*From `src/{where}`:*\n\n```python\n{source}\n```"))
 
