@@ -104,7 +104,7 @@ def test_a_notebook_that_is_not_its_source_is_a_problem(fast):
     assert problems(book, "02_second", executed) == []
     source = fast / "book/02_second.md"
     text = source.read_text()
-    source.write_text(text.replace("# A chapter", "# Another chapter"))
+    source.write_text(text.replace("print(profile", "print(data, profile"))
     (said,) = problems(book, "02_second", executed)
     source.write_text(text)
-    assert "cell 1 is not its source's" in said
+    assert "cell 3 is not its source's; run: sightline book run" in said

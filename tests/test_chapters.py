@@ -34,6 +34,27 @@ def test_a_chapter_without_a_notebook_is_a_problem_with_a_remedy(root):
     assert said.startswith("book/01_first.ipynb is missing; run: sightline book run")
 
 
+def test_new_prose_reaches_an_executed_chapter_and_new_code_does_not(root):
+    source, executed = root / "book/01_first.md", root / "book/01_first.ipynb"
+    done = chapters.read_chapter(source)
+    for number, cell in enumerate(chapters.code_cells(done), 1):
+        cell.execution_count = number
+        cell.outputs = [new_output("stream", name="stdout", text=str(number))]
+    chapters.save_notebook(done, executed)
+    text = source.read_text()
+    source.write_text(text.replace("# A chapter", "# Another chapter"))
+    (said,) = chapters.problems(chapters.Book(root), "01_first", root / "book")
+    assert "cell 1 is not its source's; its code is the same" in said
+    chapters.refresh(source, executed)
+    assert chapters.problems(chapters.Book(root), "01_first", root / "book") == []
+    after = nbformat.read(executed, as_version=4)
+    assert [c.outputs[0].text for c in chapters.code_cells(after)] == ["1", "2", "3"]
+    source.write_text(text.replace("print(profile", "print(data, profile"))
+    before = executed.read_bytes()
+    chapters.refresh(source, executed)
+    assert executed.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("cell", "said"),
     [

@@ -1,5 +1,6 @@
 """Chapters: a text file people edit, and the notebook executed from it."""
 
+import ast
 import hashlib
 import json
 import subprocess
@@ -24,6 +25,7 @@ __all__ = [
     "lint",
     "problems",
     "read_chapter",
+    "refresh",
     "save_notebook",
     "text_of",
 ]
@@ -169,17 +171,50 @@ def problems(book: Book, name: str, folder: Path) -> list[str]:
     here, there = text_of(jupytext.read(book.pages / f"{name}.md")), text_of(done)
     if here != there:
         pairs = enumerate(zip(here, there, strict=False), 1)
-        number = next(
-            (n for n, (a, b) in pairs if a != b), min(len(here), len(there)) + 1
-        )
-        prose = f"for prose alone: jupytext --update --to ipynb book/{name}.md"
-        hint = f"; {prose}" if folder == book.pages else ""
-        return [f"{shown}: cell {number} is not its source's; {again}{hint}"]
+        shorter = min(len(here), len(there))
+        number = next((n for n, (a, b) in pairs if a != b), shorter + 1)
+        if same_code(read_chapter(book.pages / f"{name}.md"), done):
+            again = "its code is the same, so run: sightline book check --fix"
+        return [f"{shown}: cell {number} is not its source's; {again}"]
     return [
         f"{shown}, cell {number}: {what}"
         for number, cell in enumerate(done.cells, 1)
         for what in cell_problems(cell)
     ]
+
+
+def same_code(source: NotebookNode, done: NotebookNode) -> bool:
+    """Tell whether two notebooks run the same code: comments and layout aside."""
+    return [meaning(cell) for cell in code_cells(source)] == [
+        meaning(cell) for cell in code_cells(done)
+    ]
+
+
+def code_cells(chapter: NotebookNode) -> list[NotebookNode]:
+    """Return the code cells of a notebook."""
+    return [cell for cell in chapter.cells if cell.cell_type == "code"]
+
+
+def meaning(cell: NotebookNode) -> str:
+    """Return a cell's code without comments and layout; magics as they are."""
+    try:
+        return ast.unparse(ast.parse(cell.source))
+    except SyntaxError:
+        return cell.source
+
+
+def refresh(source: Path, executed: Path) -> None:
+    """Bring prose, tags and alternative texts of an executed chapter up to date.
+
+    Nothing happens unless its code is that of the source: outputs stay true.
+    """
+    chapter, done = read_chapter(source), nbformat.read(executed, as_version=4)
+    if text_of(chapter) == text_of(done) or not same_code(chapter, done):
+        return
+    for cell, old in zip(code_cells(chapter), code_cells(done), strict=True):
+        cell.outputs, cell.execution_count = old.outputs, old.execution_count
+    chapter.metadata = done.metadata
+    save_notebook(chapter, executed)
 
 
 def cell_problems(cell: NotebookNode) -> Iterator[str]:
@@ -254,7 +289,8 @@ def check(*, root: str | Path | None = None, fix: bool = False) -> None:
 
     Args:
         root: the checkout.
-        fix: let ruff repair the sources first.
+        fix: first let ruff repair the sources and bring the prose of the committed
+            notebooks up to date.
 
     Raises:
         SightlineError: if anything is wrong; the message lists it.
@@ -263,11 +299,14 @@ def check(*, root: str | Path | None = None, fix: bool = False) -> None:
     complaints = lint(root=root, fix=fix)
     if book.edition.exists():
         for name in book.chapters:
+            executed = book.pages / f"{name}.ipynb"
+            if fix and executed.exists():
+                refresh(book.pages / f"{name}.md", executed)
             complaints += problems(book, name, book.pages)
     if complaints:
         said = "\n".join(complaints)
         raise SightlineError(
-            f"the chapters need work:\n{said}\nruff repairs what it can by: "
-            "sightline book check --fix"
+            f"the chapters need work:\n{said}\nWhat can be repaired without running "
+            "anything is repaired by: sightline book check --fix"
         )
     print(f"{len(book.chapters)} chapters are in order")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from sightline.chapters import Book, cover_figure, problems
+from sightline.chapters import Book, cover_figure, problems, refresh
 from sightline.errors import SightlineError
 from sightline.manifest import (
     edition_line,
@@ -45,6 +45,9 @@ def build(
     stage = Path(out or book.stage(profile)).resolve()
     notebooks = book.pages if profile == "full" else book.stage(profile) / "executed"
     found = [p for n in book.chapters if (p := notebooks / f"{n}.ipynb").exists()]
+    if profile == "fast":
+        for path in found:
+            refresh(book.pages / f"{path.stem}.md", path)
     if strict:
         complaints = [
             line for n in book.chapters for line in problems(book, n, notebooks)
