@@ -7,13 +7,14 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready$(if $(NEWEST),-newest)
 UV     := $(shell command -v uv 2>/dev/null)
 PYTHON ?= python3
+UV_PYTHON ?= >=3.11
 PORT   ?= 8000
 # chapters to run, e.g. CHAPTER=03_lr_finder; empty: all of them
 CHAPTER ?=
 
 # one installer each way; the lock, then the package itself without dependencies
 ifneq ($(UV),)
-  MAKE_VENV := uv venv --quiet --python '>=3.11' $(VENV)
+  MAKE_VENV := uv venv --quiet --python '$(UV_PYTHON)' $(VENV)
   INSTALL   := uv pip install --python $(BIN)/python
 else
   MAKE_VENV := $(PYTHON) -m venv $(VENV)
@@ -23,7 +24,6 @@ endif
 book: $(READY)  ## run every chapter quickly on drawn shapes and build the site
 	$(BIN)/sightline book run --profile fast $(CHAPTER)
 	$(BIN)/sightline book build --profile fast
-	@echo "Look at it:  make serve   (or open _build/fast/html/index.html)"
 
 test: check  ## format, lint, unit tests, book tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile

@@ -67,7 +67,7 @@ def test_the_layer_norm_variant_ends_at_8_by_8():
 def test_receptive_fields_agree_with_gradients(name):
     torch.manual_seed(0)
     model = build_model(name, num_classes=10).double().eval()
-    size = 160
+    size = 96
     images = torch.randn(1, 3, size, size, dtype=torch.float64, requires_grad=True)
     x = images
     for stage, (field, stride) in receptive_fields(model).items():

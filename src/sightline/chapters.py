@@ -133,7 +133,12 @@ def tags(cell: NotebookNode) -> list[str]:
 def text_of(chapter: NotebookNode) -> list[tuple]:
     """Return what source and executed notebook must have in common."""
     return [
-        (c.cell_type, c.source, tuple(tags(c)), json.dumps(c.metadata.get("mystnb")))
+        (
+            c.cell_type,
+            c.source,
+            tuple(tags(c)),
+            json.dumps(c.metadata.get("mystnb"), sort_keys=True),
+        )
         for c in chapter.cells
     ]
 
