@@ -123,7 +123,7 @@ class ReportingEngine(NBClientEngine):
 def kernel_here(runs: Path) -> Iterator[str]:
     """Offer a kernel of this very interpreter, whatever others are installed."""
     command = [sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher"]
-    command += ["--log-level=ERROR"]  # it warns of TCP without encryption each time
+    command += ["--log-level=CRITICAL"]  # else it logs TCP and each interrupt
     spec = {
         "argv": [*command, "-f", "{connection_file}"],
         "display_name": "Sightline",
