@@ -20,7 +20,7 @@ def test_the_result_is_stated_with_its_protocol():
         },
     }
     said = result_sentence(manifest)
-    assert "resnet18, trained for 8 epochs on 45,000 images (CIFAR-10)" in said
+    assert "a ResNet-18, trained for 8 epochs on 45,000 images (CIFAR-10)" in said
     assert "**90.00%** of 10 test images" in said
     assert "5,000 validation images" in said
     assert "10 minutes on cpu: X in bf16, with one seed" in said

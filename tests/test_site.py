@@ -147,7 +147,7 @@ async def survey(address: str, names: list[str]) -> dict[str, dict]:
             found[name] = {
                 "width": await page.value("document.documentElement.scrollWidth"),
                 "filters": await page.value(
-                    "[...document.querySelectorAll('.cell_output img')]"
+                    "[...document.querySelectorAll('.bd-article img')]"
                     ".map(image => getComputedStyle(image).filter)"
                 ),
                 "theme": await page.value("document.documentElement.dataset.theme"),

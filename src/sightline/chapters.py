@@ -11,7 +11,6 @@ from pathlib import Path
 
 import jupytext
 import nbformat
-import yaml
 from nbformat import NotebookNode
 
 from sightline.checkpoint import write_atomically
@@ -73,10 +72,6 @@ class Book:
     def stage(self, profile: str) -> Path:
         """Return the folder that holds what belongs to one profile."""
         return self.root / "_build" / profile
-
-    def config(self) -> dict:
-        """Read `_config.yml`."""
-        return yaml.safe_load((self.root / "_config.yml").read_text())
 
 
 def read_chapter(path: Path) -> NotebookNode:

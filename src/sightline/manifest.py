@@ -104,7 +104,7 @@ def edition_line(manifest: dict) -> str:
         return "No edition yet: no chapter has been executed."
     label, run = manifest["data"]["label"], manifest.get("run")
     what = (
-        f", {run['recipe']['model']} for {run['recipe']['epochs']} epochs"
+        f", {title(run['recipe']['model'])} for {run['recipe']['epochs']} epochs"
         if run
         else ""
     )
@@ -120,9 +120,10 @@ def result_sentence(manifest: dict) -> str:
         return "The main run of this edition has not been made yet."
     recipe = run["recipe"]
     return (
-        f"In this edition a {recipe['model']}, trained for {recipe['epochs']} epochs "
-        f"on {data['training']:,} images ({data['label']}), classifies "
-        f"**{run['test']['accuracy']:.2%}** of {data['test']:,} test images correctly. "
+        f"In this edition a {title(recipe['model'])}, trained for "
+        f"{recipe['epochs']} epochs on {data['training']:,} images "
+        f"({data['label']}), classifies **{run['test']['accuracy']:.2%}** of "
+        f"{data['test']:,} test images correctly. "
         f"The weights were chosen by the accuracy on {data['validation']:,} validation "
         f"images; the test images were read once. Training took "
         f"{duration(run['train_seconds'])} on {run['device']} in {run['precision']}, "
@@ -162,6 +163,11 @@ def edition_tables(manifest: dict) -> str:
             f"{record['device']} | `{record['revision']}` |"
         )
     return "\n".join(table) + "\n"
+
+
+def title(model: str) -> str:
+    """Write a network's name as papers do: resnet18 is ResNet-18."""
+    return model.replace("resnet", "ResNet-")
 
 
 def duration(seconds: float) -> str:

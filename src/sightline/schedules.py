@@ -48,7 +48,7 @@ def one_cycle(
     start = max_lr / div_factor
     end = start / final_div_factor
     peak = pct_start * total_steps - 1
-    if step <= peak:
+    if step < peak:
         return anneal(start, max_lr, step / peak, shape)
     return anneal(max_lr, end, (step - peak) / (total_steps - 1 - peak), shape)
 
@@ -64,7 +64,7 @@ def one_cycle_momentum(
 ) -> float:
     """Return the momentum of update `step`: the mirror image of the learning rate."""
     peak = pct_start * total_steps - 1
-    if step <= peak:
+    if step < peak:
         return anneal(max_momentum, base_momentum, step / peak, shape)
     progress = (step - peak) / (total_steps - 1 - peak)
     return anneal(base_momentum, max_momentum, progress, shape)
@@ -103,6 +103,9 @@ def build_scheduler(
         SightlineError: if `name` is not in `SCHEDULES`.
     """
     if name == "one_cycle":
+        if pct_start * total_steps == 1:
+            # A climb of exactly one step makes torch divide by zero.
+            pct_start = math.nextafter(pct_start, 0.0)
         return lr_scheduler.OneCycleLR(
             optimizer,
             max_lr=max_lr,
