@@ -1,11 +1,19 @@
 """Batched augmentation against albumentations and against closed forms."""
 
 import albumentations as A
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from sightline.augment import Augmentation, Draw, apply_augmentation, normalise_uint8
+from sightline.augment import (
+    Augmentation,
+    Draw,
+    apply_augmentation,
+    fill_values,
+    normalise_uint8,
+    transform_affine,
+)
 from sightline.errors import SightlineError
 
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
@@ -71,3 +79,110 @@ def test_a_hole_has_the_size_asked_for_and_is_the_mean():
 def test_what_does_not_fit_into_the_picture_is_refused(wrong):
     with pytest.raises(SightlineError, match="32"):
         Augmentation(**wrong).draw(1, 32, torch.Generator())
+
+
+def drawn(count: int = 2000, **chosen) -> Draw:
+    generator = torch.Generator().manual_seed(0)
+    return Augmentation(**chosen).draw(count, 32, generator)
+
+
+def test_rotation_scale_and_shift_equal_opencv():
+    images = pictures(30)
+    draw = drawn(30, rotate=15, scale=0.2, shift=0.2, affine=1.0)
+    ours = transform_affine(images, draw.affine)
+    to_pixels = np.array([[15.5, 0, 15.5], [0, 15.5, 15.5], [0, 0, 1]])
+    for image, matrix, out in zip(images, draw.affine, ours, strict=True):
+        square = np.vstack([matrix.numpy(), [0, 0, 1]])
+        backwards = (to_pixels @ square @ np.linalg.inv(to_pixels))[:2]
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        theirs = cv2.warpAffine(
+            image.numpy().astype(np.float32),
+            backwards,
+            (32, 32),
+            flags=flags,
+            borderMode=cv2.BORDER_REFLECT_101,
+        )
+        # opencv rounds positions to 1/32 pixel, and this picture is noise
+        assert np.abs(out.numpy() - theirs).mean() < 3
+
+
+def test_affine_draws_keep_to_their_limits_and_their_probability():
+    draw = drawn(rotate=15, scale=0.2, shift=0.1, affine=0.5)
+    matrices = draw.affine
+    still = (matrices == torch.eye(2, 3)).all(2).all(1)
+    assert 0.45 < still.float().mean() < 0.55
+    moved = matrices[~still]
+    scales = 1 / moved[:, :, :2].det().sqrt()
+    angles = torch.rad2deg(torch.atan2(moved[:, 0, 1], moved[:, 0, 0]))
+    assert 0.8 <= scales.min() < 0.82
+    assert 1.18 < scales.max() <= 1.2
+    assert 14 < angles.abs().max() <= 15
+
+
+def test_a_rotation_turns_and_a_shift_moves_the_right_way():
+    images = torch.zeros(1, 33, 33, 3, dtype=torch.uint8)
+    images[0, 16, 26] = 255  # ten pixels to the right of the centre
+    cosine, sine = 0.0, 1.0
+    quarter = torch.tensor([[[cosine, sine, 0.0], [-sine, cosine, 0.0]]])
+    turned = transform_affine(images, quarter)[0, :, :, 0]
+    assert turned.argmax() == 26 * 33 + 16  # clockwise on the page: below the centre
+    right = torch.tensor([[[1.0, 0, -4 / 16], [0, 1.0, 0]]])
+    assert transform_affine(images, right)[0, :, :, 0].argmax() == 16 * 33 + 30
+
+
+def test_a_border_in_one_colour_covers_what_the_shift_uncovered():
+    images = torch.full((50, 32, 32, 3), 200, dtype=torch.uint8)
+    draw = drawn(50, crop_padding=6, flip=0.5, border="mean")
+    batch = apply_augmentation(images, draw, mean=MEAN, std=STD)
+    rows, columns = draw.shifts.abs().unbind(1)
+    uncovered = 32 * 32 - (32 - rows) * (32 - columns)
+    assert torch.equal((batch == 0).all(1).sum((1, 2)), uncovered)
+    shows_right = (batch[:, 0, 16, -1] == 0) & (columns > 0)
+    expected = ((draw.shifts[:, 1] > 0) != draw.flips) & (columns > 0)
+    assert torch.equal(shows_right, expected)
+
+
+def test_a_clipped_hole_loses_what_lies_beyond_the_right_and_the_lower_border():
+    draw = drawn(cutout=16, cutout_place="clipped", crop_padding=0, flip=0)
+    assert draw.holes.min() == 0
+    assert draw.holes.max() == 23
+    images = torch.full((2000, 32, 32, 3), 200, dtype=torch.uint8)
+    batch = apply_augmentation(images, draw, mean=MEAN, std=STD)
+    sides = (32 - draw.holes).clamp(max=16)
+    assert torch.equal((batch == 0).all(1).sum((1, 2)), sides.prod(1))
+
+
+def test_a_hole_on_the_canvas_is_drawn_before_the_crop():
+    draw = drawn(cutout=16, cutout_place="canvas", crop_padding=8, flip=0)
+    corners = draw.holes + draw.shifts + 8  # on the canvas of 48
+    assert corners.min() == 0
+    assert corners.max() == 32
+    images = torch.full((2000, 32, 32, 3), 200, dtype=torch.uint8)
+    batch = apply_augmentation(images, draw, mean=MEAN, std=STD)
+    sizes = (batch == 0).all(1).sum((1, 2))
+    assert 0 < sizes.float().mean() < 256
+
+
+def test_holes_come_with_their_probability():
+    draw = drawn(cutout=8, cutout_probability=0.5, crop_padding=0, flip=0)
+    images = torch.full((2000, 32, 32, 3), 200, dtype=torch.uint8)
+    batch = apply_augmentation(images, draw, mean=MEAN, std=STD)
+    holes = (batch == 0).all(1).sum((1, 2))
+    assert set(holes.tolist()) == {0, 64}
+    assert 0.45 < (holes > 0).float().mean() < 0.55
+
+
+@pytest.mark.parametrize("fill", ["raw_mean", "black"])
+def test_a_wrong_fill_is_the_value_that_the_slip_puts_there(fill):
+    draw = drawn(20, cutout=8, cutout_fill=fill, crop_padding=0, flip=0)
+    images = torch.full((20, 32, 32, 3), 200, dtype=torch.uint8)
+    batch = apply_augmentation(images, draw, mean=MEAN, std=STD)
+    wanted = torch.tensor(fill_values(fill, MEAN, STD))[None, :, None, None]
+    assert ((batch - wanted).abs() < 1e-6).all(1).sum() == 20 * 64
+    pixel = fill_values("black", MEAN, STD)[0] * STD[0] + MEAN[0]
+    assert pixel * 255 == pytest.approx(MEAN[0])
+
+
+def test_an_unknown_fill_is_refused_by_name():
+    with pytest.raises(SightlineError, match="'grey'.*raw_mean"):
+        fill_values("grey", MEAN, STD)

@@ -4,9 +4,13 @@ import hashlib
 import io
 import os
 import pickle
+import resource
+import shutil
 import tarfile
+import tracemalloc
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -15,8 +19,10 @@ from PIL import Image
 from torchvision.datasets import CIFAR10
 
 from sightline import datasets, folders
+from sightline import pictures as pictures_module
 from sightline.datasets import load, load_shapes
 from sightline.errors import DataError
+from sightline.stored import StoredImages
 
 
 def draw(path, value, size=(8, 8)):
@@ -416,14 +422,139 @@ def test_data_are_used_even_when_they_cannot_be_kept(divided, tmp_path):
     assert note.startswith("decoded pictures could not be kept in")
 
 
-def test_a_full_disk_leaves_nothing_behind(divided, read, tmp_path, monkeypatch):
-    def fill(tensors, path, about):
-        path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
+@contextmanager
+def files_limited_to(size):
+    """Let no file of this process grow beyond `size` bytes: as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    monkeypatch.setattr(folders, "save_file", fill)
-    assert "No space left on device" in read(divided).notes[0]
+
+def test_a_full_disk_leaves_nothing_behind(divided, read, tmp_path):
+    with files_limited_to(3_000):
+        assert "File too large" in read(divided).notes[0]
     assert list((tmp_path / "data" / "decoded").iterdir()) == []
+
+
+# more pictures than memory
+
+
+@pytest.fixture
+def little_memory(monkeypatch):
+    """So little memory that the pictures of a folder stay in their file."""
+    monkeypatch.setattr(folders, "usable_memory", lambda: 4 * 37 * 8 * 8 * 3 - 1)
+
+
+def test_a_quarter_of_the_memory_decides_whether_pictures_stay_on_disk(
+    divided, read, monkeypatch
+):
+    for memory, kind in ((28_416, torch.Tensor), (28_415, StoredImages)):
+        monkeypatch.setattr(folders, "usable_memory", lambda memory=memory: memory)
+        assert {type(part.images) for part in parts(read(divided))} == {kind}
+
+
+@pytest.mark.parametrize("decoded_before", [False, True])
+def test_pictures_on_disk_are_those_in_memory(
+    divided, read, decoded, decoded_before, monkeypatch
+):
+    (divided / "train/cat/3.png").write_text("no picture")
+    Image.new("L", (8, 8)).save(divided / "test/dog/0.png")
+    resident = read(divided)
+    if not decoded_before:
+        draw(divided / "train/dog/9.png", 1009)  # the same again, but newer
+    monkeypatch.setattr(folders, "usable_memory", lambda: 1000)
+    on_disk = read(divided)
+    assert decoded == [37] if decoded_before else [37, 37]
+    for mine, other in zip(parts(on_disk), parts(resident), strict=True):
+        assert isinstance(mine.images, StoredImages)
+        assert torch.equal(mine.images[:], other.images)
+        assert torch.equal(mine.labels, other.labels)
+    for name in ("digest", "mean", "std", "classes"):
+        assert getattr(on_disk, name) == getattr(resident, name)
+    *notes, note = on_disk.notes
+    assert tuple(notes) == resident.notes
+    assert note == "36 pictures (0.00 GB) stay on disk and are read batch by batch"
+
+
+def test_fewer_of_the_pictures_on_disk_are_the_same_few(divided, read, monkeypatch):
+    few = read(divided).limited(10)
+    monkeypatch.setattr(folders, "usable_memory", lambda: 1000)
+    on_disk = read(divided).limited(10)
+    assert isinstance(on_disk.train.images, StoredImages)
+    assert on_disk.digest == few.digest
+
+
+def test_a_plain_folder_on_disk_is_divided_as_in_memory(plain, read, monkeypatch):
+    resident = read(plain)
+    monkeypatch.setattr(folders, "usable_memory", lambda: 1000)
+    assert read(plain).digest == resident.digest
+
+
+@pytest.mark.parametrize("size", [0, 5, 2_000, -1])
+def test_a_broken_file_of_pictures_is_made_anew(
+    divided, read, decoded, little_memory, tmp_path, size
+):
+    whole = read(divided)
+    (cache,) = (tmp_path / "data" / "decoded").iterdir()
+    cache.write_bytes(cache.read_bytes()[:size])
+    for _ in range(2):
+        assert read(divided).digest == whole.digest
+    assert decoded == [37, 37]
+
+
+def test_a_disk_too_small_is_said_before_anything_is_decoded(
+    divided, read, decoded, little_memory, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 2, 7)
+    )
+    with pytest.raises(DataError) as error:
+        read(divided)
+    assert str(error.value) == (
+        f"37 decoded pictures need 0.00 GB in {tmp_path / 'data' / 'decoded'}, where "
+        "0.00 GB are free: No space left on device. Make room, or set SIGHTLINE_DATA "
+        "to a folder on a larger disk"
+    )
+    assert decoded == []
+
+
+def test_a_disk_that_fills_up_while_decoding_leaves_nothing_behind(
+    divided, read, little_memory, tmp_path
+):
+    with (
+        files_limited_to(3_000),
+        pytest.raises(DataError, match="need 0.00 GB .* File too large. Make room"),
+    ):
+        read(divided)
+    assert list((tmp_path / "data" / "decoded").iterdir()) == []
+    assert len(read(divided).test) == 7
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_only_for_many_pictures(
+    divided, little_memory, tmp_path
+):
+    (tmp_path / "data").write_text("a file where a folder is wanted")
+    with pytest.raises(DataError, match="Not a directory. .* SIGHTLINE_DATA"):
+        load(divided, image_size=8, root=tmp_path / "data", progress=False)
+
+
+def test_decoding_holds_few_pictures_in_memory(tmp_path, monkeypatch):
+    folder, side = tmp_path / "many", 256
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for number in range(150):
+            Image.new("RGB", (1, 1)).save(folder / name / f"{number}.png")
+    monkeypatch.setattr(folders, "usable_memory", lambda: 1000)
+    monkeypatch.setattr(pictures_module, "CHUNK_BYTES", 2**20)
+    tracemalloc.start()
+    splits = load(folder, image_size=side, root=tmp_path, progress=False)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert splits.train.images.shape == (216, side, side, 3)
+    assert peak < 300 * side * side * 3 / 4
 
 
 def test_the_data_folder_is_where_the_environment_says(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """The training loop: sums over images, one update a batch, no NaN survives."""
 
+import dataclasses
 from dataclasses import asdict
 
 import pytest
@@ -275,3 +276,38 @@ def test_weights_broken_by_the_last_update_are_never_handed_out():
 
 def test_the_tiny_training_of_the_other_tests_has_a_short_last_batch():
     assert len(tiny.splits().train) % tiny.RECIPE.batch_size
+
+
+def test_a_schedule_stepped_per_epoch_keeps_its_rate_within_the_epoch():
+    network = model()
+    optimizer = sgd(network)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
+    rows = list(
+        fit(
+            network,
+            loader(8),
+            loader(8),
+            optimizer,
+            scheduler,
+            epochs=3,
+            loss_fn=nn.CrossEntropyLoss(),
+            runtime=CPU,
+            step="epoch",
+            progress=False,
+        )
+    )
+    assert [row.lr for row in rows] == [row.last_lr for row in rows]
+    assert [row.lr for row in rows] == pytest.approx([0.05, 0.025, 0.0125])
+
+
+def test_a_flip_average_is_the_same_for_a_picture_and_its_mirror_image():
+    network, split = model(), small_split()
+    options = {"batch_size": 8, "mean": (0.5,) * 3, "std": (0.25,) * 3}
+    mirrored = dataclasses.replace(split, images=split.images.flip(2))
+    ours, theirs = (
+        evaluate(network, BatchLoader(s, **options), runtime=CPU, flip_average=True)
+        for s in (split, mirrored)
+    )
+    plain = evaluate(network, BatchLoader(split, **options), runtime=CPU)
+    torch.testing.assert_close(ours.logits, theirs.logits)
+    assert not torch.allclose(ours.logits, plain.logits)

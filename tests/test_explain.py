@@ -13,11 +13,15 @@ from torch import nn
 from sightline.errors import SightlineError
 from sightline.explain import (
     METHODS,
+    default_layers,
     explain,
     find_layer,
     grad_cam_by_hand,
     overlay,
 )
+from sightline.models.custom_resnet import custom_resnet
+from sightline.models.dilated_net import dilated_net
+from sightline.models.fast_net import fast_net
 from sightline.models.resnet import resnet10
 
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
@@ -207,6 +211,32 @@ def test_half_precision_weights_are_refused_with_the_remedy(model, images):
 def test_a_stage_means_its_last_block(model):
     assert find_layer(model, "layer3") is model.layer3[-1]
     assert find_layer(model, "layer3.0.conv1") is model.layer3[0].conv1
+
+
+def test_default_layers_are_the_last_two_that_give_more_than_one_position(model):
+    assert default_layers(model, 32) == ["layer3", "layer4"]
+    assert default_layers(model, 8) == ["layer2", "layer3"]  # layer4 is 1×1
+
+
+@pytest.mark.parametrize(
+    ("build", "layers"),
+    [
+        (lambda: custom_resnet(num_classes=10, width=8), {"layer2": 8, "layer3": 4}),
+        (lambda: dilated_net(num_classes=10), {"layer3": 16, "layer4": 16}),
+        (
+            lambda: fast_net(num_classes=10, widths=(8, 8, 8)),
+            {"layer2": 7, "layer3": 3},
+        ),
+    ],
+    ids=["custom_resnet", "dilated_net", "fast_net"],
+)
+def test_every_network_can_be_explained_at_its_default_layers(build, layers, images):
+    torch.manual_seed(0)
+    other = build()
+    other(images)  # gives the norms some statistics
+    found = explain(other, images, layers=default_layers(other, 32), targets=range(6))
+    assert {name: maps.evidence.shape[-1] for name, maps in found.items()} == layers
+    assert any(status == "ok" for maps in found.values() for status in maps.status)
 
 
 # --- no trace -----------------------------------------------------------------

@@ -42,7 +42,19 @@ def test_recipes_as_json_are_complete():
     recipes = json.loads(sightline("recipes", "--json").stdout)
     assert list(recipes) == list(RECIPES)
     assert recipes["resnet18"]["epochs"] == 20
-    assert "resnet34" in sightline("recipes").output
+    table = sightline("recipes").output
+    assert "resnet34" in table
+    assert "91.81%" in table
+
+
+def test_recipes_that_are_named_are_compared_field_by_field():
+    text = sightline("recipes", "s0-published", "s0-corrected").output
+    assert "schedule_step" in text
+    assert "batch_size" not in text
+    assert "s0-corrected: schedule advanced after every batch" in text
+    alone = sightline("recipes", "resnet10").output
+    assert "resnet18" in alone
+    assert sightline("recipes", "resnet50").exit_code == 1
 
 
 def test_training_says_what_came_out_and_what_to_do_next(run):
@@ -51,6 +63,7 @@ def test_training_says_what_came_out_and_what_to_do_next(run):
     )
     assert "test accuracy" in again.output
     assert "sightline evaluate" in again.output
+    assert "1*" in again.output and "* best validation accuracy" in again.output
     assert (run / "weights.safetensors").exists()
 
 

@@ -10,7 +10,7 @@ from IPython.core.formatters import DisplayFormatter
 from matplotlib.figure import Figure
 from PIL import Image
 
-from sightline import notebook
+from sightline import notebook, plots
 from sightline.checkpoint import Run
 from sightline.errors import SightlineError
 from sightline.metrics import confusion_matrix
@@ -148,9 +148,9 @@ def line() -> Figure:
 def test_a_figure_brings_ink_and_ground_for_both_themes():
     svg = notebook.figure_svg(line())
     assert svg.count("<svg") == 1
-    assert f"fill: {notebook.PAPER}" in svg
-    assert f"fill:{notebook.DARK_PAPER} !important" in svg
-    assert f"fill:{notebook.DARK_INK} !important" in svg
+    assert f"fill: {plots.PAPER}" in svg
+    assert f"fill:{plots.DARK_PAPER} !important" in svg
+    assert f"fill:{plots.DARK_INK} !important" in svg
     assert ">epoch</text>" in svg
 
 

@@ -1,9 +1,13 @@
 """Picture files of every kind become RGB squares; broken ones are named."""
 
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from sightline import pictures
 from sightline.errors import DataError
 from sightline.pictures import picture_suffixes, read_picture, read_pictures
 
@@ -143,13 +147,47 @@ def test_many_pictures_keep_their_order_and_broken_ones_are_skipped(tmp_path):
         paths.append(str(saved(tmp_path, image, f"{value}.png")))
     for place in (0, 150, 199):
         (tmp_path / f"{place}.png").write_bytes(b"")
-    read = read_pictures(paths, 8, progress=False)
+    parts = list(read_pictures(paths, 8, progress=False))
     expected = np.setdiff1d(np.arange(200), [0, 150, 199])
-    assert np.array_equal(read.kept, expected)
-    assert np.array_equal(read.images[:, 0, 0, 0], expected)
-    assert sorted(read.unreadable) == [0, 150, 199]
-    assert "150.png" in read.unreadable[150]
-    assert read.changes == {"converted from grey to RGB": 197}
+    images = np.concatenate([part.images for part in parts])
+    assert np.array_equal(np.concatenate([part.kept for part in parts]), expected)
+    assert np.array_equal(images[:, 0, 0, 0], expected)
+    unreadable = {
+        place: why for part in parts for place, why in part.unreadable.items()
+    }
+    assert list(unreadable) == [0, 150, 199]
+    assert "150.png" in unreadable[150]
+    changes = sum((part.changes for part in parts), Counter())
+    assert changes == {"converted from grey to RGB": 197}
+
+
+def test_pictures_that_are_all_broken_give_none(tmp_path):
+    (tmp_path / "0.png").write_bytes(b"")
+    (part,) = read_pictures([str(tmp_path / "0.png")], 8, progress=False)
+    assert part.images.shape == (0, 8, 8, 3)
+
+
+def test_decoding_waits_for_whoever_keeps_the_pictures(tmp_path, monkeypatch):
+    waiting, submitted = [], ThreadPoolExecutor.submit
+
+    def counted(pool, *work):
+        waiting.append(submitted(pool, *work))
+        return waiting[-1]
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", counted)
+    monkeypatch.setattr(pictures, "_workers", ThreadPoolExecutor)
+    monkeypatch.setattr(pictures, "_cores", lambda: 2)
+    path = str(saved(tmp_path, Image.new("RGB", (1, 1))))
+    parts = read_pictures([path] * 900, 8, progress=False)
+    assert len(next(parts).images) == pictures.CHUNK
+    assert len(waiting) == 5  # two for each worker, and the one that came
+    assert len(list(parts)) == 7
+
+
+def test_large_pictures_are_read_fewer_at_a_time(tmp_path):
+    path = str(saved(tmp_path, Image.new("RGB", (2, 2))))
+    parts = list(read_pictures([path] * 3, 2000, progress=False))
+    assert [len(part.images) for part in parts] == [1, 1, 1]
 
 
 def test_suffixes_are_those_of_pictures():

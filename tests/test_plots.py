@@ -39,6 +39,7 @@ ROWS = [
     }
     for epoch in (1, 2, 3)
 ]
+CHANGE = torch.tensor([[1200, -4, -1196], [2, -2, 0], [0, 0, 0]])
 
 
 def explanation(status, side=4):
@@ -65,6 +66,10 @@ FIGURES = {
     "schedules": lambda: plots.schedule(range(60), {"one": LRS, "other": LRS}),
     "history": lambda: plots.history(ROWS),
     "confusion": lambda: plots.confusion(torch.tensor([[9, 1], [0, 8]]), CLASSES[:2]),
+    "confusion_difference": lambda: plots.confusion_difference(CHANGE, CLASSES),
+    "compare_histories": lambda: plots.compare_histories(
+        {f"run {i}": ROWS for i in range(6)}
+    ),
 }
 
 
@@ -292,6 +297,34 @@ def test_history_of_no_epoch_is_refused():
         plots.history([])
 
 
+def test_compared_histories_are_named_at_their_ends_without_collision():
+    names = [f"resnet18-published-seed-{i}" for i in range(6)]
+    figure = plots.compare_histories({name: ROWS for name in names})
+    titles = [axes.get_title("left") for axes in figure.axes]
+    assert titles == ["Validation accuracy, %", "Training loss"]
+    figure.canvas.draw()
+    for axes in figure.axes:
+        boxes = sorted((t.get_window_extent() for t in axes.texts), key=lambda b: b.y0)
+        assert len({t.get_text() for t in axes.texts}) == 6
+        assert all(a.y1 <= b.y0 + 1 for a, b in zip(boxes, boxes[1:], strict=False))
+        assert boxes[-1].y1 <= axes.title.get_window_extent().y1 + figure.dpi * 0.05
+
+
+def test_no_two_of_twelve_compared_curves_look_alike():
+    figure = plots.compare_histories({f"run {i}": ROWS for i in range(12)})
+    curves = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 3]
+    looks = {(line.get_color(), line.get_linestyle()) for line in curves}
+    assert len(curves) == len(looks) == 12
+
+
+def test_compared_runs_may_be_of_different_length_or_not_begun():
+    figure = plots.compare_histories({"long": ROWS, "short": ROWS[:1], "none": []})
+    curves = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert [len(line.get_xdata()) for line in curves] == [3, 1]
+    with pytest.raises(SightlineError, match="no run has an epoch"):
+        plots.compare_histories({"none": []})
+
+
 def test_confusion_colours_the_mistakes_only_and_gives_the_accuracy():
     matrix = torch.tensor([[90, 10, 0], [5, 1095, 0], [0, 0, 0]])
     figure = plots.confusion(matrix, CLASSES)
@@ -301,6 +334,25 @@ def test_confusion_colours_the_mistakes_only_and_gives_the_accuracy():
     assert opacity[0, 1] == opacity.max() > opacity[1, 0] > 0
     words = words_of(figure)
     assert {"90.0%", "99.5%", "no image", "1,095", "10"} <= set(words)
+
+
+def test_confusion_difference_tells_more_from_fewer_by_hue_and_by_sign():
+    figure = FIGURES["confusion_difference"]()
+    (image,) = pictures_of(figure)
+    shade = image.get_array()
+    assert shade[1, 0, 0] > shade[1, 0, 2]  # vermilion: more often
+    assert shade[0, 2, 0] < shade[0, 2, 2]  # blue: less often
+    assert shade[0, 2, 3] == shade[..., 3].max() > shade[0, 1, 3] > 0
+    assert shade[..., 3].diagonal().max() == 0
+    words = words_of(figure)
+    assert {"+1,200", "−4", "−1,196", "+2", "−2", "0"} <= set(words)
+    assert "diagonal: right answers, 1,198 more in all" in words
+
+
+def test_equal_confusions_have_a_difference_without_colour():
+    figure = plots.confusion_difference(torch.zeros(3, 3).long(), CLASSES)
+    assert pictures_of(figure)[0].get_array()[..., 3].max() == 0
+    assert "diagonal: right answers, as many in all" in words_of(figure)
 
 
 def test_confusion_of_many_classes_leaves_out_the_counts():

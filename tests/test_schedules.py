@@ -9,6 +9,7 @@ from sightline.schedules import (
     build_scheduler,
     constant,
     cosine,
+    linear,
     one_cycle,
     one_cycle_momentum,
 )
@@ -93,3 +94,17 @@ def test_plateau_drops_after_five_epochs_without_progress():
 def test_unknown_schedule_lists_those_that_exist():
     with pytest.raises(SightlineError, match="'step'.*one_cycle.*plateau"):
         build_scheduler("step", sgd(), total_steps=1, max_lr=0.1)
+
+
+def test_linear_falls_from_every_groups_own_rate():
+    one, two = nn.Linear(2, 2), nn.Linear(2, 2)
+    groups = [{"params": one.parameters()}, {"params": two.parameters(), "lr": 3.0}]
+    optimizer = torch.optim.SGD(groups, lr=0.1)
+    scheduler = build_scheduler("linear", optimizer, total_steps=20, max_lr=0.1)
+    for step in range(20):
+        rates = [group["lr"] for group in optimizer.param_groups]
+        expected = [linear(step, total_steps=20, max_lr=m) for m in (0.1, 3.0)]
+        assert rates == pytest.approx(expected)
+        assert min(rates) > 0
+        optimizer.step()
+        scheduler.step()

@@ -13,9 +13,19 @@ PACKAGE = ROOT / "src" / "sightline"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 # a module imports only from those before it
 LAYERS = [
-    *["errors", "recipes", "shapes", "pictures", "folders", "datasets", "transforms"],
-    *["augment", "loaders", "models", "optim", "schedules", "runtime", "lr_finder"],
+    *[
+        "errors",
+        "recipes",
+        "shapes",
+        "pictures",
+        "stored",
+        "folders",
+        "datasets",
+        "augment",
+    ],
+    *["transforms", "loaders", "models", "optim", "schedules", "runtime", "lr_finder"],
     *["engine", "checkpoint", "train", "metrics", "explain", "plots"],
+    *["tables", "comparison"],
     *["notebook", "chapters", "manifest", "site", "bookrun", "__main__"],
 ]
 USERS_OF_RECIPES = {"train", "notebook", "__main__"}

@@ -10,6 +10,7 @@ import torch
 from sightline import train as module
 from sightline.checkpoint import Run
 from sightline.errors import NonFiniteLossError, RunError
+from sightline.recipes import RECIPES
 from sightline.runtime import choose_runtime
 from sightline.train import build, evaluate_run, train
 
@@ -87,10 +88,10 @@ def test_test_images_are_read_once_at_the_end_with_the_best_weights(
 ):
     sizes, evaluate = [], module.evaluate
 
-    def counting(model, loader, *, runtime):
+    def counting(model, loader, *, runtime, flip_average):
         best = torch.equal(model.head.weight, Run(tmp_path).load_model().head.weight)
         sizes.append((len(loader.dataset.images), best))
-        return evaluate(model, loader, runtime=runtime)
+        return evaluate(model, loader, runtime=runtime, flip_average=flip_average)
 
     monkeypatch.setattr(module, "evaluate", counting)  # fit has its own
     splits = replace(tiny.splits(), test=tiny.part(13, 9))
@@ -235,3 +236,67 @@ def test_a_missing_tensorboard_is_said_before_the_first_epoch(tmp_path, monkeypa
     with pytest.raises(RunError, match="pip install"):
         go(tmp_path, tensorboard=True)
     assert not any(tmp_path.iterdir())
+
+
+def test_who_watches_the_test_images_trains_on_the_validation_images(tmp_path):
+    recipe = replace(tiny.RECIPE, epochs=1, watch="test", keep="last")
+    run = go(tmp_path / "leak", recipe)
+    images = run.manifest["images"]
+    assert images == {"training": 84, "validation": 20, "test": 20}
+    # the last epoch counts, and was measured on the very test images
+    assert run.history[-1]["validation_accuracy"] == run.test.accuracy
+
+
+def test_keeping_the_last_epoch_ignores_a_better_one_before(tmp_path, monkeypatch):
+    accuracies = iter([0.9, 0.1])
+    fake = module.fit
+
+    def falling(*args, **options):
+        for epoch in fake(*args, **options):
+            yield replace(epoch, validation_accuracy=next(accuracies))
+
+    monkeypatch.setattr(module, "fit", falling)
+    run = go(tmp_path / "last", replace(tiny.RECIPE, keep="last"))
+    assert run.manifest["best_epoch"] == 2
+    best, last = run.load_model("best"), run.load_model("last")
+    for a, b in zip(best.parameters(), last.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_imagenet_statistics_replace_those_of_the_training_images(tmp_path):
+    run = go(tmp_path / "run", replace(tiny.RECIPE, epochs=1, statistics="imagenet"))
+    assert run.mean == (0.485, 0.456, 0.406)
+    assert run.std == (0.229, 0.224, 0.225)
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_every_recipe_becomes_parts_that_fit_together(name):
+    recipe = replace(RECIPES[name], epochs=2, batch_size=16)
+    splits = tiny.splits()
+    parts = build(recipe, splits, choose_runtime("cpu", "fp32"))
+    images, labels = next(iter(parts.train_loader))
+    assert parts.optimizer.param_groups[0]["lr"] <= recipe.max_lr * (1 + 1e-6)
+    loss = parts.loss_fn(parts.model(images[:2]), labels[:2])
+    loss.backward()
+    parts.optimizer.step()
+    parts.scheduler.step(*([loss.item()] if recipe.schedule == "plateau" else []))
+    assert torch.isfinite(loss)
+
+
+def test_a_schedule_sized_by_images_hardly_moves():
+    recipe = replace(RECIPES["a9-published"], model="resnet10", epochs=2, batch_size=16)
+    parts = build(recipe, tiny.splits(), choose_runtime("cpu", "fp32"))
+    assert parts.scheduler.total_steps == 2 * 64
+    repaired = replace(recipe, schedule_length="batches")
+    parts = build(repaired, tiny.splits(), choose_runtime("cpu", "fp32"))
+    assert parts.scheduler.total_steps == 2 * 4
+
+
+def test_a_run_recorded_before_a_field_existed_can_still_be_resumed(finished):
+    recorded = finished.recipe
+    old = {k: v for k, v in recorded.items() if k not in ("watch", "keep", "l1")}
+    finished.write("recipe.json", old)
+    try:
+        assert go(finished.path, resume=True).finished
+    finally:
+        finished.write("recipe.json", recorded)

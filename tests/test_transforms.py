@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import albumentations as A
 import numpy as np
@@ -11,7 +12,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from sightline import transforms
+from sightline.augment import Augmentation
 from sightline.datasets import Split
+from sightline.errors import SightlineError
 from sightline.transforms import TransformedDataset, denormalise, normalise
 
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
@@ -55,16 +58,19 @@ def test_the_test_transform_is_normalise_and_nothing_else(images):
         assert (out - wanted).abs().max() < 1e-6
 
 
+NOTHING = Augmentation(crop_padding=0, flip=0)
+
+
 def test_a_train_transform_with_everything_off_is_the_test_transform(images):
     image = images[0].numpy()
-    off = transforms.train_transform(crop_padding=0, flip=0, **CONSTANTS)
+    off = transforms.train_transform(NOTHING, **CONSTANTS)
     expected = transforms.test_transform(**CONSTANTS)(image=image)["image"]
     assert torch.equal(off(image=image)["image"], expected)
 
 
 def test_a_flip_of_probability_one_mirrors_left_and_right(images):
     image = images[0]
-    flip = transforms.train_transform(crop_padding=0, flip=1, **CONSTANTS)
+    flip = transforms.train_transform(replace(NOTHING, flip=1), **CONSTANTS)
     expected = normalise(as_float(images)[0].flip(-1), MEAN, STD)
     out = flip(image=image.numpy())["image"]
     assert (out - expected).abs().max() < 1e-6
@@ -73,7 +79,7 @@ def test_a_flip_of_probability_one_mirrors_left_and_right(images):
 def test_half_of_the_pictures_are_flipped(images):
     image = images[0].numpy()
     plain = transforms.test_transform(**CONSTANTS)(image=image)["image"]
-    flip = transforms.train_transform(crop_padding=0, flip=0.5, seed=0, **CONSTANTS)
+    flip = transforms.train_transform(replace(NOTHING, flip=0.5), seed=0, **CONSTANTS)
     kept = sum(torch.equal(flip(image=image)["image"], plain) for _ in range(400))
     assert 160 < kept < 240
 
@@ -89,7 +95,9 @@ def test_shifts_stay_within_the_padding_and_reflect_the_border(images):
         ]
     )
     allowed = normalise(as_float(windows), MEAN, STD)
-    shift = transforms.train_transform(crop_padding=2, flip=0, seed=0, **CONSTANTS)
+    shift = transforms.train_transform(
+        replace(NOTHING, crop_padding=2), seed=0, **CONSTANTS
+    )
     seen = set()
     for _ in range(200):
         out = shift(image=image)["image"]
@@ -100,9 +108,7 @@ def test_shifts_stay_within_the_padding_and_reflect_the_border(images):
 
 
 def test_cutout_is_one_hole_of_the_mean_colour(images):
-    cut = transforms.train_transform(
-        crop_padding=0, flip=0, cutout=16, seed=0, **CONSTANTS
-    )
+    cut = transforms.train_transform(replace(NOTHING, cutout=16), seed=0, **CONSTANTS)
     plain = transforms.test_transform(**CONSTANTS)
     for image in images:
         out = cut(image=image.numpy())["image"]
@@ -117,7 +123,7 @@ def test_cutout_is_one_hole_of_the_mean_colour(images):
 
 def test_other_picture_sizes_keep_their_size():
     image = np.zeros((64, 64, 3), np.uint8)
-    transform = transforms.train_transform(image_size=64, **CONSTANTS)
+    transform = transforms.train_transform(Augmentation(), image_size=64, **CONSTANTS)
     assert transform(image=image)["image"].shape == (3, 64, 64)
 
 
@@ -181,7 +187,7 @@ def test_a_transformed_dataset_gives_images_and_labels(images):
 def two_epochs(images, *, persistent=False):
     """All augmented pictures of two epochs with two workers, one after the other."""
     same = Split(images[:1].expand(8, -1, -1, -1), torch.zeros(8, dtype=torch.int64))
-    transform = transforms.train_transform(cutout=8, seed=0, **CONSTANTS)
+    transform = transforms.train_transform(Augmentation(cutout=8), seed=0, **CONSTANTS)
     torch.manual_seed(0)
     loader = DataLoader(
         TransformedDataset(same, transform),
@@ -206,3 +212,32 @@ def test_no_worker_and_no_epoch_repeats_the_randomness_of_another(images, persis
 @ON_ONE_CORE
 def test_workers_repeat_themselves_after_manual_seed(images):
     assert torch.equal(two_epochs(images), two_epochs(images))
+
+
+def test_a_hole_on_the_canvas_may_leave_the_crop(images):
+    augmentation = Augmentation(
+        crop_padding=8, flip=0, cutout=16, cutout_place="canvas"
+    )
+    cut = transforms.train_transform(augmentation, seed=0, **CONSTANTS)
+    sizes = {
+        int((cut(image=image.numpy())["image"] == 0).all(0).sum())
+        for image in images
+        for _ in range(20)
+    }
+    assert len(sizes) > 3
+    assert max(sizes) <= 256
+
+
+def test_a_border_in_one_colour_has_the_value_of_its_slip(images):
+    augmentation = Augmentation(crop_padding=31, flip=0, border="raw_mean")
+    pad = transforms.train_transform(augmentation, seed=0, **CONSTANTS)
+    shown = torch.stack([pad(image=images[0].numpy())["image"] for _ in range(20)])
+    raw = torch.tensor(MEAN)[None, :, None, None]
+    assert ((shown - raw).abs() < 1e-6).all(1).float().mean() > 0.3
+
+
+def test_clipped_holes_are_refused_per_picture():
+    with pytest.raises(SightlineError, match="clipped needs workers 0"):
+        transforms.train_transform(
+            Augmentation(cutout=8, cutout_place="clipped"), **CONSTANTS
+        )

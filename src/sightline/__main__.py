@@ -1,9 +1,9 @@
-"""The command line: `sightline train`, `lr-find`, `evaluate`, `explain`, `book`."""
+"""The command line: `sightline train`, `lr-find`, `evaluate`, `compare`, and more."""
 
 import json
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sightline.errors import DataError, SightlineError
-from sightline.recipes import RECIPES, Recipe, describe_fields, find_recipe
+from sightline.recipes import RECIPES, Recipe, complete, describe_fields, find_recipe
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
     from torch import nn
@@ -80,22 +80,50 @@ def main() -> None:
 
 
 @main.command(name="recipes")
+@click.argument("names", nargs=-1, metavar="[RECIPE]...")
 @click.option("--json", "as_json", is_flag=True, help="print all fields as JSON")
-def list_recipes(as_json: bool) -> None:
-    """List the recipes: where they differ, then what all have in common."""
+def list_recipes(names: tuple[str, ...], as_json: bool) -> None:
+    """List the recipes, or show where each RECIPE named differs from the others.
+
+    One name alone is compared with resnet18.
+    """
+    chosen = [find_recipe(name) for name in names] or list(RECIPES.values())
     if as_json:
-        click.echo(json.dumps({n: asdict(r) for n, r in RECIPES.items()}, indent=2))
+        click.echo(json.dumps({r.name: asdict(r) for r in chosen}, indent=2))
         return
-    names = describe_fields()
-    values = {n: [getattr(r, n) for r in RECIPES.values()] for n in names}
-    different = [name for name in names if len(set(values[name])) > 1]
-    table = Table("recipe", *different)
-    for recipe in RECIPES.values():
-        table.add_row(recipe.name, *(str(getattr(recipe, n)) for n in different))
+    if names:
+        others = [] if len(chosen) > 1 else [find_recipe("resnet18")]
+        print_differences([*chosen, *others])
+        return
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for name in ("recipe", "model", "epochs", "batch", "max_lr", "result"):
+        table.add_column(name, no_wrap=True)
+    for r in chosen:
+        published = "" if r.reported is None else f"{r.reported:.2%}"
+        rate = f"{r.optimizer} {r.max_lr:.2g}"
+        numbers = (str(r.epochs), str(r.batch_size), rate)
+        table.add_row(r.name, r.model, *numbers, published)
     console.print(table)
-    common = [f"{n} {values[n][0]}" for n in names if n not in different]
-    console.print(f"all: {', '.join(common)}", highlight=False)
-    console.print("next: sightline train resnet10 --data shapes", highlight=False)
+    console.print("result: test accuracy as published, where there is one")
+    console.print(
+        "next: sightline recipes s4-published s4-corrected, "
+        "or sightline train resnet10 --data shapes",
+        highlight=False,
+    )
+
+
+def print_differences(recipes: list[Recipe]) -> None:
+    """Print the fields that are not the same in all recipes, one line each."""
+    table = Table("", *(recipe.name for recipe in recipes), box=None)
+    told = ("target", "reported", "protocol", "source")
+    for name in (*describe_fields(), *told):
+        values = [getattr(recipe, name) for recipe in recipes]
+        if len(set(values)) > 1:
+            table.add_row(name, *("" if v is None else str(v) for v in values))
+    console.print(table)
+    for recipe in recipes:
+        for repair in recipe.repaired:
+            console.print(f"{recipe.name}: {repair}", highlight=False)
 
 
 @main.command()
@@ -117,7 +145,9 @@ def train(
     **overrides,
 ) -> None:
     """Train RECIPE (default: resnet18) and keep the run in a folder."""
+    from sightline.comparison import target_sentence
     from sightline.datasets import load
+    from sightline.tables import epoch_table
     from sightline.train import train as train_recipe
 
     chosen = chosen_recipe(recipe, overrides)
@@ -139,11 +169,14 @@ def train(
         again = command if resume else f"{command} --resume"
         click.secho(f"\ninterrupted; go on with: {again}", fg="yellow", err=True)
         sys.exit(INTERRUPTED)
+    console.print(epoch_table(run.history, watched=chosen.watch))
     test = run.manifest["test"]
     console.print(
         f"test accuracy {test['accuracy']:.2%} (best epoch "
         f"{run.manifest['best_epoch']} by validation), run in {run.path}"
     )
+    if chosen.target is not None:
+        console.print(target_sentence(test["accuracy"], chosen.target))
     console.print(f"next: sightline evaluate {run.path} --data {data}", highlight=False)
 
 
@@ -270,6 +303,34 @@ def evaluate(
 
 
 @main.command()
+@click.argument("run", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="folder for a page and its figures"
+)
+@click.option("--json", "as_json", is_flag=True, help="print everything as JSON")
+def compare(run: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
+    """Set two or more RUNs side by side; the first is the reference."""
+    from sightline import comparison
+    from sightline.checkpoint import Run
+    from sightline.tables import text_table
+
+    recipes = [complete(Run(path).recipe) for path in run]
+    found = comparison.compare(run, recipes)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        console.print(text_table(*comparison.overview(found)))
+        header, differences = comparison.difference_table(found)
+        if differences:
+            console.print(text_table(header, differences))
+        for sentence in comparison.sentences(found):
+            console.print(sentence, highlight=False, markup=False)
+    if out:
+        for file in comparison.write(found, out):
+            click.echo(f"written: {file}", err=True)
+
+
+@main.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("image", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--method", default="grad_cam", show_default=True, help="how to look")
@@ -277,9 +338,7 @@ def evaluate(
     "--layer",
     "layers",
     multiple=True,
-    default=["layer3", "layer4"],
-    show_default=True,
-    help="may be given several times",
+    help="may be given several times; without it, the last two that give maps",
 )
 @click.option(
     "--target", default="predicted", show_default=True, help="predicted, or a class"
@@ -303,6 +362,7 @@ def explain(
 ) -> None:
     """Show where RUN finds its evidence in each IMAGE: one figure per picture."""
     from sightline.checkpoint import Run
+    from sightline.explain import default_layers
     from sightline.runtime import choose_runtime
 
     opened = Run.open(run)
@@ -312,6 +372,7 @@ def explain(
             f"unknown --target {target!r}; predicted, or one of {known}"
         )
     model = choose_runtime(device, "fp32").place(opened.load_model())
+    layers = layers or default_layers(model, opened.manifest["image_size"])
     failed = 0
     for path in image:
         try:
@@ -329,7 +390,7 @@ def explain_picture(
     model: "nn.Module",
     path: Path,
     method: str,
-    layers: tuple[str, ...],
+    layers: Sequence[str],
     target: str,
     out: Path,
 ) -> str:

@@ -1,14 +1,16 @@
 """Pictures with labels: CIFAR-10, a folder of your own, or drawn shapes.
 
 All three arrive as the same `Splits`: uint8 tensors for training, validation and
-test, which share no picture. Downloads and decoded folders are kept in the data
-folder: the environment variable SIGHTLINE_DATA, or ~/.cache/sightline.
+test, which share no picture; only a folder larger than memory stays in a file, from
+which `images[index]` reads. Downloads and decoded folders are kept in the data folder:
+the environment variable SIGHTLINE_DATA, or ~/.cache/sightline.
 """
 
 import hashlib
+import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from http.client import HTTPException
@@ -21,6 +23,7 @@ from torch import Tensor
 from sightline import shapes
 from sightline.errors import DataError
 from sightline.folders import read_folder
+from sightline.stored import StoredImages
 
 __all__ = [
     "Split",
@@ -33,13 +36,14 @@ __all__ = [
 ]
 
 TEST_FRACTION = 0.2  # of each class, where a folder has no test/ of its own
+CHUNK_BYTES = 2**24  # of pixels that are measured at once
 
 
 @dataclass(frozen=True)
 class Split:
     """Pictures and labels of one part; masks and shortcuts where they are known."""
 
-    images: Tensor  # (N, H, W, 3) uint8
+    images: Tensor | StoredImages  # (N, H, W, 3) uint8
     labels: Tensor  # (N,) int64
     masks: Tensor | None = None  # (N, H, W) bool
     shortcuts: Tensor | None = None  # (N, H, W) bool
@@ -50,9 +54,18 @@ class Split:
 
     def take(self, index: Tensor) -> "Split":
         """Return the pictures at `index`, in that order."""
+        stored = isinstance(self.images, StoredImages)
+        images = self.images.take(index) if stored else self.images[index]
         masks = None if self.masks is None else self.masks[index]
         shortcuts = None if self.shortcuts is None else self.shortcuts[index]
-        return Split(self.images[index], self.labels[index], masks, shortcuts)
+        return Split(images, self.labels[index], masks, shortcuts)
+
+    def join(self, other: "Split") -> "Split":
+        """Return the pictures and labels of both, without masks and shortcuts."""
+        return Split(
+            torch.cat([self.images, other.images]),
+            torch.cat([self.labels, other.labels]),
+        )
 
 
 @dataclass(frozen=True)
@@ -322,15 +335,20 @@ def _fewer(split: Split, limit: int, generator: torch.Generator) -> Split:
     return split.take(chosen.sort().values)
 
 
+def _chunks(images: Tensor | StoredImages) -> Iterable[Tensor]:
+    """Divide pictures into parts of CHUNK_BYTES."""
+    return images.split(max(1, CHUNK_BYTES // math.prod(images.shape[1:])))
+
+
 def _mean_and_std(
-    images: Tensor,
+    images: Tensor | StoredImages,
 ) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     """Return mean and population std of each channel, 0 to 1, exactly.
 
     Counting how often each of the 256 levels occurs needs no float copy.
     """
     counts = torch.zeros(3, 256, dtype=torch.float64)
-    for part in images.split(4096):
+    for part in _chunks(images):
         for channel in range(3):
             counts[channel] += part[..., channel].flatten().bincount(minlength=256)
     levels = torch.arange(256, dtype=torch.float64) / 255
@@ -346,6 +364,7 @@ def _digest(*parts: Split) -> str:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(str(tuple(part.images.shape)).encode())
-        digest.update(part.images.contiguous().numpy())
+        for images in _chunks(part.images):
+            digest.update(images.contiguous().numpy())
         digest.update(part.labels.contiguous().numpy())
     return digest.hexdigest()[:16]

@@ -141,11 +141,13 @@ def report(progress: tqdm | None, totals: Tensor, seen: int, lrs: list[float]) -
 
 
 @torch.no_grad()  # not inference_mode: logits may be fitted on later
-def evaluate(model: nn.Module, loader: Loader, *, runtime: Runtime) -> Evaluation:
+def evaluate(
+    model: nn.Module, loader: Loader, *, runtime: Runtime, flip_average: bool = False
+) -> Evaluation:
     """Run `model` over `loader` in evaluation mode; its mode is restored.
 
     Sums run over images, not batches: a short last batch counts as much as it
-    should.
+    should. With `flip_average` the logits are the mean of image and mirror image.
     """
     was_training = model.training
     model.eval()
@@ -153,8 +155,10 @@ def evaluate(model: nn.Module, loader: Loader, *, runtime: Runtime) -> Evaluatio
     for images, labels in loader:
         images, labels = runtime.move(images, labels)
         with runtime.autocast():
-            logits = model(images)
-        all_logits.append(logits.float())
+            logits = model(images).float()
+            if flip_average:
+                logits = (logits + model(images.flip(-1)).float()) / 2
+        all_logits.append(logits)
         all_labels.append(labels)
     model.train(was_training)
     return Evaluation(torch.cat(all_logits).cpu(), torch.cat(all_labels).cpu())
@@ -170,19 +174,22 @@ def fit(
     epochs: int,
     loss_fn: Callable[[Tensor, Tensor], Tensor],
     runtime: Runtime,
+    step: str = "batch",
     seed: int = 0,
     first_epoch: int = 1,
     progress: bool = True,
 ) -> Iterator[Epoch]:
     """Train, and yield one `Epoch` after each pass: the caller saves in between.
 
-    The randomness of an epoch depends on `seed` and its number alone, so a run
-    that was cut off repeats the cut epoch exactly.
+    `step` "epoch" advances the schedule after each epoch only, as a plateau schedule
+    always is. The randomness of an epoch depends on `seed` and its number alone, so a
+    run that was cut off repeats the cut epoch exactly.
 
     Raises:
         NonFiniteLossError: if the training or the validation loss is not finite.
     """
-    per_epoch = isinstance(scheduler, ReduceLROnPlateau)
+    plateau = isinstance(scheduler, ReduceLROnPlateau)
+    per_batch = scheduler if step == "batch" and not plateau else None
     for epoch in range(first_epoch, epochs + 1):
         torch.manual_seed(seed * 100_003 + epoch)
         started = time.perf_counter()
@@ -196,7 +203,7 @@ def fit(
                 model,
                 train_loader,
                 optimizer,
-                None if per_epoch else scheduler,
+                per_batch,
                 loss_fn=loss_fn,
                 runtime=runtime,
                 progress=bar,
@@ -208,8 +215,10 @@ def fit(
                 f"the validation loss is {validation.loss} after the last update, at "
                 f"learning rate {lrs[-1]:.3g}; {REMEDY}"
             )
-        if per_epoch:
+        if plateau:
             scheduler.step(validation.loss)
+        elif scheduler is not None and per_batch is None:
+            scheduler.step()
         done = Epoch(
             epoch=epoch,
             train_loss=loss,

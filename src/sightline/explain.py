@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from sightline.errors import SightlineError
+from sightline.models.summary import stage_shapes
 
 __all__ = [
     "METHODS",
     "Explanation",
+    "default_layers",
     "explain",
     "find_layer",
     "grad_cam_by_hand",
@@ -95,6 +97,13 @@ def explain(
     }
 
 
+def default_layers(model: nn.Module, image_size: int) -> list[str]:
+    """Name the last two stages of a network of ours that give maps beyond 1×1."""
+    shapes = stage_shapes(model, image_size)
+    maps = [name for name, (_, *sides) in shapes.items() if max(sides, default=1) > 1]
+    return maps[-2:]
+
+
 def find_layer(model: nn.Module, name: str) -> nn.Module:
     """Look up a layer by its dotted name; a stage (`nn.Sequential`) is its last block.
 
@@ -106,7 +115,7 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
         known = ", ".join(top for top, _ in model.named_children())
         raise SightlineError(
             f"unknown layer {name!r}; choose from: {known}, "
-            "or a part of one, such as layer4.0"
+            "or a part of one by its dotted name"
         )
     layer = modules[name]
     while isinstance(layer, nn.Sequential) and len(layer):

@@ -2,32 +2,43 @@
 
 The order is that of class names, then of file names, where 2.png comes before
 10.png. Decoded pictures are kept beside a fingerprint of all files, and decoded
-again when a file has come, gone or changed.
+again when a file has come, gone or changed. They are loaded into memory or, where
+they would fill too much of it, stay in their file.
 """
 
+import errno
 import hashlib
 import json
+import math
 import os
 import re
+import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from sightline.errors import DataError
 from sightline.pictures import picture_suffixes, read_pictures
+from sightline.stored import HEADER, StoredImages, header, usable_memory
 
 __all__ = ["Folder", "read_folder"]
 
 File = tuple[str, str]  # name relative to the folder, size and time
 Found = dict[str, dict[str, list[File]]]  # part ("" if not divided) → class → files
 
-CACHE_VERSION = "1"  # a new number makes every decoded folder be decoded again
+CACHE_VERSION = "2"  # a new number makes every decoded folder be decoded again
+# of the usable memory, that decoded pictures may fill: parts are copies of them, and
+# network, activations and the rest of the machine need some too
+MEMORY_SHARE = 0.25
 
 LAYOUT = """expected cifar10, shapes, or a folder laid out as
   {folder}/train/<class>/*.jpg and {folder}/test/<class>/*.jpg, or as
@@ -38,7 +49,7 @@ LAYOUT = """expected cifar10, shapes, or a folder laid out as
 class Folder:
     """What could be read of a folder, in its final order."""
 
-    images: Tensor  # (N, size, size, 3) uint8
+    images: Tensor | StoredImages  # (N, size, size, 3) uint8
     labels: Tensor  # (N,) int64
     in_test: Tensor  # (N,) bool; all False where the folder has no test/
     classes: tuple[str, ...]
@@ -55,13 +66,13 @@ def read_folder(
             has too few readable pictures.
     """
     listing = _list_folder(folder)
-    images, kept, notes = _decode_once(listing, image_size, keep_in, progress)
+    decoded = _decode_once(listing, image_size, keep_in, progress)
     return Folder(
-        images,
-        listing.labels[kept],
-        listing.in_test[kept],
+        decoded.images,
+        listing.labels[decoded.kept],
+        listing.in_test[decoded.kept],
         listing.classes,
-        listing.notes + notes,
+        listing.notes + decoded.notes,
     )
 
 
@@ -75,6 +86,15 @@ class _Listing:
     labels: Tensor  # (N,) int64
     in_test: Tensor  # (N,) bool
     fingerprint: str  # changes when a file comes, goes, grows or is written
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """The pictures of a listing that could be read."""
+
+    images: Tensor | StoredImages  # (N, size, size, 3) uint8
+    kept: Tensor  # (N,) int64: their places in the listing, ascending
     notes: tuple[str, ...]
 
 
@@ -199,66 +219,152 @@ def _enumerate(names: Sequence[str]) -> str:
 
 def _decode_once(
     listing: _Listing, image_size: int, keep_in: Path, progress: bool
-) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+) -> _Decoded:
     """Decode a folder, or take it from the cache while no file has changed.
 
-    Returns:
-        Images (N, size, size, 3), their places in the listing (N,), notes.
+    Raises:
+        DataError: if pictures too many for the memory cannot be kept on the disk.
     """
     key = hashlib.sha256(os.fsencode(f"{listing.folder}\0{image_size}")).hexdigest()
     cache = keep_in / f"{listing.folder.name}-{key[:12]}.safetensors"
+    size = len(listing.names) * image_size**2 * 3
+    stay = size > MEMORY_SHARE * usable_memory()
+    found = _open_cache(cache, listing.fingerprint, stay)
+    if found is None and stay:
+        _decode_to_disk(listing, image_size, cache, size, progress)
+        found = _open_cache(cache, listing.fingerprint, stay)
+    if found is None:
+        found = _decode_to_memory(listing, image_size, cache, progress)
+    if stay:
+        note = f"{len(found.images):,} pictures ({size / 1e9:.2f} GB) stay on disk and "
+        found = replace(found, notes=(*found.notes, note + "are read batch by batch"))
+    return found
+
+
+def _open_cache(cache: Path, fingerprint: str, stay: bool) -> _Decoded | None:
+    """Return what is kept; None if it is absent, broken or of other pictures."""
     try:
-        with safe_open(cache, framework="pt") as file:
-            about = file.metadata() or {}
-            if about.get("fingerprint") == listing.fingerprint:
-                images, kept = file.get_tensor("images"), file.get_tensor("kept")
-                return images, kept, tuple(json.loads(about["notes"]))
+        with safe_open(cache, framework="np") as file:
+            if (file.metadata() or {}).get("fingerprint") != fingerprint:
+                return None
+            if stay:
+                shape = file.get_slice("images").get_shape()
+                images = StoredImages.open(cache, tuple(shape))
+            else:
+                images = torch.from_numpy(file.get_tensor("images"))
+            readable = torch.from_numpy(file.get_tensor("readable"))
+            notes = json.loads(file.get_tensor("notes").tobytes())
     except (OSError, SafetensorError):
-        pass  # there is none, or a broken one: it is made anew
-    images, kept, notes = _decode(listing, image_size, progress)
-    about = {"fingerprint": listing.fingerprint, "notes": json.dumps(notes)}
-    try:
-        _write_cache(cache, {"images": images, "kept": kept}, about)
-    except (OSError, SafetensorError) as error:
-        notes += (f"decoded pictures could not be kept in {cache.parent}: {error}",)
-    return images, kept, notes
+        return None
+    return _Decoded(images, torch.nonzero(readable)[:, 0], tuple(notes))
 
 
-def _write_cache(
-    cache: Path, tensors: dict[str, Tensor], about: dict[str, str]
+def _decode_to_disk(
+    listing: _Listing, image_size: int, cache: Path, size: int, progress: bool
 ) -> None:
-    """Write elsewhere, then move, so that the cache is whole or absent."""
+    """Decode into the cache what would fill too much of the memory."""
+    try:
+        if _free(cache) < size:  # said now, not after an hour of decoding
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        with _whole_or_absent(cache) as file:
+            _decode(listing, image_size, file, progress)
+    except OSError as error:
+        raise DataError(
+            f"{len(listing.names):,} decoded pictures need {size / 1e9:.2f} GB in "
+            f"{cache.parent}, where {_free(cache) / 1e9:.2f} GB are free: "
+            f"{error.strerror}. Make room, or set SIGHTLINE_DATA to a folder on a "
+            "larger disk"
+        ) from error
+
+
+def _free(cache: Path) -> int:
+    """Return the free bytes of the disk on which a file would be."""
+    there = next(folder for folder in cache.parents if folder.exists())
+    return shutil.disk_usage(there).free
+
+
+def _decode_to_memory(
+    listing: _Listing, image_size: int, cache: Path, progress: bool
+) -> _Decoded:
+    """Decode a folder, and keep it for the next time if that is possible."""
+    memory = BytesIO()
+    kept, notes = _decode(listing, image_size, memory, progress)
+    try:
+        with _whole_or_absent(cache) as file:
+            file.write(memory.getbuffer())
+    except OSError as error:
+        notes += (f"decoded pictures could not be kept in {cache.parent}: {error}",)
+    shape = (len(kept), image_size, image_size, 3)
+    images = torch.frombuffer(
+        memory.getbuffer(), dtype=torch.uint8, count=math.prod(shape), offset=HEADER
+    )
+    return _Decoded(images.view(shape), kept, notes)
+
+
+@contextmanager
+def _whole_or_absent(cache: Path) -> Iterator[BinaryIO]:
+    """Open a file elsewhere, and move it into its place when it is complete."""
     cache.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache.parent) as scratch:
         written = Path(scratch, cache.name)
-        save_file(tensors, written, about)
+        with written.open("wb") as file:
+            yield file
         os.replace(written, cache)
 
 
 def _decode(
-    listing: _Listing, image_size: int, progress: bool
-) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """Decode a folder, and put into notes what had to be done."""
+    listing: _Listing, image_size: int, out: BinaryIO, progress: bool
+) -> tuple[Tensor, tuple[str, ...]]:
+    """Write pictures as they are decoded; put into notes what had to be done.
+
+    Returns:
+        Places in the listing of the pictures that could be read (N,), notes.
+    """
     paths = [f"{listing.folder}/{name}" for name in listing.names]
-    pictures = read_pictures(paths, image_size, progress=progress)
-    kept = torch.from_numpy(pictures.kept)
-    _check_readable(listing, kept, pictures.unreadable)
+    readable = torch.zeros(len(paths), dtype=torch.bool)
+    changes: Counter[str] = Counter()
+    unreadable: dict[int, str] = {}
+    out.seek(HEADER)
+    with closing(read_pictures(paths, image_size, progress=progress)) as parts:
+        for part in parts:
+            out.write(part.images)
+            readable[part.kept] = True
+            changes.update(part.changes)
+            unreadable |= part.unreadable
+    kept = torch.nonzero(readable)[:, 0]
+    _check_readable(listing, readable, unreadable)
+    notes = _describe(listing, changes, unreadable)
+    text = json.dumps(notes).encode()
+    out.write(readable.numpy())
+    out.write(text)
+    shapes = {
+        "images": (len(kept), image_size, image_size, 3),
+        "readable": (len(paths),),
+        "notes": (len(text),),
+    }
+    out.seek(0)
+    out.write(header(listing.fingerprint, shapes))
+    return kept, notes
+
+
+def _describe(
+    listing: _Listing, changes: Counter[str], unreadable: dict[int, str]
+) -> tuple[str, ...]:
+    """Say what was done to how many pictures, and which could not be read."""
     notes = [
         f"{count:,} picture{'s' if count > 1 else ''} {change}"
-        for change, count in sorted(pictures.changes.items())
+        for change, count in sorted(changes.items())
     ]
-    if pictures.unreadable:
-        names = _enumerate([listing.names[place] for place in pictures.unreadable])
-        notes.append(f"{len(pictures.unreadable):,} unreadable, left out: {names}")
-    return torch.from_numpy(pictures.images), kept, tuple(notes)
+    if unreadable:
+        names = _enumerate([listing.names[place] for place in unreadable])
+        notes.append(f"{len(unreadable):,} unreadable, left out: {names}")
+    return tuple(notes)
 
 
 def _check_readable(
-    listing: _Listing, kept: Tensor, unreadable: dict[int, str]
+    listing: _Listing, readable: Tensor, unreadable: dict[int, str]
 ) -> None:
     """Raise unless each class has a readable picture for every part it must fill."""
-    readable = torch.zeros(len(listing.names), dtype=torch.bool)
-    readable[kept] = True
     has_test = bool(listing.in_test.any())
     parts = {"train": (~listing.in_test, 2 if has_test else 3)}
     if has_test:

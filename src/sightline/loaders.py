@@ -1,6 +1,8 @@
 """Batches: from a split that stays on the device, or from worker processes."""
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 from torch import Tensor
@@ -16,6 +18,7 @@ __all__ = ["BatchLoader", "albumentations_loader"]
 class BatchLoader:
     """Normalised batches of a split whose uint8 pictures stay on the device.
 
+    Pictures that stay in a file are read batch by batch instead: the same batches.
     Nothing runs per picture in Python: a batch is picked, augmented and
     normalised by a handful of tensor operations. Order and augmentation come
     from torch's global generator, one draw per iteration, as with `DataLoader`:
@@ -34,7 +37,7 @@ class BatchLoader:
         device: torch.device | str = "cpu",
     ):
         self.dataset = split
-        self.images = split.images.to(device)  # (N, H, W, 3) uint8
+        self.images = split.images.to(device)  # (N, H, W, 3) uint8, or in a file
         self.labels = split.labels.to(device)  # (N,)
         self.batch_size = batch_size
         self.mean, self.std = mean, std
@@ -53,8 +56,8 @@ class BatchLoader:
         order = torch.arange(len(self.dataset))
         if self.shuffle:
             order = torch.randperm(len(self.dataset), generator=generator)
-        for index in order.to(self.labels.device).split(self.batch_size):
-            images = self.images[index]
+        batches = order.to(self.images.device).split(self.batch_size)
+        for index, images in zip(batches, self._pick(batches), strict=True):
             if self.augmentation:
                 size = min(images.shape[1:3])
                 draw = self.augmentation.draw(len(index), size, generator)
@@ -62,6 +65,19 @@ class BatchLoader:
             else:
                 batch = normalise_uint8(images, self.mean, self.std)
             yield batch, self.labels[index]
+
+    def _pick(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Yield the pictures of each batch; from a file, while the last one trains."""
+        if isinstance(self.images, Tensor):
+            yield from (self.images.index_select(0, index) for index in batches)
+            return
+        with ThreadPoolExecutor(1) as reader:
+            coming: deque[Future[Tensor]] = deque()
+            for index in batches:
+                coming.append(reader.submit(self.images.__getitem__, index))
+                if len(coming) == 2:
+                    yield coming.popleft().result().to(self.labels.device)
+            yield coming.popleft().result().to(self.labels.device)
 
 
 def albumentations_loader(

@@ -13,6 +13,7 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from PIL import Image
 
+from sightline import plots
 from sightline.checkpoint import Run
 from sightline.datasets import Splits, load
 from sightline.errors import SightlineError
@@ -42,12 +43,6 @@ SHORT = replace(
     RECIPES["resnet10"], batch_size=32, crop_padding=0, flip=0.0, label_smoothing=0.0
 )
 
-PAPER = "#fffffe"  # a white that no picture uses: it marks the ground of a figure
-DARK_INK, DARK_PAPER = "#d9dee4", "#14181e"  # as in custom.css
-SVG_STYLE = {
-    "svg.fonttype": "none",  # text stays text: searchable, sharp, small
-    "svg.hashsalt": "sightline",  # the same ids in every build
-}
 FIGURE_STYLE = {
     "figure.figsize": (7.2, 3.6),  # inches: the text column
     "figure.facecolor": "none",
@@ -233,28 +228,7 @@ def setup() -> None:
 
 
 def figure_svg(figure: Figure) -> str:
-    """Return `figure` as SVG text that brings its own ground, light and dark.
-
-    A style sheet inside recolours ink and ground; in an <img> it follows the colour
-    scheme of the page. Viewers that ignore it show dark ink on white.
-    """
-    file = io.StringIO()
-    with plt.rc_context(SVG_STYLE):
-        figure.savefig(
-            file,
-            format="svg",
-            facecolor=PAPER,
-            bbox_inches="tight",
-            dpi=144,  # of what is rasterised
-            metadata={"Date": None, "Creator": None},
-        )
-    rules = "".join(
-        f'.sightline [style*="{prop}: {old}"]{{{prop}:{new} !important}}'
-        for prop in ("fill", "stroke")
-        for old, new in ((INK, DARK_INK), (PAPER, DARK_PAPER))
-    )
-    style = f"<style>@media (prefers-color-scheme:dark){{{rules}}}</style>"
-    head, rest = file.getvalue().split("<svg ", 1)
-    attributes, body = rest.split(">", 1)
+    """Return `figure` as SVG text for both themes, and close it."""
+    text = plots.svg(figure)
     plt.close(figure)  # or the end of the cell would show it once more
-    return f'<svg class="sightline" {attributes}>{style}{body}'
+    return text

@@ -4,11 +4,15 @@ import multiprocessing
 import os
 import sys
 import warnings
-from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import (
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
 from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +25,17 @@ from sightline.errors import DataError
 __all__ = ["Pictures", "picture_suffixes", "read_picture", "read_pictures"]
 
 CHUNK = 128  # pictures that a worker takes at once
+CHUNK_BYTES = 2**24  # decoded, at most: bounds the memory where pictures are large
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """The readable ones of many picture files."""
+    """The readable ones of some picture files."""
 
-    images: NDArray[np.uint8]  # (N, size, size, 3)
-    kept: NDArray[np.int64]  # (N,) their places among the paths, ascending
+    images: NDArray[np.uint8]  # (n, size, size, 3)
+    kept: list[int]  # their n places among all paths, ascending
     changes: Counter[str]  # what had to be done, and to how many
-    unreadable: dict[int, str]  # place among the paths → reason
+    unreadable: dict[int, str]  # place among all paths → reason
 
 
 def picture_suffixes() -> set[str]:
@@ -95,30 +100,40 @@ def _to_rgb(picture: Image.Image) -> tuple[Image.Image, list[str]]:
 
 def read_pictures(
     paths: Sequence[str], image_size: int, *, progress: bool = True
-) -> Pictures:
-    """Read many pictures on all cores, as `read_picture` does; skip broken ones."""
-    images = np.empty((len(paths), image_size, image_size, 3), np.uint8)
-    changes: Counter[str] = Counter()
-    unreadable: dict[int, str] = {}
-    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
-    with warnings.catch_warnings(), _workers() as pool:
+) -> Iterator[Pictures]:
+    """Read many pictures on all cores, as `read_picture` does, in their order.
+
+    What has been read waits in memory only until the caller takes it.
+    """
+    count = max(1, min(CHUNK, CHUNK_BYTES // (3 * image_size**2)))
+    cores = _cores()
+    waiting: deque[Future[Pictures]] = deque()
+    title = {"desc": "decoding", "unit": " pictures", "disable": not progress}
+    with (
+        warnings.catch_warnings(),
+        _workers(cores) as pool,
+        tqdm(total=len(paths), **title) as bar,
+    ):
         warnings.simplefilter("ignore")  # odd metadata; what is broken gets named
-        results = pool.map(_read_chunk, chunks, repeat(image_size))
-        start = 0
-        with tqdm(
-            total=len(paths), desc="decoding", unit=" pictures", disable=not progress
-        ) as bar:
-            for pixels, done, broken in results:
-                images[start : start + len(pixels)] = pixels
-                changes.update(done)
-                unreadable |= {start + place: why for place, why in broken.items()}
-                start += len(pixels)
-                bar.update(len(pixels))
-    kept = np.setdiff1d(np.arange(len(paths)), list(unreadable))
-    return Pictures(images[kept] if unreadable else images, kept, changes, unreadable)
+        for start in range(0, len(paths), count):
+            chunk = paths[start : start + count]
+            waiting.append(pool.submit(_read_chunk, chunk, start, image_size))
+            if len(waiting) > 2 * cores:  # one in work and one in reserve each
+                yield waiting.popleft().result()
+                bar.update(count)
+        while waiting:
+            yield waiting.popleft().result()
+            bar.update(min(count, len(paths) - bar.n))
 
 
-def _workers() -> Executor:
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _workers(count: int) -> Executor:
     """Return one worker per core: forked processes on Linux, elsewhere threads.
 
     Small pictures are mostly Python's work, for which threads only take turns:
@@ -126,21 +141,23 @@ def _workers() -> Executor:
     """
     if sys.platform == "linux":
         fork = multiprocessing.get_context("fork")
-        return ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=fork)
-    return ThreadPoolExecutor(os.cpu_count())
+        return ProcessPoolExecutor(count, mp_context=fork)
+    return ThreadPoolExecutor(count)
 
 
-def _read_chunk(
-    paths: Sequence[str], image_size: int
-) -> tuple[NDArray[np.uint8], Counter[str], dict[int, str]]:
-    """Read some pictures; broken ones leave black and the reason."""
-    images = np.zeros((len(paths), image_size, image_size, 3), np.uint8)
+def _read_chunk(paths: Sequence[str], start: int, image_size: int) -> Pictures:
+    """Read some pictures, the first of which has the place `start`."""
+    images, kept, unreadable = [], [], {}
     changes: Counter[str] = Counter()
-    unreadable = {}
-    for place, path in enumerate(paths):
+    for place, path in enumerate(paths, start):
         try:
-            images[place], done = read_picture(path, image_size)
-            changes.update(done)
+            image, done = read_picture(path, image_size)
         except DataError as error:
             unreadable[place] = str(error)
-    return images, changes, unreadable
+            continue
+        images.append(image)
+        kept.append(place)
+        changes.update(done)
+    shape = (len(images), image_size, image_size, 3)
+    pixels = np.array(images, np.uint8).reshape(shape)  # also when there are none
+    return Pictures(pixels, kept, changes, unreadable)

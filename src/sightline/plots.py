@@ -6,6 +6,7 @@ Backgrounds are transparent and words are in `INK`, so that one picture can foll
 light or a dark page. Colours: Okabe and Ito (2008), those readable on both.
 """
 
+import io
 import itertools
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+import matplotlib
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -29,11 +31,16 @@ from sightline.metrics import per_class_accuracy
 
 __all__ = [
     "COLOURS",
+    "DARK_INK",
+    "DARK_PAPER",
     "INK",
+    "PAPER",
     "before_after",
     "captions",
     "class_grid",
+    "compare_histories",
     "confusion",
+    "confusion_difference",
     "correct",
     "gallery",
     "heatmaps",
@@ -45,11 +52,19 @@ __all__ = [
     "sample_grid",
     "save",
     "schedule",
+    "svg",
 ]
 
-INK = "#1b1f24"  # the notebook's formatter turns exactly this light on a dark page
+INK = "#1b1f24"  # `svg` turns exactly this light on a dark page
+PAPER = "#fffffe"  # a white that no picture uses: it marks the ground of a figure
+DARK_INK, DARK_PAPER = "#d9dee4", "#14181e"  # as in custom.css
 BLUE, VERMILION, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE)
+DASHES = ("-", "--", ":")  # of the first four curves, the next four, the rest
+SVG_STYLE = {
+    "svg.fonttype": "none",  # text stays text: searchable, sharp, small
+    "svg.hashsalt": "sightline",  # the same ids in every build
+}
 
 WIDTH = 6.4  # inches
 TEXT, TITLE = 9, 10  # points
@@ -409,6 +424,42 @@ def history(rows: Sequence[Mapping[str, float]] | Sequence[object]) -> Figure:
     return figure
 
 
+def compare_histories(
+    histories: Mapping[str, Sequence[Mapping[str, float]]],
+) -> Figure:
+    """Plot validation accuracy and training loss of several runs over their epochs.
+
+    Args:
+        histories: rows as in `Run.history`, under the names of the runs; a run
+            without an epoch is left out.
+    """
+    begun = {name: rows for name, rows in histories.items() if rows}
+    if not begun:
+        raise SightlineError("no run has an epoch to plot: train at least one")
+    height = max(2.1, 0.19 * len(begun))
+    figure = _figure(2 * height + 1.5)  # titles and numbers of the axes
+    panels = figure.subplots(2, sharex=True)
+    quantities = (
+        ("validation_accuracy", "Validation accuracy, %", 100, 1),
+        ("train_loss", "Training loss", 1, 2),
+    )
+    for axes, (key, title, unit, digits) in zip(panels, quantities, strict=True):
+        ends = []
+        for i, (name, rows) in enumerate(begun.items()):
+            colour = COLOURS[i % len(COLOURS)]
+            dash = DASHES[i // len(COLOURS) % len(DASHES)]
+            values = [unit * row[key] for row in rows]
+            epochs = [row["epoch"] for row in rows]
+            axes.plot(epochs, values, "o", ls=dash, color=colour, lw=1.6, ms=3)
+            words = f"{_middle_cut(name)} {values[-1]:.{digits}f}"
+            ends.append((values[-1], words, colour, dash))
+        _frame(axes, title)
+        _label_ends(axes, ends, height)
+    panels[1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    panels[1].set_xlabel("epoch", color=INK, fontsize=TEXT)
+    return figure
+
+
 def confusion(matrix: Tensor, classes: Sequence[str]) -> Figure:
     """Show who was taken for whom; the colour is for the mistakes alone.
 
@@ -419,42 +470,76 @@ def confusion(matrix: Tensor, classes: Sequence[str]) -> Figure:
         classes: K names.
     """
     counts = np.asarray(matrix)
-    left, right, top = 1.0, 0.75, 0.85
-    cell = min((WIDTH - left - right) / len(classes), 0.7)
-    side = cell * len(classes)
-    figure, axes = _sheet(left + side + right, top + side)
-    wrong = counts * ~np.eye(len(classes), dtype=bool)
-    shade = np.zeros((*counts.shape, 4))
-    shade[..., :3] = to_rgb(VERMILION)
-    shade[..., 3] = 0.75 * wrong / max(wrong.max(), 1)
-    extent = (left, left + side, top + side, top)
-    axes.imshow(shade, extent=extent, interpolation="none", aspect="auto")
-    end = left + side + right
-    _words(
-        axes, "predicted →\nactual ↓", left - 0.1, top, above=1, ha="right", alpha=0.7
-    )
-    _words(axes, "accuracy", end, top, above=1, ha="right", alpha=0.7)
     shares = per_class_accuracy(torch.as_tensor(matrix)).tolist()
-    slanted = {"rotation": 45, "rotation_mode": "anchor"}
-    for i, name in enumerate(classes):
-        middle = top + (i + 0.5) * cell
-        _words(axes, _cut(name, left), left - 0.1, middle, above=0.5, ha="right")
-        _words(axes, _cut(name, left), left + (i + 0.5) * cell, top - 0.2, **slanted)
-        share = "no image" if np.isnan(shares[i]) else f"{shares[i]:.1%}"
-        _words(axes, share, end, middle, above=0.5, ha="right")
-    for i in range(len(classes) + 1):
-        axes.plot((left, left + side), (top + i * cell,) * 2, **HAIR)
-        axes.plot((left + i * cell,) * 2, (top, top + side), **HAIR)
-    for (i, j), count in np.ndenumerate(counts if cell >= 0.3 else counts[:0]):
-        weight, alpha = "bold" if i == j else "normal", 1 if count else 0.35
-        x, y = left + (j + 0.5) * cell, top + (i + 0.5) * cell
-        style = {"ha": "center", "weight": weight, "alpha": alpha}
-        _words(axes, f"{count:,}", x, y, above=0.5, **style)
+    words = ["no image" if np.isnan(share) else f"{share:.1%}" for share in shares]
+    cells = [[f"{count:,}" for count in row] for row in counts]
+    return _matrix(counts, cells, classes, column=("accuracy", words))[0]
+
+
+def confusion_difference(matrix: Tensor, classes: Sequence[str]) -> Figure:
+    """Show which mistakes one run makes more often than another, and which less.
+
+    Args:
+        matrix: (K, K) confusion counts of one run minus those of the other, on the
+            same images, rows actual.
+        classes: K names.
+    """
+    counts = np.asarray(matrix)
+    cells = [[f"{count:+,}" if count else "0" for count in row] for row in counts]
+    cells = [[cell.replace("-", "−") for cell in row] for row in cells]
+    figure, axes, bottom = _matrix(counts, cells, classes, foot=2 * LINE + 0.15)
+    more = int(np.trace(counts))
+    right = (
+        "as many" if not more else f"{abs(more):,} {'more' if more > 0 else 'fewer'}"
+    )
+    keys = (
+        (VERMILION, "this mistake is made more often"),
+        (BLUE, "less often"),
+    )
+    x = EDGE
+    for colour, words in keys:
+        box = Rectangle(
+            (x, bottom + 0.17), 0.12, 0.12, fc=colour, ec="none", alpha=0.75
+        )
+        axes.add_patch(box)
+        _words(axes, words, x + 0.18, bottom + 0.23, above=0.5)
+        x += 0.4 + 0.068 * len(words)
+    words = f"diagonal: right answers, {right} in all"
+    _words(axes, words, EDGE, bottom + 0.17 + LINE)
     return figure
 
 
+def svg(figure: Figure) -> str:
+    """Return `figure` as SVG text that brings its own ground, light and dark.
+
+    A style sheet inside recolours ink and ground; in an <img> it follows the colour
+    scheme of the page. Viewers that ignore it show dark ink on white.
+    """
+    file = io.StringIO()
+    with matplotlib.rc_context(SVG_STYLE):
+        figure.savefig(
+            file,
+            format="svg",
+            facecolor=PAPER,
+            bbox_inches="tight",
+            dpi=144,  # of what is rasterised
+            metadata={"Date": None, "Creator": None},
+        )
+    rules = "".join(
+        f'.sightline [style*="{prop}: {old}"]{{{prop}:{new} !important}}'
+        for prop in ("fill", "stroke")
+        for old, new in ((INK, DARK_INK), (PAPER, DARK_PAPER))
+    )
+    style = f"<style>@media (prefers-color-scheme:dark){{{rules}}}</style>"
+    head, rest = file.getvalue().split("<svg ", 1)
+    attributes, body = rest.split(">", 1)
+    return f'<svg class="sightline" {attributes}>{style}{body}'
+
+
 def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure on white to a file, in the format that its ending names.
+    """Write a figure to a file, in the format that its ending names.
+
+    SVG follows a light or a dark page; all others are on white.
 
     Raises:
         SightlineError: if matplotlib cannot write that format.
@@ -467,7 +552,10 @@ def save(figure: Figure, path: str | Path) -> None:
             f"choose an ending from: {', '.join(sorted(known))}"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, facecolor="white", bbox_inches="tight", dpi=160)
+    if path.suffix.lower() == ".svg":
+        path.write_text(svg(figure), encoding="utf-8")
+    else:
+        figure.savefig(path, facecolor="white", bbox_inches="tight", dpi=160)
 
 
 # --- the parts that figures are made of ---------------------------------------
@@ -517,6 +605,58 @@ def _tiles(
             if captions:
                 _words(axes, _cut(captions[i][j], side + GAP), x, y + side)
     return figure, axes, bottom
+
+
+def _matrix(
+    counts: np.ndarray,
+    cells: Sequence[Sequence[str]],
+    classes: Sequence[str],
+    *,
+    column: tuple[str, Sequence[str]] | None = None,
+    foot: float = 0,
+) -> tuple[Figure, Axes, float]:
+    """Draw a confusion matrix; return figure, axes, and where the cells end.
+
+    Args:
+        counts: (K, K); beside the diagonal, what is above 0 is shaded vermilion,
+            what is below 0 blue.
+        cells: what to write in them, if there is room.
+        classes: K names.
+        column: title and K words at the right.
+        foot: room left below, in inches.
+    """
+    left, right, top = 1.0, 0.75, 0.85
+    cell = min((WIDTH - left - right) / len(classes), 0.7)
+    side = cell * len(classes)
+    figure, axes = _sheet(max(left + side + right, 4 if foot else 0), top + side + foot)
+    wrong = counts * ~np.eye(len(classes), dtype=bool)
+    shade = np.zeros((*counts.shape, 4))
+    shade[..., :3] = np.where((wrong > 0)[..., None], to_rgb(VERMILION), to_rgb(BLUE))
+    shade[..., 3] = 0.75 * np.abs(wrong) / max(np.abs(wrong).max(), 1)
+    extent = (left, left + side, top + side, top)
+    axes.imshow(shade, extent=extent, interpolation="none", aspect="auto")
+    faint = {"above": 1, "ha": "right", "alpha": 0.7}
+    _words(axes, "predicted →\nactual ↓", left - 0.1, top, **faint)
+    slanted = {"rotation": 45, "rotation_mode": "anchor"}
+    for i, name in enumerate(classes):
+        middle = top + (i + 0.5) * cell
+        _words(axes, _cut(name, left), left - 0.1, middle, above=0.5, ha="right")
+        _words(axes, _cut(name, left), left + (i + 0.5) * cell, top - 0.2, **slanted)
+    if column:
+        title, words = column
+        _words(axes, title, left + side + right, top, **faint)
+        for i, word in enumerate(words):
+            middle = top + (i + 0.5) * cell
+            _words(axes, word, left + side + right, middle, above=0.5, ha="right")
+    for i in range(len(classes) + 1):
+        axes.plot((left, left + side), (top + i * cell,) * 2, **HAIR)
+        axes.plot((left + i * cell,) * 2, (top, top + side), **HAIR)
+    for (i, j), count in np.ndenumerate(counts if cell >= 0.3 else counts[:0]):
+        weight, alpha = "bold" if i == j else "normal", 1 if count else 0.35
+        x, y = left + (j + 0.5) * cell, top + (i + 0.5) * cell
+        style = {"ha": "center", "weight": weight, "alpha": alpha}
+        _words(axes, cells[i][j], x, y, above=0.5, **style)
+    return figure, axes, top + side
 
 
 def _sheet(width: float, height: float) -> tuple[Figure, Axes]:
@@ -651,20 +791,37 @@ def _train_and_validation(
     _label_ends(axes, ends, height)
 
 
-def _label_ends(
-    axes: Axes, ends: Sequence[tuple[float, str, str]], height: float
-) -> None:
-    """Write names at the right of the curves' ends, moved apart where they collide."""
+def _label_ends(axes: Axes, ends: Sequence[tuple], height: float) -> None:
+    """Write names at the right of the curves' ends, moved apart where they collide.
+
+    Args:
+        axes: with the curves in it.
+        ends: last value, name, colour and, if it is not solid, dash of each curve.
+        height: of the axes, in inches.
+    """
     low, high = axes.get_ylim()
     apart = (high - low) * TEXT * 1.25 / 72 / height
-    floor = -np.inf
-    for value, name, colour in sorted(ends):
-        floor = max(min(value, high), floor + apart)
-        key = {"color": colour, "lw": 1.8, "clip_on": False}
-        axes.plot(
-            (1.012, 1.036), (floor, floor), transform=axes.get_yaxis_transform(), **key
-        )
-        _beside(axes, floor, name, points=18)
+    ends = sorted(ends, key=lambda end: end[:2])
+    places = _apart([end[0] for end in ends], apart, high)
+    for place, (_, name, colour, *dash) in zip(places, ends, strict=True):
+        key = {"color": colour, "ls": dash[0] if dash else "-", "lw": 1.8}
+        still = {"clip_on": False, "scalex": False, "scaley": False}
+        ends_at = 1.07 if dash else 1.036  # room to tell a dash from a line
+        transform = axes.get_yaxis_transform()
+        x, y = (1.012, ends_at), (place, place)
+        axes.plot(x, y, transform=transform, **key, **still)
+        _beside(axes, place, name, points=28 if dash else 18)
+
+
+def _apart(values: Sequence[float], gap: float, high: float) -> list[float]:
+    """Move ascending values at least `gap` apart, up first, then down from `high`."""
+    places: list[float] = []
+    for value in values:
+        places.append(max(min(value, high), (places or [-np.inf])[-1] + gap))
+    for i in reversed(range(len(places))):
+        ceiling = high if i == len(places) - 1 else places[i + 1] - gap
+        places[i] = min(places[i], ceiling)
+    return places
 
 
 def _beside(axes: Axes, value: float, words: str, *, points: float = 6) -> None:
@@ -727,6 +884,12 @@ def _cut(words: str, width: float) -> str:
     return "\n".join(
         line if len(line) <= fits else line[: fits - 1] + "…" for line in lines
     )
+
+
+def _middle_cut(name: str, letters: int = 22) -> str:
+    """Shorten a long name in its middle: runs often differ at the end."""
+    half = letters // 2
+    return name if len(name) <= letters else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def _longest(words: Sequence[str]) -> int:

@@ -16,6 +16,7 @@ __all__ = [
     "build_scheduler",
     "constant",
     "cosine",
+    "linear",
     "one_cycle",
     "one_cycle_momentum",
 ]
@@ -75,12 +76,17 @@ def cosine(step: int, *, total_steps: int, max_lr: float) -> float:
     return anneal(max_lr, 0.0, step / total_steps, "cos")
 
 
+def linear(step: int, *, total_steps: int, max_lr: float) -> float:
+    """Return max_lr at step 0, falling along a straight line towards 0."""
+    return anneal(max_lr, 0.0, step / total_steps, "linear")
+
+
 def constant(step: int, *, total_steps: int, max_lr: float) -> float:
     """Return max_lr at every step."""
     return max_lr
 
 
-SCHEDULES = ("one_cycle", "cosine", "constant", "plateau")
+SCHEDULES = ("one_cycle", "cosine", "linear", "constant", "plateau")
 
 
 def build_scheduler(
@@ -92,11 +98,12 @@ def build_scheduler(
     pct_start: float = 0.3,
     div_factor: float = 25.0,
     final_div_factor: float = 1e4,
+    shape: str = "cos",
 ) -> lr_scheduler.LRScheduler:
     """Build torch's scheduler called `name`.
 
-    All are stepped after every batch, except "plateau": after every epoch, with
-    the validation loss (`sightline.engine.fit` knows). "one_cycle" also cycles
+    All are meant to be stepped after every batch, except "plateau": after every epoch,
+    with the validation loss (`sightline.engine.fit` knows). "one_cycle" also cycles
     the momentum 0.95 → 0.85 → 0.95 and so overwrites the optimizer's own.
 
     Raises:
@@ -113,12 +120,17 @@ def build_scheduler(
             pct_start=pct_start,
             div_factor=div_factor,
             final_div_factor=final_div_factor,
+            anneal_strategy=shape,
         )
     if name == "cosine":
         return lr_scheduler.CosineAnnealingLR(optimizer, T_max=total_steps)
+    if name == "linear":  # of every parameter group's own rate
+        return lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / total_steps)
     if name == "constant":
         return lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
     if name == "plateau":
-        return lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=4)
+        return lr_scheduler.ReduceLROnPlateau(
+            optimizer, factor=0.1, patience=4, min_lr=1e-7
+        )
     known = ", ".join(SCHEDULES)
     raise SightlineError(f"unknown schedule {name!r}; choose from: {known}")

@@ -1,16 +1,15 @@
 """A recipe in, a run out: the only place that unpacks a `Recipe`."""
 
-import json
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from sightline.augment import Augmentation
+from sightline.augment import Augmentation, normalise_uint8
 from sightline.checkpoint import Run
 from sightline.datasets import Split, Splits
 from sightline.engine import Epoch, Evaluation, Loader, evaluate, fit
@@ -18,8 +17,9 @@ from sightline.errors import NonFiniteLossError, RunError
 from sightline.loaders import BatchLoader, albumentations_loader
 from sightline.lr_finder import RangeTest, range_test
 from sightline.models import build_model
-from sightline.optim import build_optimizer
-from sightline.recipes import Recipe
+from sightline.models.fast_net import FastNet
+from sightline.optim import Muon, add_l1, build_optimizer, muon_groups
+from sightline.recipes import Recipe, complete, describe_fields
 from sightline.runtime import Runtime, choose_runtime, describe, seed_everything
 from sightline.schedules import build_scheduler
 from sightline.transforms import train_transform
@@ -35,6 +35,7 @@ __all__ = [
     "training_loader",
 ]
 
+WHITENING_IMAGES = 5000
 EVALUATION_BATCH = 500  # images; larger gains nothing on a CPU
 MACHINE = ("device", "threads", "precision", "torch")  # decide the last bits
 
@@ -51,15 +52,30 @@ class Parts:
     loss_fn: nn.Module
 
 
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def chosen_splits(recipe: Recipe, splits: Splits) -> Splits:
+    """Return the splits as the recipe uses them.
+
+    Who watches the test images trains on the validation images, too, as published
+    systems do; whoever normalises by ImageNet's statistics replaces the data's own.
+    """
+    if recipe.watch == "test":
+        everything = splits.train.join(splits.validation)
+        splits = replace(splits, train=everything, validation=splits.test)
+    if recipe.statistics == "imagenet":
+        splits = replace(splits, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    return splits
+
+
 def training_loader(recipe: Recipe, splits: Splits, runtime: Runtime) -> Loader:
     """Build shuffled, augmented training batches."""
-    chosen = {
-        "crop_padding": recipe.crop_padding,
-        "flip": recipe.flip,
-        "cutout": recipe.cutout,
-    }
+    augmentation = Augmentation(
+        **{f.name: getattr(recipe, f.name) for f in fields(Augmentation)}
+    )
     if recipe.workers:
-        transform = train_transform(**chosen, mean=splits.mean, std=splits.std)
+        transform = train_transform(augmentation, mean=splits.mean, std=splits.std)
         return albumentations_loader(
             splits.train,
             transform,
@@ -72,7 +88,7 @@ def training_loader(recipe: Recipe, splits: Splits, runtime: Runtime) -> Loader:
         batch_size=recipe.batch_size,
         mean=splits.mean,
         std=splits.std,
-        augmentation=Augmentation(**chosen),
+        augmentation=augmentation,
         shuffle=True,
         device=runtime.device,
     )
@@ -92,36 +108,66 @@ def evaluation_loader(
 
 def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     """Build the recipe's optimizer over `model`."""
-    return build_optimizer(
+    if recipe.optimizer == "muon":
+        groups = muon_groups(
+            model,
+            lr=recipe.max_lr,
+            bias_lr=recipe.bias_lr,
+            head_lr=recipe.head_lr,
+            weight_decay=recipe.weight_decay,
+        )
+        return Muon(groups, lr=recipe.max_lr, momentum=recipe.momentum)
+    optimizer = build_optimizer(
         recipe.optimizer,
         model,
         lr=recipe.max_lr,
         momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
         weight_decay=recipe.weight_decay,
+        decay=recipe.decay,
     )
+    if recipe.l1:
+        add_l1(optimizer, recipe.l1, recipe.l1_of)
+    return optimizer
+
+
+def make_scheduler(
+    recipe: Recipe, optimizer: torch.optim.Optimizer, loader: Loader
+) -> LRScheduler:
+    """Build the recipe's schedule, sized as the recipe says."""
+    by_images = recipe.schedule_length == "images"
+    steps = len(loader.dataset) if by_images else len(loader)
+    return build_scheduler(
+        recipe.schedule,
+        optimizer,
+        total_steps=recipe.epochs * steps,
+        max_lr=recipe.max_lr,
+        pct_start=recipe.pct_start,
+        div_factor=recipe.div_factor,
+        final_div_factor=recipe.final_div_factor,
+        shape=recipe.anneal,
+    )
+
+
+def make_model(recipe: Recipe, splits: Splits) -> nn.Module:
+    """Build the recipe's network; one that whitens its input sees the first images."""
+    model = build_model(recipe.model, num_classes=len(splits.classes), norm=recipe.norm)
+    if isinstance(model, FastNet):
+        first = splits.train.images[:WHITENING_IMAGES]
+        model.whiten(normalise_uint8(first, splits.mean, splits.std))
+    return model
 
 
 def build(recipe: Recipe, splits: Splits, runtime: Runtime) -> Parts:
     """Build network, optimizer, schedule, loaders and loss from a seeded start."""
     seed_everything(recipe.seed)
-    model = runtime.place(
-        build_model(recipe.model, num_classes=len(splits.classes), norm=recipe.norm)
-    )
+    model = runtime.place(make_model(recipe, splits))
     optimizer = make_optimizer(recipe, model)
     train_loader = training_loader(recipe, splits, runtime)
-    scheduler = build_scheduler(
-        recipe.schedule,
-        optimizer,
-        total_steps=recipe.epochs * len(train_loader),
-        max_lr=recipe.max_lr,
-        pct_start=recipe.pct_start,
-        div_factor=recipe.div_factor,
-        final_div_factor=recipe.final_div_factor,
-    )
     return Parts(
         model=model,
         optimizer=optimizer,
-        scheduler=scheduler,
+        scheduler=make_scheduler(recipe, optimizer, train_loader),
         train_loader=train_loader,
         validation_loader=evaluation_loader(
             splits.validation, splits.mean, splits.std, runtime
@@ -161,6 +207,7 @@ def train(
         NonFiniteLossError: if the loss diverged; the last good epoch is kept.
     """
     run, runtime = Run(out), choose_runtime(device, precision)
+    splits = chosen_splits(recipe, splits)
     if tensorboard:
         summary_writer()  # is it installed? ask before the first epoch
     prepare(run, recipe, splits, runtime, resume=resume, profile=profile)
@@ -177,6 +224,7 @@ def train(
         epochs=recipe.epochs,
         loss_fn=parts.loss_fn,
         runtime=runtime,
+        step=recipe.schedule_step,
         seed=recipe.seed,
         first_epoch=len(history) + 1,
         progress=progress,
@@ -184,6 +232,7 @@ def train(
     try:
         for epoch in epochs:
             best = epoch.validation_accuracy >= best_accuracy(history)
+            best = best or recipe.keep == "last"
             history.append(asdict(epoch))
             run.save_epoch(
                 history, parts.model, parts.optimizer, parts.scheduler, best=best
@@ -194,7 +243,7 @@ def train(
         raise NonFiniteLossError(
             f"epoch {len(history) + 1}: {error}. {kept(run, history)}"
         ) from error
-    finish(run, splits, runtime)
+    finish(run, recipe, splits, runtime)
     return run
 
 
@@ -269,10 +318,10 @@ def about(splits: Splits) -> dict:
 
 def refuse_other_run(run: Run, recipe: Recipe, splits: Splits) -> None:
     """Raise unless the folder holds a run of this recipe on these pictures."""
-    there, here = run.recipe, json.loads(json.dumps(asdict(recipe)))
-    different = [name for name in here if there.get(name) != here[name]]
+    there, here = complete(run.recipe), asdict(recipe)
+    different = [n for n in ("name", *describe_fields()) if there[n] != here[n]]
     if different:
-        changes = ", ".join(f"{n} {there.get(n)!r} ≠ {here[n]!r}" for n in different)
+        changes = ", ".join(f"{n} {there[n]!r} ≠ {here[n]!r}" for n in different)
         raise RunError(
             f"{run.path} holds a run of another recipe ({changes}); resume it with its "
             "own values, or choose another --out"
@@ -285,16 +334,19 @@ def refuse_other_run(run: Run, recipe: Recipe, splits: Splits) -> None:
         )
 
 
-def finish(run: Run, splits: Splits, runtime: Runtime) -> None:
-    """Read the test split once, with the best weights, and complete the manifest."""
+def finish(run: Run, recipe: Recipe, splits: Splits, runtime: Runtime) -> None:
+    """Read the test split with the weights that count, and complete the manifest."""
     model = runtime.place(run.load_model("best"))
     loader = evaluation_loader(splits.test, splits.mean, splits.std, runtime)
     started = time.perf_counter()
-    evaluation = evaluate(model, loader, runtime=runtime)
+    evaluation = evaluate(
+        model, loader, runtime=runtime, flip_average=recipe.flip_average
+    )
     seconds = time.perf_counter() - started
     run.save_test(evaluation)
     history = run.history
     best = max(history, key=lambda row: (row["validation_accuracy"], row["epoch"]))
+    best = history[-1] if recipe.keep == "last" else best
     run.write(
         "manifest.json",
         {
@@ -359,7 +411,8 @@ def evaluate_run(run: Run, splits: Splits, part: str, runtime: Runtime) -> Evalu
         )
     model = runtime.place(run.load_model())
     loader = evaluation_loader(getattr(splits, part), run.mean, run.std, runtime)
-    return evaluate(model, loader, runtime=runtime)
+    flip_average = complete(run.recipe)["flip_average"]
+    return evaluate(model, loader, runtime=runtime, flip_average=flip_average)
 
 
 def range_tests(
@@ -374,7 +427,7 @@ def range_tests(
     progress: bool = True,
 ) -> list[RangeTest]:
     """Run the LR range test of `recipe` once per seed of weights and order."""
-    tests = []
+    splits, tests = chosen_splits(recipe, splits), []
     for seed in seeds:
         parts = build(replace(recipe, seed=seed), splits, runtime)
         test = range_test(

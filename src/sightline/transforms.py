@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
+from sightline.augment import Augmentation, fill_values
 from sightline.datasets import Split
+from sightline.errors import SightlineError
 
 __all__ = [
     "TransformedDataset",
@@ -53,39 +55,83 @@ def _per_channel(values: Sequence[float], images: Tensor) -> Tensor:
 
 
 def train_transform(
+    augmentation: Augmentation,
     *,
-    crop_padding: int = 4,
-    flip: float = 0.5,
-    cutout: int = 0,
-    image_size: int = 32,
     mean: Sequence[float],
     std: Sequence[float],
+    image_size: int = 32,
     seed: int | None = None,
 ) -> A.Compose:
-    """Build shift, flip, normalise and cutout: uint8 (H, W, C) to float (C, H, W).
+    """Build affine, shift, flip, normalise and cutout: uint8 (H, W, C) to (C, H, W).
+
+    Everything that is filled is filled after normalising, where 0 is the mean.
 
     Args:
-        crop_padding: largest shift in pixels; the border is filled by reflection.
-        flip: probability of a horizontal flip.
-        cutout: side of the square hole in pixels, 0 for none. It is cut after
-            normalising, where its fill value 0 is the mean colour.
-        image_size: side of the pictures in pixels.
+        augmentation: what may happen to a picture.
         mean: of each channel, 0 to 1.
         std: of each channel.
+        image_size: side of the pictures in pixels.
         seed: of this pipeline; numpy's and Python's global seeds have no effect.
+
+    Raises:
+        SightlineError: for holes clipped at the border: these are drawn per batch.
     """
-    steps: list[A.BasicTransform] = []
-    if crop_padding:
-        padding = A.Pad(crop_padding, border_mode=cv2.BORDER_REFLECT_101)
-        steps += [padding, A.RandomCrop(image_size, image_size)]
-    steps += [A.HorizontalFlip(p=flip), A.Normalize(mean, std)]
-    if cutout:
-        hole = {
-            "hole_height_range": (cutout, cutout),
-            "hole_width_range": (cutout,) * 2,
-        }
-        steps.append(A.CoarseDropout(num_holes_range=(1, 1), **hole, fill=0, p=1))
+    if augmentation.cutout and augmentation.cutout_place == "clipped":
+        raise SightlineError(
+            "cutout_place clipped needs workers 0: albumentations draws whole holes; "
+            "choose inside, or augment whole batches"
+        )
+    mean, std = tuple(mean), tuple(std)
+    steps: list[A.BasicTransform] = [A.HorizontalFlip(p=augmentation.flip)]
+    if augmentation.affine:
+        steps.append(_affine(augmentation))
+    steps.append(A.Normalize(mean, std))
+    if augmentation.crop_padding:
+        steps.append(_padding(augmentation, mean, std))
+    crop = A.RandomCrop(image_size, image_size)
+    if augmentation.cutout:
+        hole = _hole(augmentation, mean, std)
+        canvas = augmentation.cutout_place == "canvas"
+        steps += [hole, crop] if canvas else [crop, hole]
+    else:
+        steps.append(crop)
     return A.Compose([*steps, A.ToTensorV2()], seed=seed)
+
+
+def _hole(augmentation: Augmentation, mean: tuple, std: tuple) -> A.CoarseDropout:
+    """Cut one square hole into a normalised picture."""
+    side = (augmentation.cutout, augmentation.cutout)
+    return A.CoarseDropout(
+        num_holes_range=(1, 1),
+        hole_height_range=side,
+        hole_width_range=side,
+        fill=fill_values(augmentation.cutout_fill, mean, std),
+        p=augmentation.cutout_probability,
+    )
+
+
+def _affine(augmentation: Augmentation) -> A.Affine:
+    """Rotate, scale and shift, borders reflected without repeating the edge."""
+    shift, angle, scale = augmentation.shift, augmentation.rotate, augmentation.scale
+    return A.Affine(
+        rotate=(-angle, angle),
+        scale=(1 - scale, 1 + scale),
+        keep_ratio=True,
+        translate_percent={"x": (-shift, shift), "y": (-shift, shift)},
+        border_mode=cv2.BORDER_REFLECT_101,
+        p=augmentation.affine,
+    )
+
+
+def _padding(augmentation: Augmentation, mean: tuple, std: tuple) -> A.Pad:
+    """Widen a normalised picture on all sides, by reflection or with one colour."""
+    if augmentation.border == "reflect":
+        return A.Pad(augmentation.crop_padding, border_mode=cv2.BORDER_REFLECT_101)
+    return A.Pad(
+        augmentation.crop_padding,
+        border_mode=cv2.BORDER_CONSTANT,
+        fill=fill_values(augmentation.border, mean, std),
+    )
 
 
 def test_transform(*, mean: Sequence[float], std: Sequence[float]) -> A.Compose:

@@ -5,6 +5,9 @@ from collections.abc import Callable
 from torch import nn
 
 from sightline.errors import SightlineError
+from sightline.models.custom_resnet import custom_resnet, custom_resnet_relu_first
+from sightline.models.dilated_net import dilated_net, dilated_net_published
+from sightline.models.fast_net import fast_net
 from sightline.models.resnet import (
     resnet10,
     resnet18,
@@ -19,6 +22,11 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet18": resnet18,
     "resnet34": resnet34,
     "resnet18_layer_norm": resnet18_layer_norm,
+    "custom_resnet": custom_resnet,
+    "custom_resnet_relu_first": custom_resnet_relu_first,
+    "dilated_net_published": dilated_net_published,
+    "dilated_net": dilated_net,
+    "fast_net": fast_net,
 }
 
 

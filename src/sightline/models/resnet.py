@@ -5,40 +5,21 @@ The stem keeps the full resolution (3×3, stride 1, no max-pool), as in section
 and block counts are those of their ImageNet networks.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sightline.errors import SightlineError
+from sightline.models.norms import make_norm
 
 __all__ = [
-    "NORMS",
     "BasicBlock",
     "ResNet",
-    "receptive_fields",
     "resnet10",
     "resnet18",
     "resnet18_layer_norm",
     "resnet34",
-    "stage_shapes",
-    "summary",
 ]
-
-NORMS: dict[str, Callable[[int], nn.Module]] = {
-    "batch": nn.BatchNorm2d,
-    "layer": lambda channels: nn.GroupNorm(1, channels),  # over (C, H, W)
-    "group": lambda channels: nn.GroupNorm(channels // 8, channels),  # 8 per group
-}
-
-
-def make_norm(norm: str, channels: int) -> nn.Module:
-    """Build the normalisation layer called `norm`."""
-    if norm not in NORMS:
-        known = ", ".join(sorted(NORMS))
-        raise SightlineError(f"unknown norm {norm!r}; choose from: {known}")
-    return NORMS[norm](channels)
 
 
 def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int):
@@ -100,6 +81,8 @@ class ResNet(nn.Module):
         head_bias: whether the head has a bias.
         residual: whether the blocks have shortcuts.
     """
+
+    stages = ("stem", "layer1", "layer2", "layer3", "layer4", "pool", "head")
 
     def __init__(
         self,
@@ -176,63 +159,3 @@ def resnet18_layer_norm(*, num_classes: int, norm: str = "layer") -> ResNet:
         last_stride=1,
         head_bias=False,
     )
-
-
-STAGES = ("stem", "layer1", "layer2", "layer3", "layer4", "pool", "head")
-
-
-def stage_shapes(model: ResNet, image_size: int = 32) -> dict[str, tuple[int, ...]]:
-    """Return the shape (C, H, W) that leaves each stage for one square picture."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    hooks = [
-        getattr(model, name).register_forward_hook(
-            lambda _m, _i, output, name=name: shapes.update({name: output.shape[1:]})
-        )
-        for name in STAGES
-    ]
-    parameter = next(model.parameters())
-    was_training = model.training
-    try:
-        with torch.no_grad():
-            model.eval()
-            model(parameter.new_zeros(1, 3, image_size, image_size))
-    finally:
-        model.train(was_training)
-        for hook in hooks:
-            hook.remove()
-    return {name: tuple(shape) for name, shape in shapes.items()}
-
-
-def receptive_fields(model: ResNet) -> dict[str, tuple[int, int]]:
-    """Return (receptive field, stride) in input pixels after the stem and each stage.
-
-    A convolution of kernel size k widens the field by (k − 1) · stride so far and
-    multiplies the stride by its own; the shortcut never widens it.
-    """
-    field, jump = 1, 1
-    fields = {}
-    for name in STAGES[:5]:
-        for path, module in getattr(model, name).named_modules():
-            if isinstance(module, nn.Conv2d) and "shortcut" not in path:
-                field += (module.kernel_size[0] - 1) * module.dilation[0] * jump
-                jump *= module.stride[0]
-        fields[name] = (field, jump)
-    return fields
-
-
-def summary(model: nn.Module, image_size: int = 32) -> str:
-    """Return torchinfo's table: input, kernel, output, parameters, mult-adds."""
-    import torchinfo  # not needed to train
-
-    columns = ("input_size", "kernel_size", "output_size", "num_params", "mult_adds")
-    device = next(model.parameters()).device
-    statistics = torchinfo.summary(
-        model,
-        (1, 3, image_size, image_size),
-        col_names=columns,
-        col_width=18,
-        row_settings=("var_names",),
-        device=device,
-        verbose=0,
-    )
-    return str(statistics)

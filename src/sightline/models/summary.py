@@ -1,0 +1,73 @@
+"""What a network is made of: shapes, receptive fields, parameters.
+
+Every network of this package names its parts, in the order of the forward pass, in
+`stages`: parts that give maps first, then `pool` and `head`.
+"""
+
+import torch
+from torch import nn
+
+__all__ = ["receptive_fields", "stage_shapes", "summary"]
+
+
+def stage_shapes(model: nn.Module, image_size: int = 32) -> dict[str, tuple[int, ...]]:
+    """Return the shape (C, H, W) that leaves each stage for one square picture."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    hooks = [
+        getattr(model, name).register_forward_hook(
+            lambda _m, _i, output, name=name: shapes.update({name: output.shape[1:]})
+        )
+        for name in model.stages
+    ]
+    parameter = next(model.parameters())
+    was_training = model.training
+    try:
+        with torch.no_grad():
+            model.eval()
+            model(parameter.new_zeros(1, 3, image_size, image_size))
+    finally:
+        model.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return {name: tuple(shape) for name, shape in shapes.items()}
+
+
+def receptive_fields(model: nn.Module) -> dict[str, tuple[int, int]]:
+    """Return (receptive field, stride) in input pixels after each stage before `pool`.
+
+    A convolution or max-pooling of kernel size k widens the field by (k − 1) ·
+    dilation · stride so far and multiplies the stride by its own; a shortcut never
+    widens it.
+    """
+    field, jump = 1, 1
+    fields = {}
+    for name in model.stages[: model.stages.index("pool")]:
+        for path, module in getattr(model, name).named_modules():
+            if isinstance(module, nn.Conv2d | nn.MaxPool2d) and "shortcut" not in path:
+                field += (_side(module.kernel_size) - 1) * _side(module.dilation) * jump
+                jump *= _side(module.stride)
+        fields[name] = (field, jump)
+    return fields
+
+
+def _side(size: int | tuple[int, int]) -> int:
+    """Return one side of a square size: torch's poolings keep a number as it is."""
+    return size if isinstance(size, int) else size[0]
+
+
+def summary(model: nn.Module, image_size: int = 32) -> str:
+    """Return torchinfo's table: input, kernel, output, parameters, mult-adds."""
+    import torchinfo  # not needed to train
+
+    columns = ("input_size", "kernel_size", "output_size", "num_params", "mult_adds")
+    device = next(model.parameters()).device
+    statistics = torchinfo.summary(
+        model,
+        (1, 3, image_size, image_size),
+        col_names=columns,
+        col_width=18,
+        row_settings=("var_names",),
+        device=device,
+        verbose=0,
+    )
+    return str(statistics)

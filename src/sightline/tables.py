@@ -1,0 +1,69 @@
+"""Tables for a terminal and for Markdown, from plain data."""
+
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from sightline.errors import SightlineError
+
+__all__ = ["best_row", "epoch_table", "markdown_table", "text_table"]
+
+
+def best_row(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    """Return the epoch of highest validation accuracy, the later one of equals."""
+    if not history:
+        raise SightlineError("the history is empty: train at least one epoch")
+    return max(history, key=lambda row: (row["validation_accuracy"], row["epoch"]))
+
+
+def epoch_table(
+    history: Sequence[Mapping[str, float]], *, watched: str = "validation"
+) -> Table:
+    """Show every epoch of a run, the best one marked.
+
+    Args:
+        history: rows as in `Run.history`, at least one.
+        watched: images that were measured after each epoch, "validation" or "test".
+    """
+    best = best_row(history)
+    columns = ["training\nloss", "training\naccuracy"]
+    columns += [f"{watched}\nloss", f"{watched}\naccuracy"]
+    table = Table(box=box.SIMPLE_HEAD, caption=f"* best {watched} accuracy")
+    table.caption_justify = "left"
+    for column in ("epoch", *columns, "learning rate\nfirst → last", "seconds"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in history:
+        mark = "*" if row is best else " "
+        table.add_row(
+            f"{row['epoch']}{mark}",
+            f"{row['train_loss']:.4f}",
+            f"{row['train_accuracy']:.2%}",
+            f"{row['validation_loss']:.4f}",
+            f"{row['validation_accuracy']:.2%}",
+            f"{row['lr']:.3g} → {row['last_lr']:.3g}",
+            f"{row['seconds']:.1f}",
+            style="bold" if row is best else "",
+        )
+    return table
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Lay out cells for a terminal, names at the left and numbers at the right."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for i, column in enumerate(header):
+        table.add_column(
+            Text(column), justify="right" if i else "left", overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))  # not markup: [a] stays [a]
+    return table
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write cells as a Markdown table, names at the left and numbers at the right."""
+    rule = ["---", *["--:"] * (len(header) - 1)]
+    lines = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
+    lines.insert(1, rule)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
