@@ -3,16 +3,25 @@
 A number without these lines cannot be compared with another one.
 """
 
+import ctypes
+import json
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from statistics import median
 
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from sightline.runtime import choose_runtime, describe
 
-__all__ = ["header", "table"]
+__all__ = ["Clock", "alternate", "header", "keep_memory", "save", "table", "versus"]
 
+# of glibc's malloc.h
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 BUSY = 1.2  # 1-minute load above which other work disturbs timings, per 2 cores
 
 
@@ -45,3 +54,74 @@ def written(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def keep_memory() -> None:
+    """Keep freed memory in this process until it ends; glibc only.
+
+    Otherwise what a step frees goes back to the system, and the next step waits until
+    it has been given empty pages again.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "gnu_get_libc_version"):
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        libc.mallopt(M_TOP_PAD, 2**28)
+
+
+def save(path: Path | None, **content: object) -> None:
+    """Write tables beside machine, versions and load, for a chapter to read."""
+    if path is None:
+        return
+    about = describe(choose_runtime())
+    about |= {"cores": os.cpu_count(), "load": round(os.getloadavg()[0], 2)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"machine": about, **content}, indent=1) + "\n")
+
+
+class Clock:
+    """A loader's first batches; takes the time when the work on each has ended.
+
+    The first `warm` batches, during which workers start and memory is found, are not
+    counted.
+    """
+
+    def __init__(self, loader: Iterable, steps: int, warm: int = 1):
+        self.loader, self.steps, self.warm = loader, steps, warm
+        self.ends: list[float] = []
+        self.images = 0
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches."""
+        for step, (images, labels) in enumerate(
+            islice(self.loader, self.warm + self.steps)
+        ):
+            yield images, labels
+            self.ends.append(time.perf_counter())
+            self.images += len(labels) if step >= self.warm else 0
+
+    def __getattr__(self, name: str) -> object:
+        """Return what the loader has under this name."""
+        return getattr(self.loader, name)
+
+    @property
+    def rate(self) -> float:
+        """Return images per second."""
+        return self.images / (self.ends[-1] - self.ends[self.warm - 1])
+
+
+def alternate(
+    contestants: Mapping[str, Callable[[], float]], windows: int
+) -> dict[str, list[float]]:
+    """Measure each in turn, `windows` times: what disturbs one disturbs the next."""
+    measured = {name: [] for name in contestants}
+    for _ in range(windows):
+        for name, measure in contestants.items():
+            measured[name].append(measure())
+            print(f"{name:45} {measured[name][-1]:12,.1f}", flush=True)
+    return measured
+
+
+def versus(rates: Sequence[float], others: Sequence[float]) -> float:
+    """Return the median of the ratios of what was measured side by side."""
+    return median(a / b for a, b in zip(rates, others, strict=True))

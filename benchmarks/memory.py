@@ -7,22 +7,30 @@ each report, as if the rest of the machine needed its memory.
 """
 
 import argparse
+import math
 import multiprocessing
 import os
 import resource
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from statistics import linear_regression
+from statistics import fmean, linear_regression, median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # functions import these: what they take in memory is measured
+    from torch import Tensor
+
+    from sightline.datasets import Splits
+    from sightline.runtime import Runtime
+    from sightline.train import Parts
 
 MB, GB = 1e6, 1e9
 GOAL = 2500  # MB beyond torch's own
 DRAWN = 2000  # different pictures; the folder repeats them
-# torch and sightline are imported inside functions: what they take is measured
 
 
 def main() -> None:
@@ -42,10 +50,15 @@ def main() -> None:
     add("--side", type=int, default=64, help="of these pictures, in pixels")
     add("--limit", type=float, default=2.0, help="GB of memory for the folder")
     add("--steps", type=int, default=20, help="updates on CIFAR-10")
-    add("--folder-steps", type=int, default=600, help="updates on the folder")
-    add("--every", type=int, default=50, help="updates between reports")
+    add("--folder-steps", type=int, default=400, help="updates on the folder")
+    add("--every", type=int, default=40, help="updates between reports")
     add("--work", help="folder for temporary files, on a real disk")
+    add("--json", type=Path, help="write each table there, PART added to the name")
     arguments = words.parse_args()
+    if arguments.folder_steps < 4 * arguments.every:
+        words.error(
+            "a trend needs 4 reports: more --folder-steps, or a smaller --every"
+        )
     measures = {"cifar10": measure_cifar10, "folder": measure_folder}
     for part in arguments.parts:
         if part not in measures:
@@ -65,11 +78,11 @@ def measure_cifar10(arguments: argparse.Namespace) -> None:
 
     torch.rand(1)
     own = resident()
-    from common import header, table
+    from common import header, save, table
 
     header()
     from sightline.datasets import load
-    from sightline.engine import evaluate, train_one_epoch
+    from sightline.engine import evaluate
     from sightline.recipes import RECIPES
     from sightline.runtime import choose_runtime
     from sightline.train import build, evaluation_loader
@@ -92,14 +105,7 @@ def measure_cifar10(arguments: argparse.Namespace) -> None:
     splits, runtime = load(arguments.data), choose_runtime("cpu")
     note(f"loading {len(splits.train):,} training pictures")
     parts = build(RECIPES[arguments.recipe], splits, runtime)
-    train_one_epoch(
-        parts.model,
-        islice(parts.train_loader, arguments.steps),
-        parts.optimizer,
-        parts.scheduler,
-        loss_fn=parts.loss_fn,
-        runtime=runtime,
-    )
+    update_weights(parts, islice(parts.train_loader, arguments.steps), runtime)
     note(f"{arguments.steps} updates of {parts.train_loader.batch_size} pictures")
     few = splits.test.take(torch.arange(min(2000, len(splits.test))))
     loader = evaluation_loader(few, splits.mean, splits.std, runtime)
@@ -108,6 +114,7 @@ def measure_cifar10(arguments: argparse.Namespace) -> None:
     table(rows, f"{arguments.recipe} on {splits.name}, {runtime.precision}")
     most = max(row["peak beyond torch MB"] for row in rows)
     verdict = "reached" if most <= GOAL else "missed"
+    save(named(arguments.json, "cifar10"), torch_mb=own / MB, memory=rows)
     print(f"goal: at most {GOAL:,} MB beyond torch's own {own / MB:,.0f} MB: {verdict}")
 
 
@@ -129,7 +136,7 @@ def stream(arguments: argparse.Namespace, scratch: Path) -> None:
 
     torch.rand(1)
     own = resident()
-    from common import header, table
+    from common import header, save, table
 
     from sightline.datasets import Split, load
     from sightline.stored import StoredImages, usable_memory
@@ -155,69 +162,92 @@ def stream(arguments: argparse.Namespace, scratch: Path) -> None:
     images = splits.train.images
     if not isinstance(images, StoredImages):
         raise SystemExit("these pictures fit into memory: more --pictures or --side")
-    rows = train_for(arguments, splits, images.path)
-    table(rows, "Streaming from the disk")
-    trained = rows[1:]  # after the first reports everything has been allocated once
-    slope = linear_regression(
-        [row["updates"] for row in trained], [row["resident MB"] for row in trained]
-    ).slope
-    speed = sum(row["pictures/s"] for row in trained) / len(trained)
-    print(f"resident memory: {1000 * slope:+.1f} MB in 1,000 updates; {speed:,.0f}/s")
-
-    few = torch.arange(min(20_000, len(splits.train)))
+    few = torch.arange(min(5000, len(splits.train)))
     held = Split(images[few], splits.train.labels[few])
-    rows = train_for(arguments, replace(splits, train=held), images.path)
-    speed_held = sum(row["pictures/s"] for row in rows[1:]) / len(rows[1:])
+    rows = train_by_turns(arguments, splits, replace(splits, train=held), images.path)
+    table(rows, "ResNet-10 on pictures from the disk and, in turns, on some in memory")
+    later = rows[1:]  # after the first report everything has been allocated once
+    save(named(arguments.json, "folder"), notes=splits.notes, streaming=rows)
+    slope, error = trend(
+        [row["updates"] for row in later], [row["resident MB"] for row in later]
+    )
     print(
-        f"the same updates on {len(few):,} pictures in memory: {speed_held:,.0f}/s; "
-        f"streaming takes {speed_held / speed - 1:+.1%} of time"
+        f"resident memory: {1000 * slope:+.0f} MB in 1,000 updates, standard error "
+        f"{1000 * error:.0f} MB"
+    )
+    extra = sorted(row["/s from memory"] / row["/s from disk"] - 1 for row in later)
+    print(
+        f"streaming takes {median(extra):+.0%} of time, median of {len(extra)} rows "
+        f"from {extra[0]:+.0%} to {extra[-1]:+.0%}"
     )
 
 
-def train_for(arguments: argparse.Namespace, splits, cache: Path) -> list[dict]:
+def named(path: Path | None, part: str) -> Path | None:
+    """Add the name of a part to that of a file."""
+    return path and path.with_stem(f"{path.stem}-{part}")
+
+
+def trend(x: list[float], y: list[float]) -> tuple[float, float]:
+    """Return the slope of a line through points, and its standard error."""
+    slope, start = linear_regression(x, y)
+    rest = sum((b - start - slope * a) ** 2 for a, b in zip(x, y, strict=True))
+    spread = sum((a - fmean(x)) ** 2 for a in x)
+    return slope, math.sqrt(rest / (len(x) - 2) / spread)
+
+
+def train_by_turns(
+    arguments: argparse.Namespace, streamed: "Splits", held: "Splits", cache: Path
+) -> list[dict[str, float]]:
     """Train a small network; return memory and speed after every few updates."""
-    from sightline.engine import train_one_epoch
     from sightline.recipes import RECIPES
     from sightline.runtime import choose_runtime
     from sightline.train import build
 
-    runtime = choose_runtime("cpu")
+    runtime, every = choose_runtime("cpu"), arguments.every
     recipe = replace(RECIPES["resnet10"], batch_size=128)
-    parts = build(recipe, splits, runtime)
-    rows: list[dict] = []
+    parts = build(recipe, streamed, runtime)
+    on_disk = endless(parts.train_loader)
+    in_memory = endless(build(recipe, held, runtime).train_loader)
+    rows: list[dict[str, float]] = []
 
-    def endless() -> Iterator:
-        while True:
-            yield from parts.train_loader
+    def watched() -> Iterator[tuple["Tensor", "Tensor"]]:
+        for updates in range(every, arguments.folder_steps + 1, every):
+            push_out(cache)
+            started, before = time.perf_counter(), read_from_disk()
+            yield from islice(on_disk, every)
+            middle, read = time.perf_counter(), read_from_disk() - before
+            row = {
+                "updates": updates,
+                "resident MB": resident() / MB,
+                "peak MB": peak() / MB,
+                "MB read from disk": read / MB,
+                "/s from disk": every * recipe.batch_size / (middle - started),
+            }
+            yield from islice(in_memory, every)
+            seconds = time.perf_counter() - middle
+            rows.append({**row, "/s from memory": every * recipe.batch_size / seconds})
 
-    def watched() -> Iterator:
-        push_out(cache)
-        started, before = time.perf_counter(), read_from_disk()
-        for update, batch in enumerate(islice(endless(), arguments.folder_steps), 1):
-            yield batch
-            if update % arguments.every == 0:
-                seconds, disk = time.perf_counter() - started, read_from_disk()
-                rows.append(
-                    {
-                        "updates": update,
-                        "resident MB": resident() / MB,
-                        "peak MB": peak() / MB,
-                        "from disk MB": (disk - before) / MB,
-                        "pictures/s": arguments.every * recipe.batch_size / seconds,
-                    }
-                )
-                push_out(cache)
-                started, before = time.perf_counter(), read_from_disk()
-
-    train_one_epoch(
-        parts.model,
-        watched(),
-        parts.optimizer,
-        None,
-        loss_fn=parts.loss_fn,
-        runtime=runtime,
-    )
+    update_weights(parts, watched(), runtime)
     return rows
+
+
+def update_weights(parts: "Parts", batches: Iterable, runtime: "Runtime") -> None:
+    """Update once per batch, however many there are, as an epoch does."""
+    parts.model.train()
+    for images, labels in batches:
+        images, labels = runtime.move(images, labels)
+        with runtime.autocast():
+            logits = parts.model(images)
+        loss = parts.loss_fn(logits.float(), labels)
+        parts.optimizer.zero_grad()
+        loss.backward()
+        parts.optimizer.step()
+
+
+def endless(loader: Iterable) -> Iterator:
+    """Yield the batches of one epoch after the other."""
+    while True:
+        yield from loader
 
 
 def generate(folder: Path, count: int, side: int) -> None:

@@ -54,7 +54,8 @@ def compared(*paths):
 
 def cells_of(comparison, row=-1):
     header, rows = overview(comparison)
-    return dict(zip(header, rows[row], strict=True))
+    names = [name.replace("\n", " ") for name in header]
+    return dict(zip(names, rows[row], strict=True))
 
 
 def sightline(*arguments):

@@ -1,13 +1,16 @@
 """The command line: what it prints, writes and exits with."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from sightline import __main__ as main_module
 from sightline.__main__ import main
+from sightline.lr_finder import RangeTest
 from sightline.recipes import RECIPES, describe_fields
 
 TINY = ["--data", "shapes", "--limit", "60", "--device", "cpu", "--precision", "fp32"]
@@ -67,6 +70,17 @@ def test_training_says_what_came_out_and_what_to_do_next(run):
     assert (run / "weights.safetensors").exists()
 
 
+def test_the_target_of_a_recipe_stands_beside_its_result(run, monkeypatch):
+    aimed = replace(RECIPES["resnet10"], target=0.999)
+    monkeypatch.setitem(RECIPES, "resnet10", aimed)
+    again = sightline(
+        "train", "resnet10", *TINY, "--epochs", "1", "--out", str(run), "--resume"
+    )
+    accuracy = json.loads((run / "manifest.json").read_text())["test"]["accuracy"]
+    missed = f"target 99.90%: missed by {99.9 - 100 * accuracy:.2f} points"
+    assert missed in again.output
+
+
 def test_a_folder_that_holds_a_run_is_not_overwritten(run):
     before = (run / "weights.safetensors").read_bytes()
     again = sightline("train", "resnet10", *TINY, "--epochs", "1", "--out", str(run))
@@ -110,6 +124,18 @@ def test_lr_find_prints_four_rules_over_seeds(tmp_path):
         assert 0 < lowest <= median <= highest
     with Image.open(plot) as curves:
         assert curves.size[0] > 300
+
+
+def test_a_range_test_that_says_little_is_doubted_aloud(capsys):
+    ranges = {"valley": (0.001, 0.001, 0.002), "slide": (0.3, 0.4, 0.4)}
+    flat = RangeTest(lrs=[1e-5], losses=[2.3], smoothed=[2.29], stopped="end")
+    main_module.say_what_to_doubt([flat], ranges, 10)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "never fell clearly below chance (2.29, ln 10 = 2.30)" in said
+    assert "the rules disagree, from 0.001 to 0.4" in said
+    fell = replace(flat, smoothed=[1.9])
+    main_module.say_what_to_doubt([fell], {"valley": (0.1, 0.1, 0.2)}, 10)
+    assert capsys.readouterr().out == ""
 
 
 def test_explain_writes_one_figure_per_picture_and_names_the_broken_one(run, tmp_path):

@@ -136,6 +136,20 @@ def test_glue_keeps_a_value_and_shows_nothing(shown):
     assert options["raw"]
 
 
+def test_a_recorded_result_is_read_from_anywhere_in_the_checkout(monkeypatch, tmp_path):
+    for folder in ("src/sightline", "book/results", "_build/fast/executed"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "_toc.yml").touch()
+    (tmp_path / "book/results/systems.json").write_text('{"full": []}')
+    monkeypatch.chdir(tmp_path / "_build/fast/executed")
+    assert notebook.recorded("systems") == {"full": []}
+
+
+def test_without_a_record_there_is_nothing_to_read(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert notebook.recorded("systems") == {}
+
+
 def line() -> Figure:
     """A figure as a chapter makes it."""
     with plt.rc_context(notebook.FIGURE_STYLE):
@@ -152,6 +166,14 @@ def test_a_figure_brings_ink_and_ground_for_both_themes():
     assert f"fill:{plots.DARK_PAPER} !important" in svg
     assert f"fill:{plots.DARK_INK} !important" in svg
     assert ">epoch</text>" in svg
+
+
+def test_dark_rules_reach_marks_which_are_drawn_by_reference():
+    style = notebook.figure_svg(line()).split("<style>")[1].split("</style>")[0]
+    selectors = [rule.split("{")[-2] for rule in style.split(" !important")[:-1]]
+    assert len(selectors) == 4
+    for selector in selectors:  # one with an ancestor matches nothing inside <use>
+        assert selector.removeprefix("}").startswith("[style*=")
 
 
 def test_equal_figures_give_equal_bytes():

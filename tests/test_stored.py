@@ -82,6 +82,16 @@ def test_taking_reads_nothing_until_pictures_are_asked_for(path):
     assert torch.equal(few.images[:], images[[4, 20]])
 
 
+def test_parts_are_joined_without_reading(path):
+    images = pixels()
+    split = Split(store(path, images), torch.arange(COUNT))
+    parts = [split.take(torch.tensor(places)) for places in ([4, 9], [1])]
+    joined = parts[0].join(parts[1])
+    assert isinstance(joined.images, StoredImages)
+    assert torch.equal(joined.images[:], images[[4, 9, 1]])
+    assert joined.labels.tolist() == [4, 9, 1]
+
+
 def test_a_pixel_cannot_be_asked_for_by_mistake(path):
     with pytest.raises(TypeError, match="one index, not 2"):
         store(path, pixels())[..., 0]

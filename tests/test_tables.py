@@ -56,6 +56,15 @@ def test_names_with_brackets_are_no_markup():
     assert "[red]a[/]" in printed(text_table(["run"], [["[red]a[/]"]]))
 
 
+def test_a_table_that_is_too_wide_is_turned_round():
+    header, rows = ["run", "w" * 30, "v" * 30], [["a", "1", "2"], ["b", "3", "4"]]
+    wide = printed(text_table(header, rows, width=80)).split()
+    assert wide[:3] == header
+    turned = printed(text_table(header, rows, width=50), width=50).split()
+    assert turned[:3] == ["run", "a", "b"]
+    assert turned[-3:] == ["v" * 30, "2", "4"]
+
+
 def test_a_markdown_table_keeps_its_columns_whatever_a_cell_holds():
-    text = markdown_table(["run", "seconds"], [["a|b", "1.0"]])
-    assert text == "| run | seconds |\n| --- | --: |\n| a\\|b | 1.0 |\n"
+    text = markdown_table(["run", "all\nseconds"], [["a|b", "1.0"]])
+    assert text == "| run | all seconds |\n| --- | --: |\n| a\\|b | 1.0 |\n"

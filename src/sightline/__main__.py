@@ -1,6 +1,8 @@
 """The command line: `sightline train`, `lr-find`, `evaluate`, `compare`, and more."""
 
 import json
+import math
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -19,6 +21,7 @@ if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait f
     from torch import nn
 
     from sightline.checkpoint import Run
+    from sightline.lr_finder import RangeTest
 
 __all__ = ["main"]
 
@@ -132,6 +135,9 @@ def print_differences(recipes: list[Recipe]) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="run folder")
 @click.option("--resume", is_flag=True, help="go on with the run in --out")
 @click.option("--tensorboard", is_flag=True, help="also write TensorBoard scalars")
+@click.option(
+    "--compile", "compiled", is_flag=True, help="compile first: long GPU runs"
+)
 @recipe_options
 def train(
     recipe: str,
@@ -142,42 +148,72 @@ def train(
     out: Path | None,
     resume: bool,
     tensorboard: bool,
+    compiled: bool,
     **overrides,
 ) -> None:
-    """Train RECIPE (default: resnet18) and keep the run in a folder."""
-    from sightline.comparison import target_sentence
+    """Train RECIPE (default: resnet18) and keep the run in a folder.
+
+    On several GPUs or machines: torchrun --nproc-per-node N -m sightline train …
+    """
     from sightline.datasets import load
-    from sightline.tables import epoch_table
+    from sightline.runtime import first_process_first, process_group
     from sightline.train import train as train_recipe
 
     chosen = chosen_recipe(recipe, overrides)
-    splits = load(data, seed=chosen.seed).limited(limit, seed=chosen.seed)
-    out = out or Path("runs") / f"{recipe}-{splits.name}"
-    command = f"sightline train {' '.join(sys.argv[2:])}".rstrip()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
-        run = train_recipe(
-            chosen,
-            splits,
-            out=out,
-            resume=resume,
-            device=device,
-            precision=precision,
-            tensorboard=tensorboard,
-        )
+        with process_group():
+            with first_process_first():  # it downloads and decodes
+                splits = load(data, seed=chosen.seed).limited(limit, seed=chosen.seed)
+            run = train_recipe(
+                chosen,
+                splits,
+                out=out or Path("runs") / f"{recipe}-{splits.name}",
+                resume=resume,
+                device=device,
+                precision=precision,
+                tensorboard=tensorboard,
+                compiled=compiled,
+            )
     except KeyboardInterrupt:
-        again = command if resume else f"{command} --resume"
-        click.secho(f"\ninterrupted; go on with: {again}", fg="yellow", err=True)
+        if run_by_first_process():
+            again = command_line() + ("" if resume else " --resume")
+            click.secho(f"\ninterrupted; go on with: {again}", fg="yellow", err=True)
         sys.exit(INTERRUPTED)
-    console.print(epoch_table(run.history, watched=chosen.watch))
-    test = run.manifest["test"]
-    console.print(
-        f"test accuracy {test['accuracy']:.2%} (best epoch "
-        f"{run.manifest['best_epoch']} by validation), run in {run.path}"
-    )
-    if chosen.target is not None:
-        console.print(target_sentence(test["accuracy"], chosen.target))
-    console.print(f"next: sightline evaluate {run.path} --data {data}", highlight=False)
+    if run_by_first_process():
+        print_result(run, chosen)
+        console.print(
+            f"next: sightline evaluate {run.path} --data {data}", highlight=False
+        )
+
+
+def run_by_first_process() -> bool:
+    """Tell whether this process speaks for those that `torchrun` started with it."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def command_line() -> str:
+    """Return the command that started this process, or all of them."""
+    command = f"sightline {' '.join(sys.argv[1:])}".rstrip()
+    if "WORLD_SIZE" not in os.environ:
+        return command
+    processes = os.environ["LOCAL_WORLD_SIZE"]
+    return f"torchrun --nproc-per-node {processes} -m {command}"
+
+
+def print_result(run: "Run", recipe: Recipe) -> None:
+    """Print the table of all epochs and the result on the test images."""
+    from sightline.comparison import target_sentence
+    from sightline.tables import epoch_table
+
+    console.print(epoch_table(run.history, watched=recipe.watch))
+    test, epoch = run.manifest["test"], run.manifest["best_epoch"]
+    which = f"best epoch {epoch} by {recipe.watch}"
+    if recipe.keep == "last":
+        which = f"last epoch {epoch}"
+    console.print(f"test accuracy {test['accuracy']:.2%} ({which}), run in {run.path}")
+    if recipe.target is not None:
+        console.print(target_sentence(test["accuracy"], recipe.target))
 
 
 @main.command(name="lr-find")
@@ -234,7 +270,27 @@ def lr_find(
         table.add_row(name, *(f"{value:.2g}" for value in values))
     console.print(table)
     median = ranges["valley"][1]
+    say_what_to_doubt(tests, ranges, len(splits.classes))
     console.print(f"next: sightline train {recipe} --data {data} --max-lr {median:.2g}")
+
+
+def say_what_to_doubt(
+    tests: list["RangeTest"], ranges: dict[str, tuple[float, ...]], num_classes: int
+) -> None:
+    """Warn where a range test says little: no real fall, or rules that disagree."""
+    lowest, chance = min(min(t.smoothed) for t in tests), math.log(num_classes)
+    if lowest > 0.97 * chance:
+        console.print(
+            f"note: the smoothed loss never fell clearly below chance ({lowest:.2f}, "
+            f"ln {num_classes} = {chance:.2f}); try more --num-iter or a lower "
+            "--start-lr"
+        )
+    medians = [values[1] for values in ranges.values()]
+    if max(medians) > 10 * min(medians):
+        console.print(
+            f"note: the rules disagree, from {min(medians):.2g} to {max(medians):.2g}; "
+            "short trainings decide (--epochs 2)"
+        )
 
 
 @main.command()
@@ -319,10 +375,11 @@ def compare(run: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2))
     else:
-        console.print(text_table(*comparison.overview(found)))
+        width = console.width
+        console.print(text_table(*comparison.overview(found), width=width))
         header, differences = comparison.difference_table(found)
         if differences:
-            console.print(text_table(header, differences))
+            console.print(text_table(header, differences, width=width))
         for sentence in comparison.sentences(found):
             console.print(sentence, highlight=False, markup=False)
     if out:

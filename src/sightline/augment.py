@@ -5,7 +5,8 @@ equal offsets both give the same pixels (a test asserts it). What is random is
 drawn first, as plain tensors; applying a draw is a pure function.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 
 import torch
 import torch.nn.functional as F
@@ -55,15 +56,18 @@ class Draw:
 
     def to(self, device: torch.device) -> "Draw":
         """Return the same draw with its tensors on `device`."""
-        names = ("shifts", "flips", "holes", "affine")
-        values = {name: getattr(self, name) for name in names}
         # without waiting: each wait would let a GPU run dry
-        moved = {
-            name: value.to(device, non_blocking=True)
-            for name, value in values.items()
-            if value is not None
-        }
-        return replace(self, **moved)
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def take(self, rows: slice) -> "Draw":
+        """Return what was drawn for some of the pictures."""
+        return self._map(lambda tensor: tensor[rows])
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> "Draw":
+        """Return a draw with `function` applied to each tensor."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        tensors = {k: v for k, v in values.items() if isinstance(v, Tensor)}
+        return replace(self, **{k: function(v) for k, v in tensors.items()})
 
 
 @dataclass(frozen=True)

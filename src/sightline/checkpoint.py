@@ -57,10 +57,18 @@ class Run:
 
     Args:
         path: the run folder; it need not exist yet.
+        writes: whether this process writes; of several only the first does.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, *, writes: bool = True):
         self.path = Path(path)
+        self.writes = writes
+
+    def keep(self, file: Path, write: Callable[[Path], None]) -> None:
+        """Write one file of the run, if it is this process that writes."""
+        if self.writes:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, write)
 
     @classmethod
     def open(cls, path: str | Path) -> "Run":
@@ -90,7 +98,7 @@ class Run:
     def write(self, name: str, value: dict) -> None:
         """Write one of the JSON files."""
         text = json.dumps(value, indent=2) + "\n"
-        write_atomically(self.path / name, lambda file: file.write_text(text))
+        self.keep(self.path / name, lambda file: file.write_text(text))
 
     @property
     def recipe(self) -> dict:
@@ -148,9 +156,7 @@ class Run:
             "logits": evaluation.logits.contiguous(),
             "labels": evaluation.labels.contiguous(),
         }
-        write_atomically(
-            self.path / "test.safetensors", lambda file: save_file(tensors, file)
-        )
+        self.keep(self.path / "test.safetensors", lambda file: save_file(tensors, file))
 
     def save_epoch(
         self, history: list[dict], model: nn.Module, optimizer, scheduler, *, best: bool
@@ -160,10 +166,9 @@ class Run:
         The order matters: `state.pt` decides which epoch is done, and what was
         written before it is written again, bit for bit, when the epoch is repeated.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
         weights = {k: v.contiguous() for k, v in model.state_dict().items()}
         if best:
-            write_atomically(
+            self.keep(
                 self.path / "weights.safetensors", lambda file: save_file(weights, file)
             )
         state = {
@@ -172,14 +177,14 @@ class Run:
             "scheduler": scheduler.state_dict() if scheduler else None,
             "history": history,
         }
-        write_atomically(self.path / "state.pt", lambda file: torch.save(state, file))
+        self.keep(self.path / "state.pt", lambda file: torch.save(state, file))
         self.write_history(history)
 
     def write_history(self, history: list[dict]) -> None:
         """Write all finished epochs, one JSON object a line."""
         text = "".join(json.dumps(row) + "\n" for row in history)
         file = self.path / "history.jsonl"
-        write_atomically(file, lambda partial: partial.write_text(text))
+        self.keep(file, lambda partial: partial.write_text(text))
 
     def restore(self, model: nn.Module, optimizer, scheduler) -> list[dict]:
         """Load the last finished epoch into the three; return the history so far.
@@ -190,7 +195,8 @@ class Run:
             RunError: if `state.pt` is damaged.
         """
         for partial in self.path.glob(".*.partial"):  # of a killed process
-            partial.unlink()
+            if self.writes:
+                partial.unlink()
         file = self.path / "state.pt"
         if not file.exists():
             return []

@@ -236,8 +236,8 @@ def other(what: str, first: dict) -> str:
 
 def overview(comparison: dict) -> tuple[list[str], list[list[str]]]:
     """Return header and cells of the table with one run a row."""
-    header = ["run", "model", "parameters", "data", "training images", "epochs"]
-    header += ["best validation accuracy (epoch)", "test accuracy ± SE"]
+    header = ["run", "model", "parameters", "data", "training\nimages", "epochs"]
+    header += ["best validation\naccuracy (epoch)", "test accuracy\n± SE"]
     header += ["seconds", "images/s"]
     return header, [overview_row(row) for row in comparison["runs"]]
 
@@ -328,7 +328,9 @@ def write(comparison: dict, out: Path) -> list[Path]:
         safe = found["run"].replace("/", "-")
         file = "confusion.svg" if len(histories) == 2 else f"confusion-{safe}.svg"
         matrix = torch.tensor(found["confusion_difference"])
-        figure = plots.confusion_difference(matrix, comparison["classes"])
+        figure = plots.confusion_difference(
+            matrix, comparison["classes"], names=(found["run"], found["minus"])
+        )
         plots.save(figure, out / file)
         pictures[file] = f"Confusion counts of {found['run']} minus {found['minus']}"
     text = markdown(comparison, pictures)

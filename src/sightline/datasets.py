@@ -62,10 +62,10 @@ class Split:
 
     def join(self, other: "Split") -> "Split":
         """Return the pictures and labels of both, without masks and shortcuts."""
-        return Split(
-            torch.cat([self.images, other.images]),
-            torch.cat([self.labels, other.labels]),
-        )
+        stored = isinstance(self.images, StoredImages)
+        both = [self.images, other.images]
+        images = StoredImages.join(*both) if stored else torch.cat(both)
+        return Split(images, torch.cat([self.labels, other.labels]))
 
 
 @dataclass(frozen=True)

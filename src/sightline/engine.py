@@ -100,8 +100,8 @@ def train_one_epoch(
         NonFiniteLossError: if the loss became NaN or infinite.
     """
     model.train()
-    totals = torch.zeros(2, device=runtime.device)  # summed loss, correct images
-    seen, lrs = 0, []
+    totals = torch.zeros(3, device=runtime.device)  # summed loss, correct, images
+    lrs = []
     for images, labels in loader:
         images, labels = runtime.move(images, labels)
         lrs.append(optimizer.param_groups[0]["lr"])
@@ -109,23 +109,33 @@ def train_one_epoch(
             logits = model(images)
         loss = loss_fn(logits.float(), labels)
         optimizer.zero_grad()
-        loss.backward()
+        (loss * share(loader, len(lrs) - 1, len(labels), runtime)).backward()
         optimizer.step()
         if scheduler is not None:
             scheduler.step()
         correct = (logits.argmax(1) == labels).sum()
-        totals += torch.stack([loss.detach() * len(labels), correct])
-        seen += len(labels)
+        count = torch.full_like(correct, len(labels))
+        totals += torch.stack([loss.detach() * len(labels), correct, count])
         if len(lrs) % SYNC_EVERY == 0:
-            report(progress, totals, seen, lrs)
-    report(progress, totals, seen, lrs)
-    loss_sum, correct = totals.tolist()
+            report(progress, runtime.sum(totals), lrs)
+    totals = runtime.sum(totals)
+    report(progress, totals, lrs)
+    loss_sum, correct, seen = totals.tolist()
     return loss_sum / seen, correct / seen, lrs
 
 
-def report(progress: tqdm | None, totals: Tensor, seen: int, lrs: list[float]) -> None:
+def share(loader: Loader, step: int, images: int, runtime: Runtime) -> float:
+    """Return the weight of this process's mean loss in the mean over the batch.
+
+    It is 1 unless a batch cannot be divided evenly between the processes.
+    """
+    rest = len(loader.dataset) - step * loader.batch_size
+    return images * runtime.world_size / min(loader.batch_size, rest)
+
+
+def report(progress: tqdm | None, totals: Tensor, lrs: list[float]) -> None:
     """Stop on a loss that is not finite; show loss, accuracy and learning rate."""
-    loss_sum, correct = totals.tolist()
+    loss_sum, correct, seen = totals.tolist()
     if not math.isfinite(loss_sum):
         raise NonFiniteLossError(
             f"the loss was {loss_sum} by update {len(lrs)} of this epoch, at learning "
@@ -137,7 +147,7 @@ def report(progress: tqdm | None, totals: Tensor, seen: int, lrs: list[float]) -
             f"lr {lrs[-1]:.3g}",
             refresh=False,
         )
-        progress.update(seen - progress.n)
+        progress.update(int(seen) - progress.n)
 
 
 @torch.no_grad()  # not inference_mode: logits may be fitted on later
@@ -146,8 +156,9 @@ def evaluate(
 ) -> Evaluation:
     """Run `model` over `loader` in evaluation mode; its mode is restored.
 
-    Sums run over images, not batches: a short last batch counts as much as it
-    should. With `flip_average` the logits are the mean of image and mirror image.
+    Several processes each run over their own part, and all get the whole. Sums run
+    over images, not batches: a short last batch counts as much as it should. With
+    `flip_average` the logits are the mean of image and mirror image.
     """
     was_training = model.training
     model.eval()
@@ -161,7 +172,8 @@ def evaluate(
         all_logits.append(logits)
         all_labels.append(labels)
     model.train(was_training)
-    return Evaluation(torch.cat(all_logits).cpu(), torch.cat(all_labels).cpu())
+    logits = runtime.gather(torch.cat(all_logits))
+    return Evaluation(logits.cpu(), runtime.gather(torch.cat(all_labels)).cpu())
 
 
 def fit(
@@ -209,7 +221,9 @@ def fit(
                 progress=bar,
             )
         seconds = time.perf_counter() - started
-        validation = evaluate(model, validation_loader, runtime=runtime)
+        whole = getattr(model, "module", model)  # of a model shared by processes
+        runtime.share_buffers(whole)
+        validation = evaluate(whole, validation_loader, runtime=runtime)
         if not math.isfinite(validation.loss):  # the last update broke the weights
             raise NonFiniteLossError(
                 f"the validation loss is {validation.loss} after the last update, at "

@@ -227,18 +227,21 @@ def _decode_once(
     """
     key = hashlib.sha256(os.fsencode(f"{listing.folder}\0{image_size}")).hexdigest()
     cache = keep_in / f"{listing.folder.name}-{key[:12]}.safetensors"
-    size = len(listing.names) * image_size**2 * 3
+    size = _bytes(listing, image_size)
     stay = size > MEMORY_SHARE * usable_memory()
     found = _open_cache(cache, listing.fingerprint, stay)
-    if found is None and stay:
-        _decode_to_disk(listing, image_size, cache, size, progress)
-        found = _open_cache(cache, listing.fingerprint, stay)
     if found is None:
-        found = _decode_to_memory(listing, image_size, cache, progress)
+        decode = _decode_to_disk if stay else _decode_to_memory
+        found = decode(listing, image_size, cache, progress)
     if stay:
         note = f"{len(found.images):,} pictures ({size / 1e9:.2f} GB) stay on disk and "
         found = replace(found, notes=(*found.notes, note + "are read batch by batch"))
     return found
+
+
+def _bytes(listing: _Listing, image_size: int) -> int:
+    """Return how many bytes the pictures of a listing have when decoded."""
+    return len(listing.names) * image_size**2 * 3
 
 
 def _open_cache(cache: Path, fingerprint: str, stay: bool) -> _Decoded | None:
@@ -260,14 +263,16 @@ def _open_cache(cache: Path, fingerprint: str, stay: bool) -> _Decoded | None:
 
 
 def _decode_to_disk(
-    listing: _Listing, image_size: int, cache: Path, size: int, progress: bool
-) -> None:
+    listing: _Listing, image_size: int, cache: Path, progress: bool
+) -> _Decoded:
     """Decode into the cache what would fill too much of the memory."""
+    size = _bytes(listing, image_size)
     try:
         if _free(cache) < size:  # said now, not after an hour of decoding
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with _whole_or_absent(cache) as file:
-            _decode(listing, image_size, file, progress)
+            kept, notes = _decode(listing, image_size, file, progress)
+        images = StoredImages.open(cache, (len(kept), image_size, image_size, 3))
     except OSError as error:
         raise DataError(
             f"{len(listing.names):,} decoded pictures need {size / 1e9:.2f} GB in "
@@ -275,6 +280,7 @@ def _decode_to_disk(
             f"{error.strerror}. Make room, or set SIGHTLINE_DATA to a folder on a "
             "larger disk"
         ) from error
+    return _Decoded(images, kept, notes)
 
 
 def _free(cache: Path) -> int:

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from sightline.augment import Augmentation, apply_augmentation, normalise_uint8
 from sightline.datasets import Split
+from sightline.errors import SightlineError
 from sightline.transforms import TransformedDataset, seed_worker
 
 __all__ = ["BatchLoader", "albumentations_loader"]
@@ -23,6 +24,12 @@ class BatchLoader:
     normalised by a handful of tensor operations. Order and augmentation come
     from torch's global generator, one draw per iteration, as with `DataLoader`:
     after `torch.manual_seed` the same epoch comes again.
+
+    Of `world_size` processes that iterate together each gets its rows of every batch:
+    what is drawn is drawn for the whole batch, so together they see the same epoch.
+
+    Raises:
+        SightlineError: if the last batch has fewer images than there are processes.
     """
 
     def __init__(
@@ -35,6 +42,8 @@ class BatchLoader:
         augmentation: Augmentation | None = None,
         shuffle: bool = False,
         device: torch.device | str = "cpu",
+        rank: int = 0,
+        world_size: int = 1,
     ):
         self.dataset = split
         self.images = split.images.to(device)  # (N, H, W, 3) uint8, or in a file
@@ -43,6 +52,13 @@ class BatchLoader:
         self.mean, self.std = mean, std
         self.augmentation = augmentation
         self.shuffle = shuffle
+        self.rows = slice(rank, None, world_size)  # of each batch
+        last = len(split) % batch_size or batch_size
+        if last < world_size:
+            raise SightlineError(
+                f"the last of the batches of {batch_size} has {last} images for "
+                f"{world_size} processes; choose another batch_size or fewer processes"
+            )
 
     def __len__(self) -> int:
         """Return the number of batches of one pass; the last may be short."""
@@ -56,11 +72,15 @@ class BatchLoader:
         order = torch.arange(len(self.dataset))
         if self.shuffle:
             order = torch.randperm(len(self.dataset), generator=generator)
-        batches = order.to(self.images.device).split(self.batch_size)
-        for index, images in zip(batches, self._pick(batches), strict=True):
+        whole = order.to(self.images.device).split(self.batch_size)
+        batches = [index[self.rows] for index in whole]
+        for index, images, all_of_it in zip(
+            batches, self._pick(batches), whole, strict=True
+        ):
             if self.augmentation:
                 size = min(images.shape[1:3])
-                draw = self.augmentation.draw(len(index), size, generator)
+                draw = self.augmentation.draw(len(all_of_it), size, generator)
+                draw = draw.take(self.rows)
                 batch = apply_augmentation(images, draw, mean=self.mean, std=self.std)
             else:
                 batch = normalise_uint8(images, self.mean, self.std)

@@ -2,6 +2,7 @@
 
 import inspect
 import io
+import json
 import os
 import textwrap
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ __all__ = [
     "edition",
     "glue",
     "main_run",
+    "recorded",
     "setup",
     "show_source",
 ]
@@ -150,14 +152,29 @@ def runs_folder() -> Path:
     """Return where runs live: SIGHTLINE_RUNS, the book's own `runs/`, or here."""
     if "SIGHTLINE_RUNS" in os.environ:
         return Path(os.environ["SIGHTLINE_RUNS"])
+    return (checkout() or Path.cwd()) / "runs"
+
+
+def checkout() -> Path | None:
+    """Return the outermost checkout of the book around the working directory."""
     here = Path.cwd()
     roots = [folder for folder in (here, *here.parents) if is_book(folder)]
-    return (roots[-1] if roots else here) / "runs"
+    return roots[-1] if roots else None
 
 
 def is_book(folder: Path) -> bool:
     """Tell whether `folder` is a checkout of the book."""
     return (folder / "_toc.yml").exists() and (folder / "src/sightline").exists()
+
+
+def recorded(name: str) -> dict:
+    """Return what `book/results/NAME.json` holds; {} if it is not there.
+
+    Measurements of hours are recorded once and read by both editions. Outside a
+    checkout of the book, as on Colab, there is no record.
+    """
+    file = (checkout() or Path.cwd()) / "book/results" / f"{name}.json"
+    return json.loads(file.read_text()) if file.exists() else {}
 
 
 def main_run(edition: Edition) -> Run:

@@ -8,6 +8,7 @@ light or a dark page. Colours: Okabe and Ito (2008), those readable on both.
 
 import io
 import itertools
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
@@ -476,36 +477,38 @@ def confusion(matrix: Tensor, classes: Sequence[str]) -> Figure:
     return _matrix(counts, cells, classes, column=("accuracy", words))[0]
 
 
-def confusion_difference(matrix: Tensor, classes: Sequence[str]) -> Figure:
+def confusion_difference(
+    matrix: Tensor,
+    classes: Sequence[str],
+    *,
+    names: tuple[str, str] = ("the one", "the other"),
+) -> Figure:
     """Show which mistakes one run makes more often than another, and which less.
 
     Args:
         matrix: (K, K) confusion counts of one run minus those of the other, on the
             same images, rows actual.
         classes: K names.
+        names: of the one and the other run.
     """
     counts = np.asarray(matrix)
     cells = [[f"{count:+,}" if count else "0" for count in row] for row in counts]
     cells = [[cell.replace("-", "−") for cell in row] for row in cells]
-    figure, axes, bottom = _matrix(counts, cells, classes, foot=2 * LINE + 0.15)
-    more = int(np.trace(counts))
-    right = (
-        "as many" if not more else f"{abs(more):,} {'more' if more > 0 else 'fewer'}"
-    )
+    figure, axes, bottom = _matrix(counts, cells, classes, foot=3 * LINE + 0.15)
+    one, other = map(_middle_cut, names)
     keys = (
-        (VERMILION, "this mistake is made more often"),
-        (BLUE, "less often"),
+        (VERMILION, f"mistakes that {one} makes more often than {other}"),
+        (BLUE, "mistakes that it makes less often"),
     )
-    x = EDGE
-    for colour, words in keys:
-        box = Rectangle(
-            (x, bottom + 0.17), 0.12, 0.12, fc=colour, ec="none", alpha=0.75
-        )
-        axes.add_patch(box)
-        _words(axes, words, x + 0.18, bottom + 0.23, above=0.5)
-        x += 0.4 + 0.068 * len(words)
-    words = f"diagonal: right answers, {right} in all"
-    _words(axes, words, EDGE, bottom + 0.17 + LINE)
+    for i, (colour, words) in enumerate(keys):
+        middle = bottom + 0.2 + i * LINE
+        place, fill = (EDGE, middle - 0.06), {"fc": colour, "ec": "none"}
+        axes.add_patch(Rectangle(place, 0.12, 0.12, alpha=0.75, **fill))
+        _words(axes, words, EDGE + 0.18, middle, above=0.5)
+    more = int(np.trace(counts))
+    change = f"{abs(more):,} {'more' if more > 0 else 'fewer'}" if more else "as many"
+    words = f"diagonal: right answers, {change} in all"
+    _words(axes, words, EDGE, bottom + 0.2 + 2 * LINE, above=0.5)
     return figure
 
 
@@ -525,8 +528,9 @@ def svg(figure: Figure) -> str:
             dpi=144,  # of what is rasterised
             metadata={"Date": None, "Creator": None},
         )
+    # no ancestor in the selectors: a mark is drawn by reference, and has none
     rules = "".join(
-        f'.sightline [style*="{prop}: {old}"]{{{prop}:{new} !important}}'
+        f'[style*="{prop}: {old}"]{{{prop}:{new} !important}}'
         for prop in ("fill", "stroke")
         for old, new in ((INK, DARK_INK), (PAPER, DARK_PAPER))
     )
@@ -628,7 +632,7 @@ def _matrix(
     left, right, top = 1.0, 0.75, 0.85
     cell = min((WIDTH - left - right) / len(classes), 0.7)
     side = cell * len(classes)
-    figure, axes = _sheet(max(left + side + right, 4 if foot else 0), top + side + foot)
+    figure, axes = _sheet(max(left + side + right, 5 if foot else 0), top + side + foot)
     wrong = counts * ~np.eye(len(classes), dtype=bool)
     shade = np.zeros((*counts.shape, 4))
     shade[..., :3] = np.where((wrong > 0)[..., None], to_rgb(VERMILION), to_rgb(BLUE))
@@ -638,14 +642,15 @@ def _matrix(
     faint = {"above": 1, "ha": "right", "alpha": 0.7}
     _words(axes, "predicted →\nactual ↓", left - 0.1, top, **faint)
     slanted = {"rotation": 45, "rotation_mode": "anchor"}
-    for i, name in enumerate(classes):
+    every = math.ceil(LINE / cell)  # names that would lie on others are left out
+    for i, name in list(enumerate(classes))[::every]:
         middle = top + (i + 0.5) * cell
         _words(axes, _cut(name, left), left - 0.1, middle, above=0.5, ha="right")
         _words(axes, _cut(name, left), left + (i + 0.5) * cell, top - 0.2, **slanted)
     if column:
         title, words = column
         _words(axes, title, left + side + right, top, **faint)
-        for i, word in enumerate(words):
+        for i, word in list(enumerate(words))[::every]:
             middle = top + (i + 0.5) * cell
             _words(axes, word, left + side + right, middle, above=0.5, ha="right")
     for i in range(len(classes) + 1):

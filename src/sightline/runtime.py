@@ -1,29 +1,41 @@
-"""Where and in which precision the arithmetic runs."""
+"""Where, in which precision and in how many processes the arithmetic runs."""
 
+import os
 import platform
 import random
 import subprocess
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from sightline.errors import SightlineError
 
-__all__ = ["Runtime", "choose_runtime", "describe", "seed_everything"]
+__all__ = [
+    "Runtime",
+    "choose_runtime",
+    "describe",
+    "first_process_first",
+    "process_group",
+    "seed_everything",
+]
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """A device, a precision and a memory format."""
+    """A device, a precision, a memory format, and this process among its equals."""
 
     device: torch.device
     precision: str  # "fp32" or "bf16": the type inside autocast; weights stay fp32
     channels_last: bool  # NHWC in memory
+    rank: int = 0  # of this process; the one of rank 0 writes and reports
+    world_size: int = 1  # processes that train together
 
     def autocast(self) -> AbstractContextManager:
         """Return the autocast context of one forward pass."""
@@ -37,9 +49,86 @@ class Runtime:
         return images, labels.to(self.device, non_blocking=True)
 
     def place(self, model: nn.Module) -> nn.Module:
-        """Move `model` to the device and into the memory format."""
+        """Move `model` to the device and into the memory format.
+
+        Batch norm of several processes on GPUs is over the whole batch; torch has no
+        such layer for CPUs, where each process normalises by its own images.
+        """
+        if self.world_size > 1 and self.device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         return model.to(self.device, memory_format=layout)
+
+    def distribute(self, model: nn.Module) -> nn.Module:
+        """Let all processes average the gradients of `model`; one needs no help."""
+        return model if self.world_size == 1 else DistributedDataParallel(model)
+
+    def part(self, count: int) -> Tensor:
+        """Return which of `count` images are this process's own, in order."""
+        return torch.arange(count).tensor_split(self.world_size)[self.rank]
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Return the sum of `values` over all processes."""
+        if self.world_size > 1:
+            values = values.clone()
+            distributed.all_reduce(values)
+        return values
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """Return the rows (n, …) of all processes, one process after the other."""
+        if self.world_size == 1:
+            return rows
+        counts = self.sum(
+            torch.eye(self.world_size, dtype=torch.int64, device=rows.device)[self.rank]
+            * len(rows)
+        ).tolist()
+        padded = rows.new_zeros(max(counts), *rows.shape[1:])
+        padded[: len(rows)] = rows
+        parts = [torch.empty_like(padded) for _ in counts]
+        distributed.all_gather(parts, padded)
+        return torch.cat([p[:n] for p, n in zip(parts, counts, strict=True)])
+
+    def share_buffers(self, model: nn.Module) -> None:
+        """Give every process the buffers of the first: running means and variances."""
+        if self.world_size > 1:
+            for buffer in model.buffers():
+                distributed.broadcast(buffer, 0)
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        if self.world_size > 1:
+            distributed.barrier()
+
+    def alone(self) -> "Runtime":
+        """Return the same device and precision for work of this process only."""
+        return replace(self, rank=0, world_size=1)
+
+
+@contextmanager
+def process_group() -> Iterator[None]:
+    """Join the processes that `torchrun` started; a single process is left alone."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield
+        return
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group("nccl" if on_gpu else "gloo")
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+@contextmanager
+def first_process_first() -> Iterator[None]:
+    """Let the first process go through the block before the others: it may write."""
+    together = distributed.is_available() and distributed.is_initialized()
+    if together and distributed.get_rank() > 0:
+        distributed.barrier()
+    yield
+    if together and distributed.get_rank() == 0:
+        distributed.barrier()
 
 
 def choose_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
@@ -72,7 +161,12 @@ def choose_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
         )
     if precision == "auto":
         precision = "bf16" if has_fast_bf16(chosen) else "fp32"
-    return Runtime(chosen, precision, channels_last=chosen.type != "mps")
+    rank, world_size = 0, 1
+    if distributed.is_available() and distributed.is_initialized():
+        rank, world_size = distributed.get_rank(), distributed.get_world_size()
+        if chosen.type == "cuda":
+            chosen = torch.device("cuda", torch.cuda.current_device())
+    return Runtime(chosen, precision, chosen.type != "mps", rank, world_size)
 
 
 def has_fast_bf16(device: torch.device) -> bool:
@@ -106,6 +200,7 @@ def describe(runtime: Runtime) -> dict[str, str | int]:
     return {
         "device": f"{runtime.device.type}: {device}",
         "threads": torch.get_num_threads(),
+        "processes": runtime.world_size,
         "precision": runtime.precision,
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -19,7 +19,7 @@ from sightline.errors import DataError
 
 __all__ = ["HEADER", "StoredImages", "header", "usable_memory"]
 
-HEADER = 1024  # bytes before the first pixel, enough for every header
+HEADER = 4096  # bytes before the first pixel: a page, and enough for every header
 
 
 class StoredImages:
@@ -47,7 +47,9 @@ class StoredImages:
     def open(cls, path: Path, shape: tuple[int, ...]) -> "StoredImages":
         """Open all pictures, (N, H, W, 3), of a file."""
         with path.open("rb") as file:
-            return cls(path, shape[1:], torch.arange(shape[0]), file.read(HEADER))
+            length = file.read(8)
+            first = length + file.read(int.from_bytes(length, "little"))
+        return cls(path, shape[1:], torch.arange(shape[0]), first)
 
     @property
     def shape(self) -> torch.Size:
@@ -74,6 +76,11 @@ class StoredImages:
         """Return the pictures at `index`, in that order; nothing is read."""
         return StoredImages(self.path, self.picture, self.places[index], self.header)
 
+    def join(self, other: "StoredImages") -> "StoredImages":
+        """Return the pictures of both, which are of one file; nothing is read."""
+        places = torch.cat([self.places, other.places])
+        return StoredImages(self.path, self.picture, places, self.header)
+
     def to(self, device: torch.device | str) -> "StoredImages":
         """Return itself: only what is read can be on another device."""
         del device
@@ -87,11 +94,11 @@ class StoredImages:
         """Fill `images`, (n, bytes), in the order in which they lie on the disk."""
         rows, size = images.numpy(), images.shape[1]
         order = torch.argsort(places)
-        offsets = (HEADER + size * places[order]).tolist()
+        offsets = (len(self.header) + size * places[order]).tolist()
         try:
             with self.path.open("rb", buffering=0) as file:
                 disk = file.fileno()
-                whole = os.pread(disk, HEADER, 0) == self.header
+                whole = os.pread(disk, len(self.header), 0) == self.header
                 if hasattr(os, "posix_fadvise"):  # all at once: 4 times as fast
                     for offset in offsets:
                         os.posix_fadvise(disk, offset, size, os.POSIX_FADV_WILLNEED)
@@ -123,7 +130,8 @@ def header(fingerprint: str, shapes: dict[str, tuple[int, ...]]) -> bytes:
 def usable_memory() -> float:
     """Return the bytes of memory that this process may use: the machine's, or less.
 
-    Limits are those of control groups (containers, batch systems) and of `ulimit`.
+    Not what is free just now: one machine shall always decide alike. Limits are those
+    of control groups (containers, batch systems) and of `ulimit`.
     Windows, where files cannot be read as here, is taken to have enough.
     """
     if not hasattr(os, "preadv"):

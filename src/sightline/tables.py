@@ -10,6 +10,8 @@ from sightline.errors import SightlineError
 
 __all__ = ["best_row", "epoch_table", "markdown_table", "text_table"]
 
+PADDING = (0, 1, 0, 0)  # top, right, bottom, left of each cell
+
 
 def best_row(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
     """Return the epoch of highest validation accuracy, the later one of equals."""
@@ -30,7 +32,8 @@ def epoch_table(
     best = best_row(history)
     columns = ["training\nloss", "training\naccuracy"]
     columns += [f"{watched}\nloss", f"{watched}\naccuracy"]
-    table = Table(box=box.SIMPLE_HEAD, caption=f"* best {watched} accuracy")
+    caption = f"* best {watched} accuracy"
+    table = Table(box=box.SIMPLE_HEAD, padding=PADDING, caption=caption)
     table.caption_justify = "left"
     for column in ("epoch", *columns, "learning rate\nfirst → last", "seconds"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -49,9 +52,17 @@ def epoch_table(
     return table
 
 
-def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """Lay out cells for a terminal, names at the left and numbers at the right."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+def text_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int = 80
+) -> Table:
+    """Lay out cells for a terminal, names at the left and numbers at the right.
+
+    What is wider than `width` letters is turned round, if it fits then.
+    """
+    turned = list(zip(header, *rows, strict=True))
+    if width_of([header, *rows]) > width >= width_of(turned):
+        header, *rows = turned
+    table = Table(box=box.SIMPLE_HEAD, padding=PADDING)
     for i, column in enumerate(header):
         table.add_column(
             Text(column), justify="right" if i else "left", overflow="fold"
@@ -61,9 +72,22 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     return table
 
 
+def width_of(lines: Sequence[Sequence[str]]) -> int:
+    """Return the letters that a line of the table takes, margins included."""
+    columns = zip(*lines, strict=True)
+    widths = [
+        max(len(part) for cell in column for part in cell.split("\n"))
+        for column in columns
+    ]
+    return 2 + sum(1 + width for width in widths)
+
+
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Write cells as a Markdown table, names at the left and numbers at the right."""
     rule = ["---", *["--:"] * (len(header) - 1)]
-    lines = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
+    lines = [
+        [cell.replace("|", "\\|").replace("\n", " ") for cell in row]
+        for row in (header, *rows)
+    ]
     lines.insert(1, rule)
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

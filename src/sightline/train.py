@@ -1,7 +1,9 @@
 """A recipe in, a run out: the only place that unpacks a `Recipe`."""
 
+import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from sightline.augment import Augmentation, normalise_uint8
 from sightline.checkpoint import Run
 from sightline.datasets import Split, Splits
 from sightline.engine import Epoch, Evaluation, Loader, evaluate, fit
-from sightline.errors import NonFiniteLossError, RunError
+from sightline.errors import NonFiniteLossError, RunError, SightlineError
 from sightline.loaders import BatchLoader, albumentations_loader
 from sightline.lr_finder import RangeTest, range_test
 from sightline.models import build_model
@@ -37,7 +39,13 @@ __all__ = [
 
 WHITENING_IMAGES = 5000
 EVALUATION_BATCH = 500  # images; larger gains nothing on a CPU
-MACHINE = ("device", "threads", "precision", "torch")  # decide the last bits
+MACHINE = (
+    "device",
+    "threads",
+    "processes",
+    "precision",
+    "torch",
+)  # decide the last bits
 
 
 @dataclass
@@ -74,6 +82,11 @@ def training_loader(recipe: Recipe, splits: Splits, runtime: Runtime) -> Loader:
     augmentation = Augmentation(
         **{f.name: getattr(recipe, f.name) for f in fields(Augmentation)}
     )
+    if recipe.workers and runtime.world_size > 1:
+        raise SightlineError(
+            f"workers {recipe.workers} with {runtime.world_size} processes: choose "
+            "workers 0, which augments whole batches"
+        )
     if recipe.workers:
         transform = train_transform(augmentation, mean=splits.mean, std=splits.std)
         return albumentations_loader(
@@ -91,6 +104,8 @@ def training_loader(recipe: Recipe, splits: Splits, runtime: Runtime) -> Loader:
         augmentation=augmentation,
         shuffle=True,
         device=runtime.device,
+        rank=runtime.rank,
+        world_size=runtime.world_size,
     )
 
 
@@ -100,7 +115,12 @@ def evaluation_loader(
     std: tuple[float, float, float],
     runtime: Runtime,
 ) -> BatchLoader:
-    """Build plain batches in the order of the split: no shuffling, no augmentation."""
+    """Build plain batches in the order of the split: no shuffling, no augmentation.
+
+    Of several processes each gets a part of the split, one after the other.
+    """
+    if runtime.world_size > 1:
+        split = split.take(runtime.part(len(split)))
     return BatchLoader(
         split, batch_size=EVALUATION_BATCH, mean=mean, std=std, device=runtime.device
     )
@@ -187,6 +207,7 @@ def train(
     profile: str = "full",
     progress: bool = True,
     tensorboard: bool = False,
+    compiled: bool = False,
 ) -> Run:
     """Train, keep the best weights by validation, read the test split once.
 
@@ -201,22 +222,33 @@ def train(
         profile: "full" or "fast": how far this run may be quoted.
         progress: show a bar.
         tensorboard: also write TensorBoard scalars into the run folder.
+        compiled: compile the network first: half a minute or more that a GPU earns
+            back in long trainings; on CPUs it has only cost time.
+
+    Several processes that `torchrun` started (see `sightline.runtime.process_group`)
+    train one network: each computes its part of every batch. All must see `out`; the
+    first one writes.
 
     Raises:
         RunError: if `out` holds a run and `resume` is off, or another run.
         NonFiniteLossError: if the loss diverged; the last good epoch is kept.
     """
-    run, runtime = Run(out), choose_runtime(device, precision)
+    runtime = choose_runtime(device, precision)
+    run, first = Run(out, writes=runtime.rank == 0), runtime.rank == 0
     splits = chosen_splits(recipe, splits)
     if tensorboard:
         summary_writer()  # is it installed? ask before the first epoch
-    prepare(run, recipe, splits, runtime, resume=resume, profile=profile)
+    if first:
+        prepare(run, recipe, splits, runtime, resume=resume, profile=profile)
+    runtime.wait()
     if run.finished:
         return run
     parts = build(recipe, splits, runtime)
     history = run.restore(parts.model, parts.optimizer, parts.scheduler)
+    if compiled:
+        parts.model.compile(dynamic=False)  # a short last batch is compiled apart
     epochs = fit(
-        parts.model,
+        runtime.distribute(parts.model),
         parts.train_loader,
         parts.validation_loader,
         parts.optimizer,
@@ -227,8 +259,31 @@ def train(
         step=recipe.schedule_step,
         seed=recipe.seed,
         first_epoch=len(history) + 1,
-        progress=progress,
+        progress=progress and first,
     )
+    with scalars(run.path / "tensorboard", history, tensorboard and first) as write:
+        keep_epochs(epochs, run, recipe, parts, history, runtime, write)
+    if first:
+        finish(run, recipe, splits, runtime.alone())
+    runtime.wait()
+    return run
+
+
+def keep_epochs(
+    epochs: Iterable[Epoch],
+    run: Run,
+    recipe: Recipe,
+    parts: Parts,
+    history: list[dict],
+    runtime: Runtime,
+    write: Callable[[dict], None],
+) -> None:
+    """Train to the end, and save after every epoch what is needed to go on.
+
+    Raises:
+        NonFiniteLossError: if the loss diverged.
+        RunError: if another process of the same training is gone.
+    """
     try:
         for epoch in epochs:
             best = epoch.validation_accuracy >= best_accuracy(history)
@@ -237,14 +292,19 @@ def train(
             run.save_epoch(
                 history, parts.model, parts.optimizer, parts.scheduler, best=best
             )
-            if tensorboard:
-                write_scalars(run.path / "tensorboard", epoch)
+            write(history[-1])
     except NonFiniteLossError as error:
         raise NonFiniteLossError(
             f"epoch {len(history) + 1}: {error}. {kept(run, history)}"
         ) from error
-    finish(run, recipe, splits, runtime)
-    return run
+    except RuntimeError as error:
+        if runtime.world_size == 1:
+            raise
+        reason = str(error).split(". ")[0]
+        raise RunError(
+            f"process {runtime.rank} of {runtime.world_size} lost another one in epoch "
+            f"{len(history) + 1} ({reason}). {kept(run, history)}; go on with --resume"
+        ) from error
 
 
 def kept(run: Run, history: list[dict]) -> str:
@@ -294,7 +354,9 @@ def note_machine(run: Run, runtime: Runtime) -> None:
     """Record in the manifest that a run goes on elsewhere: its bits may differ."""
     manifest, here = run.manifest, describe(runtime)
     before = [manifest, *manifest.get("resumed_on", [])]
-    if not run.finished and any(before[-1].get(key) != here[key] for key in MACHINE):
+    if not run.finished and any(
+        before[-1].get(key, here[key]) != here[key] for key in MACHINE
+    ):
         run.write("manifest.json", {**manifest, "resumed_on": [*before[1:], here]})
 
 
@@ -379,14 +441,33 @@ def summary_writer() -> type:
     return SummaryWriter
 
 
-def write_scalars(folder: Path, epoch: Epoch) -> None:
-    """Append one epoch to TensorBoard: loss and accuracy share axes per kind."""
-    with summary_writer()(folder) as writer:
-        row = asdict(epoch)
+@contextmanager
+def scalars(
+    folder: Path, history: list[dict], wanted: bool
+) -> Iterator[Callable[[dict], None]]:
+    """Open TensorBoard's file; yield what appends one epoch to it, if `wanted`.
+
+    Loss and accuracy share axes per kind and stand at the end of their epoch, the
+    learning rate of its first update at the beginning. A restart writes all epochs
+    anew: a kill may have come between saving one and writing it here.
+    """
+    if not wanted:
+        yield lambda row: None
+        return
+
+    def write(row: dict) -> None:
         for name in ("loss", "accuracy"):
             for part in ("train", "validation"):
-                writer.add_scalar(f"{name}/{part}", row[f"{part}_{name}"], epoch.epoch)
-        writer.add_scalar("lr", epoch.lr, epoch.epoch)
+                value = row[f"{part}_{name}"]
+                writer.add_scalar(f"{name}/{part}", value, row["epoch"])
+        writer.add_scalar("lr", row["lr"], row["epoch"] - 1)
+        writer.flush()
+
+    shutil.rmtree(folder, ignore_errors=True)
+    with summary_writer()(folder) as writer:
+        for row in history:
+            write(row)
+        yield write
 
 
 def evaluate_run(run: Run, splits: Splits, part: str, runtime: Runtime) -> Evaluation:

@@ -1,0 +1,197 @@
+"""Measure training and evaluation of ResNet-18 against the published loop.
+
+Every row of the first table changes one thing of the row above it, from the loop that
+the published systems share to ours. All rows are measured in turn, again and again, on
+the same pictures with augmentations of the same kind; what keeping freed memory brings
+is measured in processes of their own, as it cannot be undone.
+
+    python benchmarks/training.py --data PATH
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import reference
+import torch
+from common import Clock, alternate, header, keep_memory, save, table, versus
+
+from sightline.datasets import Splits, load
+from sightline.engine import evaluate, train_one_epoch
+from sightline.models import build_model
+from sightline.recipes import RECIPES
+from sightline.runtime import Runtime, choose_runtime
+from sightline.train import build, evaluation_loader
+
+BATCH = 512  # of the published loop
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One row: the library's loop with these settings."""
+
+    name: str
+    precision: str
+    channels_last: bool
+    batch_size: int
+
+
+LADDER = (
+    Step("whole batches augmented at once", "fp32", False, BATCH),
+    Step("channels last in memory", "fp32", True, BATCH),
+    Step("bfloat16", "bf16", True, BATCH),
+    Step("batches of 128", "bf16", True, 128),
+)
+PUBLISHED = "published loop: fp32, one picture at a time"
+GIVEN, KEPT = "freed memory given back", "freed memory kept"
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", default="cifar10", help="cifar10 or a folder")
+    parser.add_argument("--model", default="resnet18")
+    parser.add_argument("--steps", type=int, default=2, help="of 512 images, a window")
+    parser.add_argument("--windows", type=int, default=3, help="of every row")
+    parser.add_argument("--threads", type=int, help="default: as many as torch takes")
+    parser.add_argument("--json", type=Path, help="write the tables there, too")
+    parser.add_argument("--quick", action="store_true", help="tiny: does it run?")
+    parser.add_argument("--keep-memory", action="store_true", help="of all rows")
+    parser.add_argument("--last", action="store_true", help="only our rate, a number")
+    options = parser.parse_args()
+    if options.quick:
+        options.data, options.model = "shapes", "resnet10"
+        options.steps = options.windows = 1
+    return options
+
+
+def trainer(step: Step, model: str, splits: Splits, steps: int) -> Callable:
+    """Return what trains `steps` batches of 512, or as many images, and times it."""
+    runtime = Runtime(CPU, step.precision, step.channels_last)
+    recipe = replace(
+        RECIPES["resnet18"],
+        model=model,
+        batch_size=step.batch_size,
+        crop_padding=2,
+        flip=0.0,
+        cutout=16,
+    )
+    parts = build(recipe, splits, runtime)
+
+    def measure() -> float:
+        clock = Clock(parts.train_loader, steps * BATCH // step.batch_size)
+        train_one_epoch(
+            parts.model,
+            clock,
+            parts.optimizer,
+            None,
+            loss_fn=parts.loss_fn,
+            runtime=runtime,
+        )
+        return clock.rate
+
+    return measure
+
+
+def published_trainer(model: str, splits: Splits, steps: int) -> Callable:
+    """Return what times the published loop."""
+    network = build_model(model, num_classes=len(splits.classes))
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, weight_decay=1e-5)
+    loader = reference.train_loader(splits, BATCH)
+
+    def measure() -> float:
+        clock = Clock(loader, steps)
+        reference.train(network, clock, optimizer)
+        return clock.rate
+
+    return measure
+
+
+def evaluators(model: str, splits: Splits, steps: int) -> dict[str, Callable]:
+    """Return what times evaluation, theirs and ours."""
+    runtime = choose_runtime("cpu")
+    theirs = build_model(model, num_classes=len(splits.classes))
+    ours = runtime.place(build_model(model, num_classes=len(splits.classes)))
+    their_loader = reference.test_loader(splits, BATCH)
+    our_loader = evaluation_loader(splits.test, splits.mean, splits.std, runtime)
+
+    def measure(loader: object, evaluate: Callable) -> float:
+        clock = Clock(loader, steps)
+        evaluate(clock)
+        return clock.rate
+
+    def run_ours(clock: Clock) -> None:
+        evaluate(ours, clock, runtime=runtime)
+
+    return {
+        "published loop": partial(
+            measure, their_loader, partial(reference.evaluate, theirs)
+        ),
+        "ours": partial(measure, our_loader, run_ours),
+    }
+
+
+def child(options: argparse.Namespace, kept: bool) -> float:
+    """Measure the last row in a new process; freed memory is kept or given back."""
+    command = [sys.executable, __file__, "--last", "--data", options.data]
+    command += ["--model", options.model, "--steps", str(options.steps)]
+    command += ["--threads", str(torch.get_num_threads())]
+    command += ["--keep-memory"] if kept else []
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout)
+
+
+def ladder(rates: dict[str, list[float]]) -> list[dict]:
+    """Return the rows of the table: each with what it gained."""
+    rows, names = [], list(rates)
+    for name, above in zip(names, names[:1] + names, strict=False):
+        rows.append(
+            {
+                "step": name,
+                "images/s": round(median(rates[name]), 1),
+                "× row above": round(versus(rates[name], rates[above]), 2),
+                "× published": round(versus(rates[name], rates[names[0]]), 2),
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    """Measure and print."""
+    options = arguments()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    splits = load(options.data)
+    if options.keep_memory:
+        keep_memory()
+    if options.last:
+        print(trainer(LADDER[-1], options.model, splits, options.steps)())
+        return
+    header()
+    contestants = {PUBLISHED: published_trainer(options.model, splits, options.steps)}
+    for step in LADDER:
+        contestants[step.name] = trainer(step, options.model, splits, options.steps)
+    training = ladder(alternate(contestants, options.windows))
+    memory = {
+        GIVEN: partial(child, options, False),
+        KEPT: partial(child, options, True),
+    }
+    memory = ladder(alternate(memory, options.windows))
+    both = evaluators(options.model, splits, options.steps)
+    evaluation = ladder(alternate(both, options.windows))
+    table(training, f"Training {options.model}: what each step brought")
+    table(memory, "Ours, in a process of its own")
+    table(evaluation, f"Evaluating {options.model}")
+    save(options.json, training=training, memory=memory, evaluation=evaluation)
+
+
+if __name__ == "__main__":
+    main()
