@@ -118,23 +118,23 @@ def train_one_epoch(
         totals += torch.stack([loss.detach() * len(labels), correct, count])
         if len(lrs) % SYNC_EVERY == 0:
             report(progress, runtime.sum(totals), lrs)
-    totals = runtime.sum(totals)
-    report(progress, totals, lrs)
-    loss_sum, correct, seen = totals.tolist()
+    loss_sum, correct, seen = report(progress, runtime.sum(totals), lrs)
     return loss_sum / seen, correct / seen, lrs
 
 
 def share(loader: Loader, step: int, images: int, runtime: Runtime) -> float:
     """Return the weight of this process's mean loss in the mean over the batch.
 
-    It is 1 unless a batch cannot be divided evenly between the processes.
+    It is 1 unless a batch cannot be divided evenly between several processes.
     """
+    if runtime.world_size == 1:
+        return 1.0
     rest = len(loader.dataset) - step * loader.batch_size
     return images * runtime.world_size / min(loader.batch_size, rest)
 
 
-def report(progress: tqdm | None, totals: Tensor, lrs: list[float]) -> None:
-    """Stop on a loss that is not finite; show loss, accuracy and learning rate."""
+def report(progress: tqdm | None, totals: Tensor, lrs: list[float]) -> list[float]:
+    """Stop on a loss that is not finite; show the sums so far, and return them."""
     loss_sum, correct, seen = totals.tolist()
     if not math.isfinite(loss_sum):
         raise NonFiniteLossError(
@@ -148,6 +148,7 @@ def report(progress: tqdm | None, totals: Tensor, lrs: list[float]) -> None:
             refresh=False,
         )
         progress.update(int(seen) - progress.n)
+    return [loss_sum, correct, seen]
 
 
 @torch.no_grad()  # not inference_mode: logits may be fitted on later
