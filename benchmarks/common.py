@@ -3,7 +3,6 @@
 A number without these lines cannot be compared with another one.
 """
 
-import ctypes
 import json
 import os
 import time
@@ -18,10 +17,8 @@ from torch import Tensor
 
 from sightline.runtime import choose_runtime, describe
 
-__all__ = ["Clock", "alternate", "header", "keep_memory", "save", "table", "versus"]
+__all__ = ["Clock", "alternate", "header", "save", "table", "versus"]
 
-# of glibc's malloc.h
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 BUSY = 1.2  # 1-minute load above which other work disturbs timings, per 2 cores
 
 
@@ -54,19 +51,6 @@ def written(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def keep_memory() -> None:
-    """Keep freed memory in this process until it ends; glibc only.
-
-    Otherwise what a step frees goes back to the system, and the next step waits until
-    it has been given empty pages again.
-    """
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "gnu_get_libc_version"):
-        libc.mallopt(M_MMAP_MAX, 0)
-        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-        libc.mallopt(M_TOP_PAD, 2**28)
 
 
 def save(path: Path | None, **content: object) -> None:

@@ -17,13 +17,13 @@ from statistics import mean, stdev
 
 import reference
 import torch
-from common import Clock, header, keep_memory, save, table
+from common import Clock, header, save, table
 
 from sightline.datasets import Splits, load
 from sightline.engine import evaluate, fit
 from sightline.models import build_model
 from sightline.recipes import RECIPES, Recipe
-from sightline.runtime import Runtime, choose_runtime
+from sightline.runtime import Runtime, choose_runtime, keep_freed_memory
 from sightline.train import build, chosen_splits
 
 S4 = RECIPES["s4-published"]
@@ -158,7 +158,7 @@ def main() -> None:
     """Train, compare, print."""
     options = arguments()
     if options.keep_memory:
-        keep_memory()
+        keep_freed_memory()
     if options.threads:
         torch.set_num_threads(options.threads)
     header()

@@ -10,11 +10,13 @@ is written after every run, so a later run on faster hardware only fills it up.
 import argparse
 import json
 from dataclasses import asdict, replace
+from datetime import date
 from pathlib import Path
 
 from common import header, table
 
 from sightline.datasets import Splits, load
+from sightline.notebook import label
 from sightline.recipes import RECIPES, Recipe
 from sightline.train import train
 
@@ -92,6 +94,7 @@ def record(recipe: Recipe, folder: Path, manifest: dict, history: list[dict]) ->
         "watched": [row["validation_accuracy"] for row in history],
         "train_loss": [row["train_loss"] for row in history],
         "seconds": manifest["train_seconds"],
+        "date": date.today().isoformat(),
         **{
             key: manifest[key]
             for key in ("data", "digest", "images", "device", "threads", "precision")
@@ -119,6 +122,7 @@ def main() -> None:
     options = arguments()
     header()
     splits = load(options.data)
+    splits = replace(splits, name=label(options.data, splits.name))
     if not options.full:
         splits = reduced(splits, options.limit, options.test_limit)
     rows = []

@@ -19,13 +19,13 @@ from statistics import median
 
 import reference
 import torch
-from common import Clock, alternate, header, keep_memory, save, table, versus
+from common import Clock, alternate, header, save, table, versus
 
 from sightline.datasets import Splits, load
 from sightline.engine import evaluate, train_one_epoch
 from sightline.models import build_model
 from sightline.recipes import RECIPES
-from sightline.runtime import Runtime, choose_runtime
+from sightline.runtime import Runtime, choose_runtime, keep_freed_memory
 from sightline.train import build, evaluation_loader
 
 BATCH = 512  # of the published loop
@@ -171,7 +171,7 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     splits = load(options.data)
     if options.keep_memory:
-        keep_memory()
+        keep_freed_memory()
     if options.last:
         print(trainer(LADDER[-1], options.model, splits, options.steps)())
         return

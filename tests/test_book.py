@@ -168,6 +168,22 @@ def test_a_function_of_the_library_is_shown_in_one_chapter_only():
     assert not [pair for pair in shown if names.count(pair[0]) > 1]
 
 
+def test_a_test_that_a_chapter_names_exists():
+    named = [
+        (file, test, path.stem)
+        for path in CHAPTERS
+        for file, tests in re.findall(
+            r"`tests/(test_\w+\.py)`:\s+((?:`test_\w+`(?:,? and )?\s*)+)",
+            path.read_text(),
+        )
+        for test in re.findall(r"`(test_\w+)`", tests)
+    ]
+    assert named
+    for file, test, chapter in named:
+        text = (ROOT / "tests" / file).read_text()
+        assert f"def {test}(" in text, f"{chapter}: {file} has no {test}"
+
+
 def test_the_address_of_the_repository_is_the_packages_too():
     project = (ROOT / "pyproject.toml").read_text()
     assert f'Source = "{CONFIG["repository"]["url"]}"' in project

@@ -211,6 +211,14 @@ def test_a_few_steps_lower_the_loss(name):
 
 
 @each_narrow
+def test_networks_return_logits_and_not_log_probabilities(name):
+    torch.manual_seed(0)
+    with torch.no_grad():
+        logits = NARROW[name]().eval()(torch.randn(4, 3, 32, 32))
+    assert (logits.logsumexp(1).abs() > 0.1).all()  # 0 after a log-softmax
+
+
+@each_narrow
 def test_half_precision_and_channels_last_change_only_the_rounding(name):
     torch.manual_seed(0)
     model = NARROW[name]().eval()

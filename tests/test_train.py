@@ -12,7 +12,7 @@ from sightline.checkpoint import Run
 from sightline.errors import NonFiniteLossError, RunError
 from sightline.recipes import RECIPES
 from sightline.runtime import choose_runtime
-from sightline.train import build, evaluate_run, train
+from sightline.train import build, evaluate_run, range_tests, train
 
 CPU = choose_runtime("cpu", "fp32")
 
@@ -301,3 +301,15 @@ def test_a_run_recorded_before_a_field_existed_can_still_be_resumed(finished):
         assert go(finished.path, resume=True).finished
     finally:
         finished.write("recipe.json", recorded)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+def test_a_range_test_sweeps_the_optimizer_of_the_recipe(monkeypatch, name):
+    def made(model, make_optimizer, loader, **others):
+        return make_optimizer(model)
+
+    monkeypatch.setattr(module, "range_test", made)
+    recipe = replace(tiny.RECIPE, optimizer=name.lower(), weight_decay=0.25)
+    (optimizer,) = range_tests(recipe, tiny.splits(), CPU, seeds=(0,))
+    assert type(optimizer).__name__ == name
+    assert optimizer.param_groups[0]["weight_decay"] == 0.25

@@ -156,10 +156,15 @@ def train(
     On several GPUs or machines: torchrun --nproc-per-node N -m sightline train …
     """
     from sightline.datasets import load
-    from sightline.runtime import first_process_first, process_group
+    from sightline.runtime import (
+        first_process_first,
+        keep_freed_memory,
+        process_group,
+    )
     from sightline.train import train as train_recipe
 
     chosen = chosen_recipe(recipe, overrides)
+    keep_freed_memory()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
         with process_group():

@@ -28,6 +28,7 @@ __all__ = [
     "Edition",
     "edition",
     "glue",
+    "label",
     "main_run",
     "recorded",
     "setup",
