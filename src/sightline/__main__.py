@@ -69,8 +69,21 @@ class Commands(click.Group):
         try:
             return super().invoke(context)
         except SightlineError as error:
-            click.secho(f"sightline: {error}", fg="red", err=True)
+            last_words(f"sightline: {error}", "red")
             context.exit(1)
+
+
+def last_words(message: str, colour: str) -> None:
+    """Say why this process ends, unless another one of the same job has said so."""
+    if "WORLD_SIZE" in os.environ:  # of torchrun
+        for number in (signal.SIGINT, signal.SIGTERM):  # what it sends meanwhile
+            signal.signal(number, signal.SIG_IGN)
+        from sightline.runtime import first_to_speak, tell_torchrun
+
+        if not first_to_speak():
+            return
+        tell_torchrun(message)
+    click.secho(message, fg=colour, err=True)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -181,9 +194,8 @@ def train(
                 compiled=compiled,
             )
     except KeyboardInterrupt:
-        if run_by_first_process():
-            again = command_line() + ("" if resume else " --resume")
-            click.secho(f"\ninterrupted; go on with: {again}", fg="yellow", err=True)
+        again = command_line() + ("" if resume else " --resume")
+        last_words(f"\ninterrupted; go on with: {again}", "yellow")
         sys.exit(INTERRUPTED)
     if run_by_first_process():
         print_result(run, chosen)

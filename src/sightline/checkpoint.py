@@ -7,6 +7,7 @@ weights.safetensors   the best weights by validation accuracy
 state.pt              everything to go on from the last finished epoch
 test.safetensors      logits and labels of the test split, read once
 manifest.json         device, versions, data digest, seconds, result
+lock                  while a process trains
 ===================== ====================================================
 
 Every file is written beside its place and then moved into it, so a run that is
@@ -15,7 +16,8 @@ killed at any moment holds only whole files.
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -26,6 +28,11 @@ from torch import nn
 from sightline.engine import Evaluation
 from sightline.errors import RunError
 from sightline.models import build_model
+
+try:
+    import fcntl
+except ImportError:  # Windows has none
+    fcntl = None
 
 __all__ = ["Run", "write_atomically"]
 
@@ -69,6 +76,35 @@ class Run:
         if self.writes:
             self.path.mkdir(parents=True, exist_ok=True)
             write_atomically(file, write)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from writing into this run while the block lasts.
+
+        The system drops the lock of a process that dies. Where files cannot be locked
+        (Windows, some network drives), nothing is kept out.
+
+        Raises:
+            RunError: if another process is at it.
+        """
+        if fcntl is None or not self.writes or self.finished:
+            yield
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "lock").open("a+") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError) as error:
+                raise RunError(
+                    f"another process is training into {self.path}; wait for it or end "
+                    "it, or choose another --out"
+                ) from error
+            except OSError:  # of a drive without locks
+                pass
+            try:
+                yield
+            finally:
+                (self.path / "lock").unlink(missing_ok=True)
 
     @classmethod
     def open(cls, path: str | Path) -> "Run":
@@ -166,6 +202,8 @@ class Run:
         The order matters: `state.pt` decides which epoch is done, and what was
         written before it is written again, bit for bit, when the epoch is repeated.
         """
+        if not self.writes:
+            return
         weights = {k: v.contiguous() for k, v in model.state_dict().items()}
         if best:
             self.keep(

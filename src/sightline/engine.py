@@ -224,7 +224,8 @@ def fit(
         seconds = time.perf_counter() - started
         whole = getattr(model, "module", model)  # of a model shared by processes
         runtime.share_buffers(whole)
-        validation = evaluate(whole, validation_loader, runtime=runtime)
+        with torch.compiler.set_stance("force_eager"):  # compiling would take longer
+            validation = evaluate(whole, validation_loader, runtime=runtime)
         if not math.isfinite(validation.loss):  # the last update broke the weights
             raise NonFiniteLossError(
                 f"the validation loss is {validation.loss} after the last update, at "

@@ -1,13 +1,17 @@
 """Where, in which precision and in how many processes the arithmetic runs."""
 
 import ctypes
+import itertools
+import json
 import os
 import platform
 import random
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,17 +20,23 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from sightline.errors import SightlineError
+from sightline.errors import RunError, SightlineError
 
 __all__ = [
     "Runtime",
     "choose_runtime",
     "describe",
     "first_process_first",
+    "first_to_speak",
+    "is_lost",
     "keep_freed_memory",
     "process_group",
     "seed_everything",
+    "tell_torchrun",
 ]
+
+PATIENCE = timedelta(hours=1)  # with a process that downloads, decodes or saves
+LOST = "another process of this training has ended"
 
 
 @dataclass(frozen=True)
@@ -65,8 +75,23 @@ class Runtime:
         """Let all processes average the gradients of `model`; one needs no help."""
         return model if self.world_size == 1 else DistributedDataParallel(model)
 
+    def divides(self, model: nn.Module) -> bool:
+        """Tell whether batch norm of `model` sees a part of each batch only."""
+        kinds = nn.BatchNorm1d, nn.BatchNorm2d  # no others are in our networks
+        on_cpu = self.world_size > 1 and self.device.type != "cuda"
+        return on_cpu and any(isinstance(module, kinds) for module in model.modules())
+
     def part(self, count: int) -> Tensor:
-        """Return which of `count` images are this process's own, in order."""
+        """Return which of `count` images are this process's own, in order.
+
+        Raises:
+            SightlineError: if there are fewer images than processes.
+        """
+        if count < self.world_size:
+            raise SightlineError(
+                f"{count} images cannot be divided between {self.world_size} processes;"
+                " start fewer processes"
+            )
         return torch.arange(count).tensor_split(self.world_size)[self.rank]
 
     def sum(self, values: Tensor) -> Tensor:
@@ -105,6 +130,24 @@ class Runtime:
         """Return the same device and precision for work of this process only."""
         return replace(self, rank=0, world_size=1)
 
+    def agree(self, **values: object) -> None:
+        """Wait for all processes, and make sure that they have the same values.
+
+        Raises:
+            RunError: in all of them, with the first difference.
+        """
+        if self.world_size == 1:
+            return
+        everyone: list = [None] * self.world_size
+        distributed.all_gather_object(everyone, values)
+        for name, rank in itertools.product(values, range(self.world_size)):
+            if everyone[rank][name] != everyone[0][name]:
+                raise RunError(
+                    f"{name}: {everyone[0][name]} in the first process, but "
+                    f"{everyone[rank][name]} in process {rank}; give all machines the "
+                    "same command, the same pictures, and one --out that they share"
+                )
+
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
 
@@ -122,31 +165,80 @@ def keep_freed_memory() -> None:
         libc.mallopt(M_TOP_PAD, 2**28)
 
 
+def local_rank() -> int:
+    """Return which of the processes on its machine this one is."""
+    return int(os.environ.get("LOCAL_RANK", 0))
+
+
+def processes() -> int:
+    """Return how many processes `torchrun` started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Join the processes that `torchrun` started; a single process is left alone."""
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+    """Join the processes that `torchrun` started; a single process is left alone.
+
+    Raises:
+        RunError: if another one of them ended before the block did.
+    """
+    if processes() == 1:
         yield
         return
-    on_gpu = torch.cuda.is_available()
-    if on_gpu:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if on_gpu else "gloo")
+    backend = "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(min(local_rank(), torch.cuda.device_count() - 1))
+        backend = "cpu:gloo,cuda:nccl"
+    distributed.init_process_group(backend, timeout=PATIENCE)
     try:
         yield
-    finally:
-        distributed.destroy_process_group()
+    except RuntimeError as error:
+        if is_lost(error):
+            raise RunError(f"{LOST}; what it said is above") from error
+        raise
+    distributed.destroy_process_group()
+
+
+def is_lost(error: RuntimeError) -> bool:
+    """Tell whether torch raised `error` because another process cannot be reached."""
+    return isinstance(error, distributed.DistError) or "gloo" in str(error)
 
 
 @contextmanager
 def first_process_first() -> Iterator[None]:
-    """Let the first process go through the block before the others: it may write."""
-    together = distributed.is_available() and distributed.is_initialized()
-    if together and distributed.get_rank() > 0:
+    """Let one process after the other into the block: the first may write a cache.
+
+    First of all, then of each machine, then the others at once.
+    """
+    if processes() == 1:
+        yield
+        return
+    turn = 0 if distributed.get_rank() == 0 else 1 if local_rank() == 0 else 2
+    for step in range(3):
+        if step == turn:
+            yield
         distributed.barrier()
-    yield
-    if together and distributed.get_rank() == 0:
-        distributed.barrier()
+
+
+def first_to_speak() -> bool:
+    """Tell whether no other process of this job has said yet why it ends."""
+    if processes() == 1:
+        return True
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    start = os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)
+    try:  # the store is torchrun's, which outlives its processes
+        store = distributed.TCPStore(address, port, timeout=timedelta(seconds=5))
+        return store.add(f"sightline has spoken {start}", 1) == 1
+    except RuntimeError:  # without torchrun it went with the first process
+        return True
+
+
+def tell_torchrun(message: str) -> None:
+    """Let `torchrun` repeat `message` at the end of its report on failures."""
+    if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
+        extra = {"timestamp": str(int(time.time()))}
+        content = {"message": {"message": message, "extraInfo": extra}}
+        Path(file).write_text(json.dumps(content))
 
 
 def choose_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
@@ -179,12 +271,31 @@ def choose_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
         )
     if precision == "auto":
         precision = "bf16" if has_fast_bf16(chosen) else "fp32"
-    rank, world_size = 0, 1
+    if chosen.type == "cuda":
+        chosen = own_gpu(chosen)
+        torch.backends.cudnn.benchmark = True  # tries its algorithms once per shape
+        torch.set_float32_matmul_precision("high")  # TF32, as in convolutions
+    group = (0, 1)
     if distributed.is_available() and distributed.is_initialized():
-        rank, world_size = distributed.get_rank(), distributed.get_world_size()
-        if chosen.type == "cuda":
-            chosen = torch.device("cuda", torch.cuda.current_device())
-    return Runtime(chosen, precision, chosen.type != "mps", rank, world_size)
+        group = distributed.get_rank(), distributed.get_world_size()
+    return Runtime(chosen, precision, chosen.type != "mps", *group)
+
+
+def own_gpu(device: torch.device) -> torch.device:
+    """Return the GPU of this process: `device`, unless there are others beside it.
+
+    Raises:
+        SightlineError: if there are fewer GPUs than processes on this machine.
+    """
+    if processes() == 1:
+        return device
+    count = torch.cuda.device_count()
+    if local_rank() >= count:
+        raise SightlineError(
+            f"process {local_rank()} of this machine has no GPU of its own: torch sees "
+            f"{count}; use --nproc-per-node {count}, or --device cpu"
+        )
+    return torch.device("cuda", local_rank())
 
 
 def has_fast_bf16(device: torch.device) -> bool:

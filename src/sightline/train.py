@@ -1,6 +1,7 @@
 """A recipe in, a run out: the only place that unpacks a `Recipe`."""
 
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
+from tqdm import tqdm
 
 from sightline.augment import Augmentation, normalise_uint8
 from sightline.checkpoint import Run
@@ -22,7 +24,14 @@ from sightline.models import build_model
 from sightline.models.fast_net import FastNet
 from sightline.optim import Muon, add_l1, build_optimizer, muon_groups
 from sightline.recipes import Recipe, complete, describe_fields
-from sightline.runtime import Runtime, choose_runtime, describe, seed_everything
+from sightline.runtime import (
+    LOST,
+    Runtime,
+    choose_runtime,
+    describe,
+    is_lost,
+    seed_everything,
+)
 from sightline.schedules import build_scheduler
 from sightline.transforms import train_transform
 
@@ -39,13 +48,12 @@ __all__ = [
 
 WHITENING_IMAGES = 5000
 EVALUATION_BATCH = 500  # images; larger gains nothing on a CPU
-MACHINE = (
-    "device",
-    "threads",
-    "processes",
-    "precision",
-    "torch",
-)  # decide the last bits
+# what decides the last bits
+MACHINE = ("device", "threads", "processes", "precision", "torch")
+PER_PROCESS = (
+    "note: on CPUs batch norm of each of the {} processes sees its own images only, so "
+    "this is not the training of one process (with --norm group it would be)"
+)
 
 
 @dataclass
@@ -222,8 +230,8 @@ def train(
         profile: "full" or "fast": how far this run may be quoted.
         progress: show a bar.
         tensorboard: also write TensorBoard scalars into the run folder.
-        compiled: compile the network first: half a minute or more that a GPU earns
-            back in long trainings; on CPUs it has only cost time.
+        compiled: compile the training step's network first: half a minute or more
+            that a GPU earns back in long trainings; on CPUs it has only cost time.
 
     Several processes that `torchrun` started (see `sightline.runtime.process_group`)
     train one network: each computes its part of every batch. All must see `out`; the
@@ -234,19 +242,52 @@ def train(
         NonFiniteLossError: if the loss diverged; the last good epoch is kept.
     """
     runtime = choose_runtime(device, precision)
-    run, first = Run(out, writes=runtime.rank == 0), runtime.rank == 0
+    run = Run(out, writes=runtime.rank == 0)
     splits = chosen_splits(recipe, splits)
     if tensorboard:
         summary_writer()  # is it installed? ask before the first epoch
-    if first:
-        prepare(run, recipe, splits, runtime, resume=resume, profile=profile)
-    runtime.wait()
-    if run.finished:
-        return run
+    with run.locked():
+        if run.writes:
+            prepare(run, recipe, splits, runtime, resume=resume, profile=profile)
+        runtime.wait()
+        runtime.agree(
+            **asdict(recipe),
+            digest=splits.digest,
+            finished=run.finished,
+            epochs_done=len(run.history),
+        )
+        if not run.finished:
+            train_on(
+                run,
+                recipe,
+                splits,
+                runtime,
+                progress=progress and run.writes,
+                tensorboard=tensorboard and run.writes,
+                compiled=compiled,
+            )
+    return run
+
+
+def train_on(
+    run: Run,
+    recipe: Recipe,
+    splits: Splits,
+    runtime: Runtime,
+    *,
+    progress: bool,
+    tensorboard: bool,
+    compiled: bool,
+) -> None:
+    """Train from the last finished epoch to the end, and read the test split."""
     parts = build(recipe, splits, runtime)
+    if progress and runtime.divides(parts.model):
+        tqdm.write(PER_PROCESS.format(runtime.world_size), file=sys.stderr)
     history = run.restore(parts.model, parts.optimizer, parts.scheduler)
     if compiled:
-        parts.model.compile(dynamic=False)  # a short last batch is compiled apart
+        # "default": CUDA graphs ("reduce-overhead") keep memory for every shape apart,
+        # autotuning takes minutes; a short last batch is compiled on its own
+        parts.model.compile(mode="default", dynamic=False)
     epochs = fit(
         runtime.distribute(parts.model),
         parts.train_loader,
@@ -259,14 +300,13 @@ def train(
         step=recipe.schedule_step,
         seed=recipe.seed,
         first_epoch=len(history) + 1,
-        progress=progress and first,
+        progress=progress,
     )
-    with scalars(run.path / "tensorboard", history, tensorboard and first) as write:
-        keep_epochs(epochs, run, recipe, parts, history, runtime, write)
-    if first:
+    with scalars(run.path / "tensorboard", history, tensorboard) as write:
+        keep_epochs(epochs, run, recipe, parts, history, write)
+    if run.writes:
         finish(run, recipe, splits, runtime.alone())
     runtime.wait()
-    return run
 
 
 def keep_epochs(
@@ -275,7 +315,6 @@ def keep_epochs(
     recipe: Recipe,
     parts: Parts,
     history: list[dict],
-    runtime: Runtime,
     write: Callable[[dict], None],
 ) -> None:
     """Train to the end, and save after every epoch what is needed to go on.
@@ -298,12 +337,11 @@ def keep_epochs(
             f"epoch {len(history) + 1}: {error}. {kept(run, history)}"
         ) from error
     except RuntimeError as error:
-        if runtime.world_size == 1:
+        if not is_lost(error):
             raise
-        reason = str(error).split(". ")[0]
         raise RunError(
-            f"process {runtime.rank} of {runtime.world_size} lost another one in epoch "
-            f"{len(history) + 1} ({reason}). {kept(run, history)}; go on with --resume"
+            f"{LOST}, in epoch {len(history) + 1}. {kept(run, history)}; go on with "
+            "--resume"
         ) from error
 
 
