@@ -238,7 +238,8 @@ def train(
     first one writes.
 
     Raises:
-        RunError: if `out` holds a run and `resume` is off, or another run.
+        RunError: if `out` holds a run and `resume` is off, or another run, or one
+            that another process is training.
         NonFiniteLossError: if the loss diverged; the last good epoch is kept.
     """
     runtime = choose_runtime(device, precision)

@@ -1,0 +1,110 @@
+"""What test_distributed.py lets several processes do: python -m … together.py FOLDER.
+
+Weights are compared in doubles. In float32 sums over fewer images round otherwise;
+where that puts a number on the other side of a ReLU's zero, its whole gradient comes or
+goes, and after ten updates two equal trainings are 10⁻³ apart.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import tiny
+import torch
+from torch import Tensor
+
+from sightline.datasets import load
+from sightline.engine import evaluate, fit
+from sightline.errors import SightlineError
+from sightline.recipes import RECIPES
+from sightline.runtime import (
+    Runtime,
+    choose_runtime,
+    first_process_first,
+    process_group,
+)
+from sightline.train import build, train
+
+# 64 images: three batches of 19, which two processes divide unevenly, and one of 7
+UNEVEN = replace(tiny.RECIPE, norm="group", batch_size=19, cutout=8, max_lr=0.01)
+# as the command line of test_distributed.py has it
+LONGER = replace(RECIPES["resnet10"], norm="group", epochs=3)
+IMAGES = 300
+
+
+class Doubles:
+    """A loader whose images are doubles."""
+
+    def __init__(self, loader):
+        self.loader = loader
+
+    def __getattr__(self, name: str) -> object:
+        """Return what the loader has under this name."""
+        return getattr(self.loader, name)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches."""
+        return ((images.double(), labels) for images, labels in self.loader)
+
+
+def in_doubles(runtime: Runtime) -> dict:
+    """Train `UNEVEN`; return weights, history, and what is said about each image."""
+    parts = build(UNEVEN, tiny.splits(), runtime)
+    parts.model.double()
+    validation = Doubles(parts.validation_loader)
+    epochs = fit(
+        runtime.distribute(parts.model),
+        Doubles(parts.train_loader),
+        validation,
+        parts.optimizer,
+        parts.scheduler,
+        epochs=UNEVEN.epochs,
+        loss_fn=parts.loss_fn,
+        runtime=runtime,
+        progress=False,
+    )
+    history = [asdict(epoch) for epoch in epochs]
+    evaluation = evaluate(parts.model, validation, runtime=runtime)
+    return {
+        "weights": parts.model.state_dict(),
+        "history": history,
+        "logits": evaluation.logits,
+        "labels": evaluation.labels,
+    }
+
+
+def message(function, *args, **kwargs) -> str:
+    """Return the message of the error that `function` raises."""
+    try:
+        function(*args, **kwargs)
+    except SightlineError as error:
+        return str(error)
+    return "no error"
+
+
+def main(folder: Path) -> None:
+    """Do everything in which processes meet; save what each has seen."""
+    with process_group():
+        with first_process_first():
+            seen = {"first": not (folder / "cache").exists()}
+            time.sleep(0.2 * seen["first"])
+            (folder / "cache").touch()
+        runtime = choose_runtime("cpu", "fp32")
+        seen |= in_doubles(runtime)
+        seen["difference"] = message(runtime.agree, max_lr=runtime.rank, epochs=3)
+        seen["divergence"] = message(
+            train,
+            replace(UNEVEN, max_lr=1e30),
+            tiny.splits(),
+            out=folder / "diverged",
+            **tiny.ON_CPU,
+        )
+        splits = load("shapes", seed=0).limited(IMAGES, seed=0)
+        train(LONGER, splits, out=folder / "unbroken", **tiny.ON_CPU)
+        torch.save(seen, folder / f"{runtime.rank}.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
