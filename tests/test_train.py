@@ -1,5 +1,6 @@
 """A recipe in, a run out: what is refused, resumed, kept and recorded."""
 
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -313,3 +314,50 @@ def test_a_range_test_sweeps_the_optimizer_of_the_recipe(monkeypatch, name):
     (optimizer,) = range_tests(recipe, tiny.splits(), CPU, seeds=(0,))
     assert type(optimizer).__name__ == name
     assert optimizer.param_groups[0]["weight_decay"] == 0.25
+
+
+HOLDER = """
+import fcntl, sys
+file = open(sys.argv[1], "a+")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
+def test_a_second_process_is_kept_out_of_a_run_until_the_first_is_dead(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, tmp_path / "lock"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as first:
+        assert first.stdout.readline() == b"held\n"
+        with pytest.raises(RunError, match="another process is training into"):
+            go(tmp_path)
+        first.kill()
+    assert (tmp_path / "lock").exists()  # a killed process cannot tidy up
+    assert go(tmp_path, replace(tiny.RECIPE, epochs=1)).finished
+    assert not (tmp_path / "lock").exists()
+
+
+def test_compiled_training_agrees_with_eager_training(tmp_path, monkeypatch):
+    in_place = torch.nn.Module.compile
+    compiled = []
+
+    def quickly(model, *, mode, dynamic):
+        # the same tracing, without the minute that its C++ compiler would take
+        assert mode == "default"
+        in_place(model, backend="aot_eager", dynamic=dynamic)
+        compiled.append(model)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", quickly)
+    recipe = replace(tiny.RECIPE, epochs=1, batch_size=32)
+    eager = go(tmp_path / "eager", recipe)
+    run = go(tmp_path / "compiled", recipe, compiled=True)
+    assert len(compiled) == 1
+    (row,), (expected,) = run.history, eager.history
+    assert row["train_loss"] == pytest.approx(expected["train_loss"], rel=1e-5)
+    weights = run.load_model().state_dict()  # same names: compiled in place
+    for name, value in eager.load_model().state_dict().items():
+        torch.testing.assert_close(weights[name], value, atol=1e-4, rtol=1e-4)
