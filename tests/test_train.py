@@ -325,7 +325,6 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
 def test_a_second_process_is_kept_out_of_a_run_until_the_first_is_dead(tmp_path):
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, tmp_path / "lock"],
