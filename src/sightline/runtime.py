@@ -156,7 +156,7 @@ def keep_freed_memory() -> None:
     """Keep freed memory in this process until it ends; does nothing without glibc.
 
     Otherwise what an update frees goes back to the system, and the next one waits
-    for empty pages: about a tenth of the time of an update on a CPU.
+    for empty pages: with large batches about a tenth of an update on a CPU.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
