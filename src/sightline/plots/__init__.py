@@ -1,0 +1,55 @@
+"""Figures from plain data.
+
+Every function returns a `Figure` that pyplot knows nothing about: a notebook shows
+it when it ends a cell, nothing is left open, and nothing is shown by surprise.
+Backgrounds are transparent and words are in `INK`, so that one picture can follow a
+light or a dark page.
+"""
+
+from sightline.plots.curves import (
+    compare_histories,
+    history,
+    lr_curve,
+    lr_curves,
+    schedule,
+)
+from sightline.plots.files import save, svg
+from sightline.plots.galleries import (
+    before_after,
+    captions,
+    class_grid,
+    correct,
+    gallery,
+    heatmaps,
+    mistakes,
+    rgb_channels,
+    sample_grid,
+)
+from sightline.plots.matrices import confusion, confusion_difference
+from sightline.plots.style import COLOURS, DARK_INK, DARK_PAPER, INK, PAPER
+
+__all__ = [
+    "COLOURS",
+    "DARK_INK",
+    "DARK_PAPER",
+    "INK",
+    "PAPER",
+    "before_after",
+    "captions",
+    "class_grid",
+    "compare_histories",
+    "confusion",
+    "confusion_difference",
+    "correct",
+    "gallery",
+    "heatmaps",
+    "history",
+    "lr_curve",
+    "lr_curves",
+    "mistakes",
+    "rgb_channels",
+    "sample_grid",
+    "save",
+    "schedule",
+    "svg",
+]

@@ -1,0 +1,269 @@
+"""Figures of curves: learning rates, schedules, histories."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Protocol
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
+
+from sightline.errors import SightlineError
+from sightline.plots.style import (
+    BLUE,
+    COLOURS,
+    DASHES,
+    GREEN,
+    HAIR,
+    INK,
+    LINE,
+    PURPLE,
+    TEXT,
+    TITLE,
+    VERMILION,
+    colour_cycle,
+    cut_middle,
+    label_ends,
+    log_axis,
+    new_figure,
+    short_number,
+    style_axes,
+    write_beside,
+    write_note,
+)
+
+__all__ = ["Curve", "compare_histories", "history", "lr_curve", "lr_curves", "schedule"]
+
+
+class Curve(Protocol):
+    """What the curves need of a `RangeTest`."""
+
+    @property
+    def lrs(self) -> Sequence[float]:
+        """Learning rate of each step."""
+
+    @property
+    def losses(self) -> Sequence[float]:
+        """Loss of each step."""
+
+    @property
+    def smoothed(self) -> Sequence[float]:
+        """The losses, smoothed."""
+
+
+def lr_curve(test: Curve, suggestions: Mapping[str, float]) -> Figure:
+    """Plot the loss against the learning rate, with what each rule suggests.
+
+    The vertical range follows the smoothed loss down to its minimum: what diverges
+    later leaves the frame.
+    """
+    figure = new_figure(3.4)
+    axes = figure.subplots()
+    axes.plot(test.lrs, test.losses, color=INK, alpha=0.3, lw=0.8)
+    axes.plot(test.lrs, test.smoothed, color=BLUE, lw=1.8)
+    log_axis(axes)
+    style_axes(axes, "")
+    axes.set_ylim(_loss_range([test]))
+    axes.set_xlabel("learning rate", color=INK, fontsize=TEXT)
+    ends = [
+        (test.losses[-1], "each step", INK + "66"),
+        (test.smoothed[-1], "smoothed", BLUE),
+    ]
+    label_ends(axes, ends, 2.2)
+    _point_out(axes, test, suggestions)
+    # over the numbers of the axis: the names of the rules need the room above it
+    corner = {"xy": (0, 1), "xycoords": "axes fraction", "ha": "right"}
+    write_note(axes, "Loss", (-5, 9), fontsize=TITLE, **corner)
+    return figure
+
+
+def lr_curves(
+    tests: Sequence[Curve], suggestions: Sequence[Mapping[str, float]]
+) -> Figure:
+    """Plot several range tests, and how far apart the suggestions of each rule lie.
+
+    Args:
+        tests: one range test per seed.
+        suggestions: what the rules suggest for each of them.
+    """
+    rules = list(suggestions[0])
+    figure = new_figure(2.6 + 0.28 * len(rules) + 0.7)
+    upper, lower = figure.subplots(
+        2, sharex=True, height_ratios=(2.6, 0.28 * len(rules) + 0.1)
+    )
+    for test in tests:
+        upper.plot(test.lrs, test.smoothed, color=BLUE, lw=1.2, alpha=0.8)
+    upper.set_ylim(_loss_range(tests))
+    style_axes(upper, f"Loss, smoothed, of {len(tests)} seeds")
+    upper.tick_params(axis="x", which="both", length=0)
+    for row, rule in enumerate(rules):
+        lrs = sorted(suggestion[rule] for suggestion in suggestions)
+        lower.plot((lrs[0], lrs[-1]), (row, row), color=VERMILION, lw=1, alpha=0.6)
+        lower.plot(lrs, [row] * len(lrs), "o", color=VERMILION, ms=5, alpha=0.8)
+        write_beside(lower, row, f"{short_number(lrs[0])} to {short_number(lrs[-1])}")
+    log_axis(lower)
+    style_axes(lower, "Suggestions")
+    lower.set_yticks(range(len(rules)), rules)
+    lower.set_ylim(len(rules) - 0.5, -0.5)
+    lower.set_xlabel("learning rate", color=INK, fontsize=TEXT)
+    return figure
+
+
+def schedule(
+    steps: Sequence[int],
+    lrs: Sequence[float] | Mapping[str, Sequence[float]],
+    momenta: Sequence[float] | None = None,
+) -> Figure:
+    """Plot the learning rate of every step, and the momentum below it.
+
+    Args:
+        steps: the numbers of the steps.
+        lrs: one learning rate per step; several schedules as a mapping from names.
+        momenta: one momentum per step; no second panel when None.
+    """
+    several = isinstance(lrs, Mapping)
+    curves = lrs if several else {"": lrs}
+    heights = (2.4,) if momenta is None else (2.4, 1.2)
+    figure = new_figure(sum(heights) + 0.7)
+    panels = np.ravel(figure.subplots(len(heights), sharex=True, height_ratios=heights))
+    ends = []
+    for (name, values), colour in zip(
+        curves.items(), colour_cycle(len(curves)), strict=True
+    ):
+        panels[0].plot(steps, values, color=colour, lw=1.8)
+        ends.append((values[-1], name, colour))
+    panels[0].set_ylim(bottom=0)
+    style_axes(panels[0], "Learning rate" + ("" if several else f": {_course(lrs)}"))
+    if several:
+        label_ends(panels[0], ends, heights[0])
+    if momenta is not None:
+        panels[1].plot(steps, momenta, color=PURPLE, lw=1.8)
+        style_axes(panels[1], f"Momentum: {_course(momenta)}")
+    panels[-1].set_xlabel("step", color=INK, fontsize=TEXT)
+    return figure
+
+
+def history(rows: Sequence[Mapping[str, float]] | Sequence[object]) -> Figure:
+    """Plot loss, accuracy and learning rate over the epochs of a run.
+
+    Args:
+        rows: one per epoch, as in `Run.history` or as `fit` yields them.
+    """
+    rows = [asdict(row) if is_dataclass(row) else row for row in rows]
+    if not rows:
+        raise SightlineError("the history is empty: train at least one epoch")
+    epochs = [row["epoch"] for row in rows]
+    heights = (1.9, 1.9, 1.1)
+    figure = new_figure(sum(heights) + 0.9)
+    panels = figure.subplots(3, sharex=True, height_ratios=heights)
+    _train_and_validation(panels[0], rows, "loss", "Loss", heights[0])
+    _train_and_validation(panels[1], rows, "accuracy", "Accuracy, %", heights[1])
+    # an epoch begins where the one before it ended
+    begins = [epoch - 1 for epoch in epochs] + [epochs[-1]]
+    lrs = [row["lr"] for row in rows] + [rows[-1]["last_lr"]]
+    panels[2].plot(begins, lrs, color=GREEN, lw=1.6)
+    panels[2].set_ylim(bottom=0)
+    style_axes(panels[2], "Learning rate")
+    label_ends(panels[2], [(lrs[-1], short_number(lrs[-1]), GREEN)], heights[2])
+    panels[2].xaxis.set_major_locator(MaxNLocator(integer=True))
+    panels[2].set_xlabel("epoch", color=INK, fontsize=TEXT)
+    return figure
+
+
+def compare_histories(
+    histories: Mapping[str, Sequence[Mapping[str, float]]],
+) -> Figure:
+    """Plot validation accuracy and training loss of several runs over their epochs.
+
+    Args:
+        histories: rows as in `Run.history`, under the names of the runs; a run
+            without an epoch is left out.
+    """
+    begun = {name: rows for name, rows in histories.items() if rows}
+    if not begun:
+        raise SightlineError("no run has an epoch to plot: train at least one")
+    height = max(2.1, 0.19 * len(begun))
+    figure = new_figure(2 * height + 1.5)  # titles and numbers of the axes
+    panels = figure.subplots(2, sharex=True)
+    quantities = (
+        ("validation_accuracy", "Validation accuracy, %", 100, 1),
+        ("train_loss", "Training loss", 1, 2),
+    )
+    for axes, (key, title, unit, digits) in zip(panels, quantities, strict=True):
+        ends = []
+        for i, (name, rows) in enumerate(begun.items()):
+            colour = COLOURS[i % len(COLOURS)]
+            dash = DASHES[i // len(COLOURS) % len(DASHES)]
+            values = [unit * row[key] for row in rows]
+            epochs = [row["epoch"] for row in rows]
+            axes.plot(epochs, values, "o", ls=dash, color=colour, lw=1.6, ms=3)
+            words = f"{cut_middle(name)} {values[-1]:.{digits}f}"
+            ends.append((values[-1], words, colour, dash))
+        style_axes(axes, title)
+        label_ends(axes, ends, height)
+    panels[1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    panels[1].set_xlabel("epoch", color=INK, fontsize=TEXT)
+    return figure
+
+
+def _loss_range(tests: Sequence[Curve]) -> tuple[float, float]:
+    """Return limits that show the descent and the beginning of the divergence."""
+    lowest = min(min(test.smoothed) for test in tests)
+    highest = max(
+        max(test.smoothed[: int(np.argmin(test.smoothed)) + 1]) for test in tests
+    )
+    span = max(highest - lowest, 1e-3)
+    return lowest - 0.15 * span, highest + 0.4 * span
+
+
+def _train_and_validation(
+    axes: Axes,
+    rows: Sequence[Mapping[str, float]],
+    key: str,
+    title: str,
+    height: float,
+) -> None:
+    """Plot one quantity of both parts over the epochs."""
+    epochs, ends = [row["epoch"] for row in rows], []
+    unit, digits = (100, 1) if "%" in title else (1, 2)
+    for part, colour in (("train", BLUE), ("validation", VERMILION)):
+        values = [unit * row[f"{part}_{key}"] for row in rows]
+        axes.plot(epochs, values, "o-", color=colour, lw=1.6, ms=3)
+        name = "training" if part == "train" else part
+        ends.append((values[-1], f"{name} {values[-1]:.{digits}f}", colour))
+    style_axes(axes, title)
+    label_ends(axes, ends, height)
+
+
+def _point_out(axes: Axes, test: Curve, suggestions: Mapping[str, float]) -> None:
+    """Mark suggestions on the curve, and name them above the axes.
+
+    The leftmost has the highest row, so that no name meets another one's line.
+    """
+    row = LINE * 1.1 * 72  # points
+    ordered = sorted(suggestions.items(), key=lambda item: item[1], reverse=True)
+    for i, (name, lr) in enumerate(ordered):
+        loss = np.interp(np.log(lr), np.log(test.lrs), test.smoothed)
+        axes.plot(lr, loss, "o", color=VERMILION, ms=5, clip_on=False)
+        top = ScaledTranslation(0, row * (i + 1) / 72, axes.figure.dpi_scale_trans)
+        axes.annotate(
+            "",
+            xy=(lr, loss),
+            xytext=(lr, 1),
+            textcoords=("data", axes.transAxes + top),
+            arrowprops=HAIR | {"arrowstyle": "-", "alpha": 0.5, "shrinkA": 0},
+        )
+        above = {"xy": (lr, 1), "xycoords": ("data", "axes fraction")}
+        write_note(axes, f"{name} {short_number(lr)}", (4, row * i + 4), **above)
+
+
+def _course(values: Sequence[float]) -> str:
+    """Write where a curve begins, how far from there it gets, and where it ends."""
+    farthest = int(np.argmax(np.abs(np.asarray(values) - values[0])))
+    stations = [
+        short_number(value) for value in (values[0], values[farthest], values[-1])
+    ]
+    return " → ".join(station for station, _ in itertools.groupby(stations))

@@ -1,0 +1,118 @@
+"""Sheets: figures measured in inches, on which pictures and words are placed."""
+
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from sightline.plots.style import INK, LINE, TEXT, WIDTH, cut_words, longest_line
+
+__all__ = [
+    "Cell",
+    "EDGE",
+    "GAP",
+    "new_sheet",
+    "place",
+    "tile_sheet",
+    "write",
+    "write_framed",
+]
+
+GAP = 0.12  # inches between tiles
+EDGE = 0.05  # inches around a sheet
+Cell = np.ndarray | str  # a picture, or the words that stand for it
+
+
+def new_sheet(width: float, height: float) -> tuple[Figure, Axes]:
+    """Make a figure whose axes are measured in inches from the top left corner."""
+    figure = Figure(figsize=(width + 2 * EDGE, height + 2 * EDGE), facecolor="none")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.set(xlim=(-EDGE, width + EDGE), ylim=(height + EDGE, -EDGE))
+    return figure, axes
+
+
+def place(axes: Axes, picture: np.ndarray, x: float, y: float, side: float) -> None:
+    """Put a picture on a sheet, its pixels as they are."""
+    extent = (x, x + side, y + side, y)
+    axes.imshow(picture, extent=extent, interpolation="none", aspect="auto")
+
+
+def write(
+    axes: Axes, words: str, x: float, y: float, *, above: float = 0, **style: object
+) -> None:
+    """Write lines on a sheet, on common baselines whatever their letters.
+
+    Args:
+        axes: a sheet.
+        words: one or more lines.
+        x: inches from the left, of the side that `ha` names.
+        y: inches from the top.
+        above: share of the lines that lies above `y`: 0, 0.5 or 1.
+        style: further properties of the text.
+    """
+    lines = words.split("\n")
+    top = y - above * len(lines) * LINE
+    for i, line in enumerate(lines):
+        baseline = top + (i + 0.77) * LINE
+        text = axes.text(x, baseline, line, color=INK, fontsize=TEXT, **style)
+        text.set_parse_math(False)
+
+
+def write_framed(
+    axes: Axes, words: str, x: float, y: float, width: float, height: float
+) -> None:
+    """Put words in a dashed frame where a picture would have been."""
+    dashes = {"ls": (0, (3, 3)), "lw": 0.8, "ec": INK, "alpha": 0.5, "fill": False}
+    axes.add_patch(Rectangle((x, y), width, height, clip_on=False, **dashes))
+    lines = textwrap.fill(words, max(int(width * 12), 6))
+    write(axes, lines, x + width / 2, y + height / 2, above=0.5, ha="center")
+
+
+def tile_sheet(
+    cells: Sequence[Sequence[Cell]],
+    *,
+    captions: Sequence[Sequence[str]] | None = None,
+    headers: Sequence[str] | None = None,
+    labels: Sequence[str] | None = None,
+    columns: int | None = None,
+    largest: float = 1.6,
+    foot: float = 0,
+) -> tuple[Figure, Axes, float]:
+    """Lay out rows of square tiles; return figure, axes, and where the tiles end.
+
+    Args:
+        cells: rows of pictures, or of words where there is no picture.
+        captions: words below each tile.
+        headers: words above each column.
+        labels: words at the left of each row.
+        columns: tiles that have to fit in a row; the longest row when None.
+        largest: side of a tile at most, in inches.
+        foot: room left below the tiles, in inches.
+    """
+    columns = columns or max(len(row) for row in cells)
+    left = min(0.09 * longest_line(labels) + 0.15, 1.5) if labels else 0
+    side = min(largest, (WIDTH - left - GAP * (columns - 1)) / columns)
+    top = LINE * max(len(header.split("\n")) for header in headers) if headers else 0
+    lines = max(len(c.split("\n")) for row in captions for c in row) if captions else 0
+    pitch = side + lines * LINE + GAP
+    bottom = top + pitch * len(cells) - GAP
+    figure, axes = new_sheet(WIDTH, bottom + foot)
+    for column, header in enumerate(headers or ()):
+        write(axes, header, left + column * (side + GAP), 0)
+    for i, row in enumerate(cells):
+        y = top + i * pitch
+        if labels:
+            write(axes, cut_words(labels[i], left - 0.1), 0, y + side / 2, above=0.5)
+        for j, cell in enumerate(row):
+            x = left + j * (side + GAP)
+            if isinstance(cell, str):
+                write_framed(axes, cell, x, y, side, side)
+            else:
+                place(axes, cell, x, y, side)
+            if captions:
+                write(axes, cut_words(captions[i][j], side + GAP), x, y + side)
+    return figure, axes, bottom
