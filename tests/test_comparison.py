@@ -121,10 +121,18 @@ def test_folders_of_one_name_are_told_apart_by_the_folder_above(runs, altered):
 
 
 def test_other_pictures_are_marked_and_not_compared_image_by_image(runs, altered):
-    comparison = compared(runs[0], altered(digest="others"))
+    comparison = compared(runs[0], altered(digest="others", test_digest="others"))
     assert cells_of(comparison)["run"] == "altered †"
     assert comparison["paired"] == []
     assert any("must not be compared" in note for note in comparison["notes"])
+
+
+def test_runs_that_validated_on_other_pictures_are_paired_on_the_same_test(
+    runs, altered
+):
+    comparison = compared(runs[0], altered(digest="another seed's"))
+    assert cells_of(comparison)["run"] == "altered †"
+    assert [found["images"] for found in comparison["paired"]] == [20]
 
 
 def test_another_budget_is_marked(runs, altered):
@@ -245,7 +253,11 @@ def test_out_holds_a_page_with_its_figures(runs, tmp_path):
 def test_each_further_run_has_a_confusion_difference_of_its_own(
     runs, altered, tmp_path
 ):
-    others = [runs[1], altered(), altered(name="else", digest="others")]
+    others = [
+        runs[1],
+        altered(),
+        altered(name="else", digest="others", test_digest="others"),
+    ]
     sightline("compare", runs[0], *others, "--out", tmp_path / "page")
     files = {file.name for file in (tmp_path / "page").glob("confusion*")}
     assert files == {"confusion-slow.svg", "confusion-altered.svg"}

@@ -63,8 +63,7 @@ def compare(paths: Sequence[str | Path], recipes: Sequence[dict]) -> dict:
     pairs = [
         pair(runs[row["name"]], runs[first["name"]], row["name"], first["name"])
         for row in others
-        if row["same_data"] and runs[row["name"]].finished
-        if runs[first["name"]].finished
+        if same_test(runs[row["name"]], runs[first["name"]])
     ]
     return {
         "classes": list(runs[first["name"]].classes),
@@ -164,6 +163,19 @@ def recipe_differences(rows: Sequence[dict]) -> dict[str, dict]:
         if different and field not in DESCRIPTIONS:
             found[field] = values
     return found
+
+
+def same_test(one: Run, two: Run) -> bool:
+    """Tell whether both have a result on the same test images.
+
+    Runs of different seeds validate on other images, but test on the same.
+    """
+    names = "digest", "test_digest"
+    equal = any(
+        one.manifest.get(name) and one.manifest.get(name) == two.manifest.get(name)
+        for name in names
+    )
+    return one.finished and two.finished and equal
 
 
 def pair(run: Run, first: Run, name: str, first_name: str) -> dict | None:

@@ -82,6 +82,11 @@ class Splits:
     digest: str  # changes when any pixel or label of any part does
     notes: tuple[str, ...] = ()  # what had to be done to the pictures, for people
 
+    @property
+    def test_digest(self) -> str:
+        """Return what changes when any pixel or label of the test part does."""
+        return _digest(self.test)
+
     def limited(self, limit: int | None, seed: int = 0) -> "Splits":
         """Keep `limit` training pictures and a quarter as many of the other parts.
 

@@ -404,6 +404,7 @@ def about(splits: Splits) -> dict:
     return {
         "data": splits.name,
         "digest": splits.digest,
+        "test_digest": splits.test_digest,
         "classes": splits.classes,
         "mean": splits.mean,
         "std": splits.std,
