@@ -8,9 +8,15 @@ import torch
 from sightline.errors import SightlineError
 from sightline.metrics import (
     confusion_matrix,
+    margins,
+    mean_interval,
+    near_ties,
+    order_by_confusion,
     paired_difference,
     per_class_accuracy,
+    shared_mistakes,
     standard_error,
+    wilson_interval,
 )
 
 
@@ -85,3 +91,87 @@ def test_answers_about_different_images_cannot_be_paired():
     for other in (right[:2], right[:0]):
         with pytest.raises(SightlineError, match="cannot be paired"):
             paired_difference(right[:0] if not len(other) else right, other)
+
+
+def test_students_interval_of_two_and_three_values_is_the_closed_form():
+    two, three = torch.tensor([1.0, 3.0]), torch.tensor([1.0, 2.0, 6.0, torch.nan])
+    # quantiles for one and two degrees of freedom have closed forms
+    assert mean_interval(two).half == pytest.approx(1 / math.tan(math.pi * 0.025))
+    factor = math.sqrt(2 / (0.05 * 1.95) - 2)
+    found = mean_interval(three)
+    assert (found.mean, found.count) == (3, 3)
+    assert found.half == pytest.approx(factor * math.sqrt(7 / 3))
+    assert (found.low + found.high) / 2 == pytest.approx(3)
+
+
+def test_one_value_has_no_interval():
+    found = mean_interval(torch.tensor([0.5]))
+    assert found.mean == 0.5 and found.count == 1
+    assert math.isnan(found.low) and math.isnan(found.half)
+
+
+def test_wilsons_interval_ends_where_the_share_is_z_standard_errors_away():
+    low, high = wilson_interval(torch.tensor([80, 3]), torch.tensor([100, 4]))
+    for i, (share, n) in enumerate([(0.8, 100), (0.75, 4)]):
+        for end in (low[i].item(), high[i].item()):
+            assert abs(share - end) == pytest.approx(1.96 * standard_error(end, n))
+        assert low[i] < share < high[i]
+
+
+def test_wilsons_interval_has_a_width_when_all_or_none_is_right():
+    low, high = wilson_interval(torch.tensor([0, 50, 0]), torch.tensor([50, 50, 0]))
+    z2 = 1.96**2
+    assert low.tolist() == pytest.approx([0, 50 / (50 + z2), 0], abs=1e-12)
+    assert high.tolist() == pytest.approx([z2 / (50 + z2), 1, 1])
+
+
+def test_wilsons_interval_holds_the_truth_as_often_as_it_says():
+    generator = torch.Generator().manual_seed(0)
+    right = (torch.rand(20_000, 60, generator=generator) < 0.93).sum(1)
+    low, high = wilson_interval(right, torch.full((20_000,), 60))
+    inside = ((low <= 0.93) & (high >= 0.93)).double().mean().item()
+    assert inside == pytest.approx(0.95, abs=0.02)
+
+
+def test_classes_that_form_a_chain_are_found_in_its_order():
+    # confusion falls with the distance in a hidden order
+    hidden = torch.tensor([3, 0, 5, 1, 6, 2, 4])
+    place = hidden.argsort()
+    distance = (place[:, None] - place).abs()
+    confusion = (1000 * 0.3 ** distance.double()).round().long()
+    order = order_by_confusion(confusion).tolist()
+    assert order in (hidden.tolist(), hidden.flip(0).tolist())
+
+
+def test_classes_that_are_confused_among_themselves_stand_together():
+    groups = torch.tensor([0, 1, 0, 1, 2, 0, 2, 1])
+    generator = torch.Generator().manual_seed(0)
+    confusion = torch.randint(0, 5, (8, 8), generator=generator)
+    confusion += 60 * (groups[:, None] == groups)
+    # a class with few images counts as much as one with many
+    confusion[2] = (confusion[2] / 10).ceil()
+    found = groups[order_by_confusion(confusion)].tolist()
+    assert sum(a != b for a, b in zip(found, found[1:], strict=False)) == 2
+
+
+def test_an_order_has_every_class_once_even_where_nothing_is_confused():
+    for classes in (1, 2, 5):
+        order = order_by_confusion(torch.zeros(classes, classes).long())
+        assert sorted(order.tolist()) == list(range(classes))
+
+
+def test_near_ties_are_the_smallest_leads_over_the_second_class():
+    shares = torch.tensor([[0.5, 0.3, 0.2], [0.45, 0.1, 0.45], [0.0, 0.6, 0.4]])
+    assert margins(shares).tolist() == pytest.approx([0.2, 0, 0.2])
+    assert near_ties(shares).tolist() == [1, 0, 2]
+    assert near_ties(shares, 1).tolist() == [1]
+
+
+def test_shared_mistakes_are_counted_and_compared_with_chance():
+    labels = torch.tensor([0, 0, 0, 0, 1, 2])
+    said = torch.tensor([[0, 1, 1, 1, 1, 2], [0, 1, 2, 0, 1, 2]])
+    logits = [torch.nn.functional.one_hot(each, 3).float() for each in said]
+    found = shared_mistakes(logits, labels)
+    assert found.wrong.tolist() == [0, 2, 2, 1, 0, 0]
+    assert found.same.tolist() == [False, True, False, False, False, False]
+    assert found.by_chance == pytest.approx(6 * 3 / 6 * 2 / 6)

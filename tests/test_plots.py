@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from sightline import plots
+from sightline.calibration import Reliability
 from sightline.errors import SightlineError
 from sightline.explain import Explanation
 
@@ -42,6 +43,14 @@ ROWS = [
 CHANGE = torch.tensor([[1200, -4, -1196], [2, -2, 0], [0, 0, 0]])
 
 
+BINS = Reliability(
+    torch.tensor([0, 10, 0, 90]),
+    torch.tensor([0, 0.4, 0, 0.95]).double(),
+    torch.tensor([0, 0.5, 0, 0.8]).double(),
+)
+SEVERITIES = {"noise": (90, 80, 70), "blur": (90, 89, 30), "jpeg": (90, 85, 70)}
+
+
 def explanation(status, side=4):
     heatmaps = torch.rand(len(status), 8, 8)
     heatmaps[[i for i, s in enumerate(status) if s != "ok"]] = 0
@@ -67,6 +76,15 @@ FIGURES = {
     "history": lambda: plots.history(ROWS),
     "confusion": lambda: plots.confusion(torch.tensor([[9, 1], [0, 8]]), CLASSES[:2]),
     "confusion_difference": lambda: plots.confusion_difference(CHANGE, CLASSES),
+    "class_accuracy": lambda: plots.class_accuracy(
+        torch.tensor([[9, 1, 0], [0, 50, 0], [0, 0, 0]]), CLASSES
+    ),
+    "reliability_diagram": lambda: plots.reliability_diagram(
+        {"as trained": BINS, "temperature 1.4": BINS}
+    ),
+    "corruption_curves": lambda: plots.corruption_curves(
+        {"Accuracy, %": SEVERITIES, "ECE, points": SEVERITIES}
+    ),
     "compare_histories": lambda: plots.compare_histories(
         {f"run {i}": ROWS for i in range(6)}
     ),
@@ -362,6 +380,32 @@ def test_confusion_of_many_classes_leaves_out_the_counts():
     assert "7" not in words and "c0" in words
     assert words.count("c0") == 2 and "c1" not in words  # one would lie on the other
     assert figure.get_figwidth() <= 7.2
+
+
+def test_class_accuracy_sorts_classes_and_gives_their_intervals():
+    figure = FIGURES["class_accuracy"]()
+    words = words_of(figure)
+    (axes,) = figure.axes
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["dog", "cat", "ship"]
+    assert "100.0   92.9 to 100.0" in words and "90.0   59.6 to 98.2" in words
+    assert "no image" in words and "dashed: all images, 98.3 %" in words
+
+
+def test_reliability_diagram_draws_only_bins_that_have_images():
+    figure = FIGURES["reliability_diagram"]()
+    upper, lower = figure.axes
+    points = [line for line in upper.lines if len(line.get_xdata()) == 2][1:]
+    assert len(points) == 2
+    assert points[0].get_xdata() == pytest.approx([40, 95])
+    assert points[0].get_ydata() == pytest.approx([50, 80])
+    assert "as trained: ECE 14.5 points" in words_of(figure)
+
+
+def test_corruption_curves_end_in_the_name_and_the_value():
+    words = words_of(FIGURES["corruption_curves"]())
+    assert words.count("blur 30") == 2 and words.count("noise 70") == 2
+    assert {"Accuracy, %", "ECE, points"} <= set(words)
 
 
 def test_save_writes_what_the_ending_names_and_refuses_others(tmp_path):

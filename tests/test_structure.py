@@ -24,8 +24,10 @@ LAYERS = [
         "augment",
     ],
     *["transforms", "loaders", "models", "optim", "schedules", "runtime", "lr_finder"],
-    *["engine", "checkpoint", "train", "metrics", "explain", "plots"],
-    *["tables", "comparison"],
+    *["engine", "checkpoint", "train", "metrics"],
+    *["calibration", "label_errors", "corruptions", "duplicates"],
+    *["explain", "classifier", "baselines", "localisation", "faithfulness", "plots"],
+    *["tables", "comparison", "sections", "report"],
     *["notebook", "chapters", "manifest", "site", "bookrun", "__main__"],
 ]
 USERS_OF_RECIPES = {"train", "notebook", "__main__"}

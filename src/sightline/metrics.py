@@ -1,6 +1,7 @@
 """Numbers about predictions."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -9,12 +10,34 @@ from torch import Tensor
 from sightline.errors import SightlineError
 
 __all__ = [
+    "Interval",
     "PairedDifference",
+    "SharedMistakes",
     "confusion_matrix",
+    "margins",
+    "mean_interval",
+    "near_ties",
+    "order_by_confusion",
     "paired_difference",
     "per_class_accuracy",
+    "shared_mistakes",
     "standard_error",
+    "wilson_interval",
 ]
+
+
+class Interval(NamedTuple):
+    """A mean, and where the mean of the population is likely to lie."""
+
+    mean: float
+    low: float  # NaN for a single value: it has no spread
+    high: float
+    count: int  # values that there were
+
+    @property
+    def half(self) -> float:
+        """Return half the width."""
+        return (self.high - self.low) / 2
 
 
 class PairedDifference(NamedTuple):
@@ -24,6 +47,14 @@ class PairedDifference(NamedTuple):
     standard_error: float
     only_first: int  # images that the first alone classifies correctly
     only_second: int
+
+
+class SharedMistakes(NamedTuple):
+    """Who is wrong about each image, of several models."""
+
+    wrong: Tensor  # (N,) int64: how many of the models
+    same: Tensor  # (N,) bool: all are wrong, and take it for the same class
+    by_chance: float  # images that all would miss if each missed its own at random
 
 
 def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> Tensor:
@@ -75,6 +106,77 @@ def standard_error(accuracy: float, images: int) -> float:
     return math.sqrt(accuracy * (1 - accuracy) / images)
 
 
+def wilson_interval(
+    correct: Tensor, images: Tensor, *, z: float = 1.96
+) -> tuple[Tensor, Tensor]:
+    """Return where shares such as per-class accuracies lie, low and high.
+
+    Unlike accuracy ± z standard errors it stays within 0 and 1, and has a width when
+    all answers were right. Without an image it is 0 to 1. Wilson (1927), eq. 4.
+
+    Args:
+        correct: (K,) right answers of each class.
+        images: (K,) images of each class.
+        z: 1.96 for 95 %.
+    """
+    right, total = correct.double(), images.double()
+    spread = right * (total - right) / total.clamp_min(1) + z**2 / 4
+    middle = (right + z**2 / 2) / (total + z**2)
+    half = z * spread.sqrt() / (total + z**2)
+    return (middle - half).clamp_min(0), (middle + half).clamp_max(1)
+
+
+def order_by_confusion(confusion: Tensor) -> Tensor:
+    """Order classes so that those taken for each other stand side by side.
+
+    Begins with the pair that is confused most, and appends at either end the class
+    that is confused most with the class there.
+
+    Args:
+        confusion: (K, K) counts, rows actual.
+
+    Returns:
+        (K,) int64: the class that comes first, second, and so on.
+    """
+    shares = confusion.double() / confusion.sum(1, keepdim=True).clamp_min(1)
+    alike = (shares + shares.T).fill_diagonal_(-1)
+    classes = len(alike)
+    if classes < 2:
+        return torch.arange(classes)
+    chain = list(divmod(int(alike.argmax()), classes))
+    while len(chain) < classes:
+        ends = alike[[chain[0], chain[-1]]]  # (2, K)
+        ends[:, chain] = -1
+        end, nearest = divmod(int(ends.argmax()), classes)
+        chain.insert(0 if end == 0 else len(chain), nearest)
+    return torch.tensor(chain)
+
+
+def margins(probabilities: Tensor) -> Tensor:
+    """Return by how much the best class is ahead of the second, (N,) in [0, 1]."""
+    best = probabilities.topk(2, dim=1).values
+    return best[:, 0] - best[:, 1]
+
+
+def near_ties(probabilities: Tensor, count: int | None = None) -> Tensor:
+    """Return the indices of the smallest margins, the smallest first."""
+    return margins(probabilities).argsort(stable=True)[:count]
+
+
+def shared_mistakes(logits: Sequence[Tensor], labels: Tensor) -> SharedMistakes:
+    """Compare the mistakes of several models on the same images.
+
+    Args:
+        logits: (N, K) of each model.
+        labels: (N,) actual classes.
+    """
+    predictions = torch.stack([each.argmax(1) for each in logits])  # (models, N)
+    missed = predictions != labels
+    same = missed.all(0) & (predictions == predictions[0]).all(0)
+    chance = missed.double().mean(1).prod().item() * len(labels)
+    return SharedMistakes(missed.sum(0), same, chance)
+
+
 def paired_difference(correct_a: Tensor, correct_b: Tensor) -> PairedDifference:
     """Compare two accuracies image by image, which is sharper than one by one.
 
@@ -101,3 +203,24 @@ def paired_difference(correct_a: Tensor, correct_b: Tensor) -> PairedDifference:
     variance = (only_a + only_b) / count - difference**2
     error = math.sqrt(max(variance, 0) / count)  # rounding may fall below 0
     return PairedDifference(difference, error, only_a, only_b)
+
+
+def mean_interval(values: Tensor, level: float = 0.95) -> Interval:
+    """Return Student's interval of the mean of independent values.
+
+    Seeds are independent of each other; images are, too, but say nothing about
+    another seed.
+
+    Args:
+        values: (N,); NaN is left out.
+        level: how often such an interval holds the mean, 0..1.
+    """
+    from scipy.special import stdtrit  # quantiles of Student's t; grad-cam brings it
+
+    known = values[~values.isnan()].double()
+    count, mean = len(known), known.mean().item()
+    if count < 2:
+        return Interval(mean, math.nan, math.nan, count)
+    factor = float(stdtrit(count - 1, (1 + level) / 2))
+    half = factor * known.std().item() / math.sqrt(count)
+    return Interval(mean, mean - half, mean + half, count)

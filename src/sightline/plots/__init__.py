@@ -6,6 +6,11 @@ Backgrounds are transparent and words are in `INK`, so that one picture can foll
 light or a dark page.
 """
 
+from sightline.plots.calibration import (
+    class_accuracy,
+    corruption_curves,
+    reliability_diagram,
+)
 from sightline.plots.curves import (
     compare_histories,
     history,
@@ -36,17 +41,20 @@ __all__ = [
     "PAPER",
     "before_after",
     "captions",
+    "class_accuracy",
     "class_grid",
     "compare_histories",
     "confusion",
     "confusion_difference",
     "correct",
+    "corruption_curves",
     "gallery",
     "heatmaps",
     "history",
     "lr_curve",
     "lr_curves",
     "mistakes",
+    "reliability_diagram",
     "rgb_channels",
     "sample_grid",
     "save",

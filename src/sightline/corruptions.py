@@ -1,0 +1,125 @@
+"""Worse pictures: five kinds of damage at five severities, the same every time.
+
+In the style of CIFAR-10-C (Hendrycks and Dietterich, 2019); kinds and strengths are
+our own, so results are not those of that benchmark.
+"""
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from sightline.errors import SightlineError
+
+__all__ = ["CORRUPTIONS", "SEVERITIES", "corrupt"]
+
+SEVERITIES = (1, 2, 3, 4, 5)
+CHUNK = 1000  # pictures in work at once: bounds the memory, and decides the noise
+REFERENCE = 32  # pixels of a side, for which lengths are given
+
+# strengths of severity 1 to 5
+NOISE = (0.03, 0.05, 0.08, 0.12, 0.17)  # standard deviation, of a range of 1
+BLUR = (0.4, 0.6, 0.8, 1.1, 1.5)  # standard deviation, in pixels of a 32-pixel side
+CONTRAST = (0.7, 0.5, 0.35, 0.22, 0.12)  # share that is left
+PIXELS = (24, 19, 15, 11, 8)  # a side that are left, of 32
+QUALITY = (60, 40, 25, 15, 8)  # of JPEG
+
+
+def corrupt(images: Tensor, kind: str, severity: int, *, seed: int = 0) -> Tensor:
+    """Damage pictures; the same call gives the same pictures.
+
+    Args:
+        images: (N, H, W, 3) uint8, on the CPU.
+        kind: a key of `CORRUPTIONS`.
+        severity: 1 to 5.
+        seed: of the noise; the severities of one seed differ in its strength alone.
+
+    Returns:
+        (N, H, W, 3) uint8.
+
+    Raises:
+        SightlineError: for an unknown kind or severity, or images of another type.
+    """
+    if kind not in CORRUPTIONS:
+        raise SightlineError(
+            f"unknown corruption {kind!r}; choose from: {', '.join(CORRUPTIONS)}"
+        )
+    if severity not in SEVERITIES:
+        raise SightlineError(
+            f"severity {severity!r} is not one of 1 to 5; for severity 0 take the "
+            "pictures as they are"
+        )
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3:
+        raise SightlineError(
+            f"pictures of shape {tuple(images.shape)} and type {images.dtype}: "
+            "expected (N, H, W, 3) uint8; corrupt before normalising"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    change = CORRUPTIONS[kind]
+    parts = [change(part, severity, generator) for part in images.split(CHUNK)]
+    return torch.cat(parts)
+
+
+def _noise(images: Tensor, severity: int, generator: torch.Generator) -> Tensor:
+    """Add Gaussian noise to every value."""
+    noise = torch.randn(images.shape, generator=generator)
+    return _to_uint8(images + 255 * NOISE[severity - 1] * noise)
+
+
+def _blur(images: Tensor, severity: int, generator: torch.Generator) -> Tensor:
+    """Blur by a Gaussian, first along rows, then along columns."""
+    sigma = BLUR[severity - 1] * images.shape[2] / REFERENCE
+    # a mirrored border cannot be wider than the picture
+    radius = min(int(3 * sigma + 0.5), min(images.shape[1:3]) - 1)
+    steps = torch.arange(-radius, radius + 1)
+    kernel = torch.exp(-((steps / sigma) ** 2) / 2)
+    kernel = (kernel / kernel.sum()).expand(3, 1, 1, -1)
+    pixels = images.permute(0, 3, 1, 2).float()
+    for _ in range(2):
+        padded = F.pad(pixels, (radius, radius, 0, 0), mode="reflect")
+        pixels = F.conv2d(padded, kernel, groups=3).transpose(2, 3)
+    return _to_uint8(pixels.permute(0, 2, 3, 1))
+
+
+def _contrast(images: Tensor, severity: int, generator: torch.Generator) -> Tensor:
+    """Move every value towards the mean of its picture."""
+    mean = images.float().mean((1, 2, 3), keepdim=True)
+    return _to_uint8(mean + CONTRAST[severity - 1] * (images - mean))
+
+
+def _pixelate(images: Tensor, severity: int, generator: torch.Generator) -> Tensor:
+    """Average over large pixels, and enlarge these again."""
+    share = PIXELS[severity - 1] / REFERENCE
+    height, width = images.shape[1:3]
+    few = [max(round(share * side), 1) for side in (height, width)]
+    pixels = F.adaptive_avg_pool2d(images.permute(0, 3, 1, 2).float(), few)
+    pixels = F.interpolate(pixels, (height, width), mode="nearest-exact")
+    return _to_uint8(pixels.permute(0, 2, 3, 1))
+
+
+def _jpeg(images: Tensor, severity: int, generator: torch.Generator) -> Tensor:
+    """Write every picture as a JPEG of low quality, and read it again."""
+    pictures = np.empty(images.shape, np.uint8)
+    for i, picture in enumerate(images.numpy()):
+        file = io.BytesIO()
+        Image.fromarray(picture).save(file, "JPEG", quality=QUALITY[severity - 1])
+        pictures[i] = Image.open(file)
+    return torch.from_numpy(pictures)
+
+
+def _to_uint8(pixels: Tensor) -> Tensor:
+    """Round to whole levels."""
+    return pixels.round().clamp(0, 255).to(torch.uint8)
+
+
+CORRUPTIONS: dict[str, Callable[[Tensor, int, torch.Generator], Tensor]] = {
+    "noise": _noise,
+    "blur": _blur,
+    "contrast": _contrast,
+    "pixelate": _pixelate,
+    "jpeg": _jpeg,
+}
