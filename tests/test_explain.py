@@ -1,6 +1,7 @@
 """Heatmaps: equal to grad-cam's, honest about empty ones, and without a trace."""
 
 import contextlib
+import copy
 
 import numpy as np
 import pytest
@@ -115,6 +116,54 @@ def test_every_method_equals_the_package_with_layers_in_any_order(
         torch.testing.assert_close(found[layer].heatmaps, package, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("method", ["hires_cam", "x_grad_cam"])
+def test_at_the_last_block_the_gradient_methods_agree(model, images, method):
+    grad_cam = explain(model, images)["layer4"].heatmaps
+    other = explain(model, images, method=method)["layer4"].heatmaps
+    assert grad_cam.max() > 0.9
+    # grad-cam's XGradCAM adds 1e-7 to its divisor
+    torch.testing.assert_close(other, grad_cam, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["grad_cam", "hires_cam", "score_cam"])
+def test_a_difference_is_the_map_of_a_model_whose_logit_is_the_difference(
+    model, images, method
+):
+    targets, others = torch.arange(6), torch.tensor([5, 0, 1, 2, 3, 4])
+    asked = {"targets": targets, "against": others, "method": method}
+    found = explain(model, images, layers="layer3", **asked)["layer3"]
+    for i in range(6):
+        changed = copy.deepcopy(model)
+        with torch.no_grad():
+            for values in (changed.head.weight, changed.head.bias):
+                values[targets[i]] -= values[others[i]].clone()
+        expected = explain(
+            changed,
+            images[i : i + 1],
+            layers="layer3",
+            targets=int(targets[i]),
+            method=method,
+        )["layer3"]
+        torch.testing.assert_close(
+            found.heatmaps[i], expected.heatmaps[0], rtol=0, atol=1e-5
+        )
+    assert torch.equal(found.against, others)
+    assert explain(model, images)["layer4"].against is None
+
+
+def test_a_class_against_itself_leaves_no_evidence(model, images):
+    found = explain(model, images, targets=2, against=2)["layer4"]
+    assert found.status == ["blank"] * 6
+
+
+def test_eigen_cam_knows_no_class(model, images):
+    one, other = (
+        explain(model, images, targets=target, method="eigen_cam")["layer4"].heatmaps
+        for target in (0, 1)
+    )
+    assert torch.equal(one, other) and one.max() > 0.9
+
+
 def test_a_layer_whose_output_is_overwritten_later_is_recorded_as_it_was():
     torch.manual_seed(0)
     layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(inplace=True)]
@@ -203,11 +252,6 @@ def test_a_layer_that_the_logits_do_not_depend_on_is_refused(model, images):
         explain(model, images, layers="extra")
 
 
-def test_half_precision_weights_are_refused_with_the_remedy(model, images):
-    with pytest.raises(SightlineError, match=r"not torch.bfloat16: call model.float"):
-        explain(model.bfloat16(), images)
-
-
 def test_a_stage_means_its_last_block(model):
     assert find_layer(model, "layer3") is model.layer3[-1]
     assert find_layer(model, "layer3.0.conv1") is model.layer3[0].conv1
@@ -265,6 +309,64 @@ def test_the_model_is_as_before_and_the_maps_are_the_same_in_any_surroundings(
     for layer in LAYERS:
         assert torch.equal(found[layer].heatmaps, expected[layer].heatmaps)
     assert not images.requires_grad
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_method_leaves_a_trace_or_prints(used_model, images, method, capfd):
+    before, layers = state_of(used_model), list(used_model.modules())
+    explain(used_model, images[:2], layers=["layer3", "layer4"], method=method)
+    assert_same_state(before, state_of(used_model))
+    assert all(a is b for a, b in zip(layers, used_model.modules(), strict=True))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("method", ["score_cam", "ablation_cam"])
+def test_a_slow_method_that_fails_leaves_the_model_as_it_was(
+    used_model, images, method
+):
+    passes, layers = [], list(used_model.modules())
+
+    def fail(module, inputs):
+        passes.append(module)
+        if len(passes) == 3:
+            raise RuntimeError("at the third pass")
+
+    handle = used_model.head.register_forward_pre_hook(fail)
+    before = state_of(used_model)
+    with pytest.raises(RuntimeError, match="at the third pass"):
+        explain(used_model, images, layers="layer3", method=method)
+    assert_same_state(before, state_of(used_model))
+    assert all(a is b for a, b in zip(layers, used_model.modules(), strict=True))
+    handle.remove()
+
+
+def test_weights_in_half_precision_are_explained_in_32_bits(model, images):
+    half = model.bfloat16()
+    expected = explain(copy.deepcopy(half).float(), images)["layer4"]
+    found = explain(half, images)["layer4"]
+    assert torch.equal(found.heatmaps, expected.heatmaps)
+    assert found.evidence.dtype == torch.float32
+    assert {weight.dtype for weight in half.parameters()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("kind", ["wrapped", "in place"])
+def test_a_compiled_model_is_explained_without_compiling(model, images, kind):
+    expected = explain(model, images)["layer4"]
+    compiled = []
+
+    def backend(graph, inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    if kind == "wrapped":
+        model = torch.compile(model, backend=backend)
+    else:
+        model.compile(backend=backend)
+    found = explain(model, images)["layer4"]
+    assert torch.equal(found.heatmaps, expected.heatmaps) and not compiled
+    with torch.no_grad():
+        model(images)
+    assert compiled  # it still compiles when it is used
 
 
 def test_the_model_is_as_before_when_it_fails_in_the_middle(used_model, images):

@@ -4,8 +4,10 @@ The maps come from grad-cam; this module removes its side effects, keeps the lay
 apart, and says which maps show nothing.
 """
 
+import copy
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +23,7 @@ from sightline.models.summary import stage_shapes
 
 __all__ = [
     "METHODS",
+    "SLOW",
     "Explanation",
     "default_layers",
     "explain",
@@ -34,7 +37,19 @@ if TYPE_CHECKING:
 
 # names of grad-cam's classes; it is imported when it is used, since with it come
 # torch's compiler and scikit-learn, which take longer to load than torch
-METHODS = {"grad_cam": "GradCAM", "hires_cam": "HiResCAM", "layer_cam": "LayerCAM"}
+METHODS = {
+    "grad_cam": "GradCAM",
+    "hires_cam": "HiResCAM",
+    "layer_cam": "LayerCAM",
+    "grad_cam_plus_plus": "GradCAMPlusPlus",
+    "x_grad_cam": "XGradCAM",
+    "eigen_cam": "EigenCAM",  # knows no class, and its sign is arbitrary
+    "score_cam": "ScoreCAM",
+    "ablation_cam": "AblationCAM",
+}
+SLOW = {"score_cam", "ablation_cam"}  # one forward pass for each channel of the layer
+SLOW_BATCH = 4  # images between two steps of their progress bar
+CHANNELS_AT_ONCE = 64
 
 # grad-cam adds this to every divisor: a map that varies by less is rounding noise
 FLAT = 1e-7
@@ -42,6 +57,7 @@ FLAT = 1e-7
 LUMA = torch.tensor((0.299, 0.587, 0.114))  # weights of red, green, blue: ITU-R BT.601
 
 Status = Literal["ok", "blank", "not finite"]
+Targets = Literal["predicted"] | int | Sequence[int] | Tensor
 
 
 @dataclass(frozen=True)
@@ -53,6 +69,7 @@ class Explanation:
     heatmaps: Tensor  # (B, H, W) float32 in [0, 1], each scaled on its own
     evidence: Tensor  # (B, h, w) float32 after ReLU, neither scaled nor resized
     status: list[Status]  # the heatmap is all zeros unless "ok"
+    against: Tensor | None = None  # (B,) int64: the class whose logit was subtracted
 
 
 def explain(
@@ -60,39 +77,47 @@ def explain(
     images: Tensor,
     *,
     layers: str | Sequence[str] = "layer4",
-    targets: Literal["predicted"] | int | Sequence[int] | Tensor = "predicted",
+    targets: Targets = "predicted",
+    against: Targets | None = None,
     method: str = "grad_cam",
     batch_size: int = 128,
 ) -> dict[str, Explanation]:
     """Make the heatmap of every image at every layer, in one pass per batch.
 
     Computes in evaluation mode and float32, and gives the model back as it was:
-    mode, gradients, frozen weights, hooks.
+    mode, gradients, frozen weights, hooks. Of a compiled model the original is used,
+    of one in half precision a copy.
 
     Args:
         model: a classifier that returns logits (B, K).
         images: (B, C, H, W), normalised as in training.
         layers: names from `model.named_modules()`; a stage means its last block.
         targets: "predicted", one class for all images, or one for each.
-        method: a key of `METHODS`.
+        against: the same, or None; the logit of this class is subtracted, so that the
+            map shows what speaks for the target rather than for it.
+        method: a key of `METHODS`; those in `SLOW` take seconds per image.
         batch_size: images per pass; it bounds the memory, not the result.
 
     Raises:
         SightlineError: for an unknown layer, target or method, or unfit images.
     """
-    wanted = _check_targets(targets, images)
-    starts, passes = range(0, max(len(images), 1), batch_size), []
-    with _borrowed(model) as device, _recorders(model, layers, method) as recorders:
+    wanted = [_check_targets(classes, images) for classes in (targets, against)]
+    step = SLOW_BATCH if method in SLOW else batch_size
+    starts, passes = range(0, max(len(images), 1), step), []
+    with _borrowed(model) as (model, device):
         # a bar only on a terminal, and only when the wait is long
         for start in tqdm(starts, desc=method, delay=3, leave=False, disable=None):
-            part = slice(start, start + batch_size)
+            part = slice(start, start + step)
             # copies: tensors made in inference mode cannot take part in backward
             batch = images[part].detach().clone().to(device, torch.float32)
-            chosen = None if wanted is None else wanted[part].clone().to(device)
-            passes.append(_one_pass(model, batch, chosen, recorders))
-    logits, classes, *maps = (torch.cat(parts) for parts in zip(*passes, strict=True))
+            asked = [c[part].clone() if isinstance(c, Tensor) else c for c in wanted]
+            with _recorders(model, layers, method) as recorders:
+                passes.append(_one_pass(model, batch, asked, recorders))
+    logits, classes, others, *maps = (
+        torch.cat(parts) for parts in zip(*passes, strict=True)
+    )
     return {
-        name: _explanation(name, logits, classes, evidence, images)
+        name: _explanation(name, logits, evidence, images, classes, others)
         for name, evidence in zip(recorders, maps, strict=True)
     }
 
@@ -181,16 +206,16 @@ def overlay(
 
 
 @contextmanager
-def _borrowed(model: nn.Module) -> Iterator[torch.device]:
-    """Lend `model`, frozen, in evaluation mode and float32; give it back as it was."""
-    modes = [(module, module.training) for module in model.modules()]
+def _borrowed(model: nn.Module) -> Iterator[tuple[nn.Module, torch.device]]:
+    """Lend a model, frozen, in evaluation mode and float32; give it back as it was."""
+    model = getattr(model, "_orig_mod", model)  # of torch.compile
+    if any(weight.dtype != torch.float32 for weight in model.parameters()):
+        model = copy.deepcopy(model).float()
+    modules = list(model.modules())
+    # what `model.compile()` left: hooks attached afterwards would be passed by
+    states = [(m, m.training, m._compiled_call_impl) for m in modules]
     weights = [(weight, weight.requires_grad) for weight in model.parameters()]
     device = weights[0][0].device
-    half = {weight.dtype for weight, _ in weights} - {torch.float32}
-    if half:
-        raise SightlineError(
-            f"heatmaps need float32 weights, not {half.pop()}: call model.float()"
-        )
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
@@ -198,12 +223,14 @@ def _borrowed(model: nn.Module) -> Iterator[torch.device]:
     ):
         try:
             model.eval()
+            for module in modules:
+                module._compiled_call_impl = None
             for weight, _ in weights:
                 weight.requires_grad_(False)  # so that backward leaves .grad alone
-            yield device
+            yield model, device
         finally:
-            for module, training in modes:
-                module.training = training
+            for module, training, compiled in states:
+                module.training, module._compiled_call_impl = training, compiled
             for weight, trainable in weights:
                 weight.requires_grad_(trainable)
 
@@ -221,6 +248,7 @@ def _recorders(
             f"unknown method {method!r}; choose from: {', '.join(METHODS)}"
         )
     import pytorch_grad_cam
+    from pytorch_grad_cam.utils.find_layers import replace_layer_recursive
 
     recorder_class = getattr(pytorch_grad_cam, METHODS[method])
     names = [layers] if isinstance(layers, str) else list(layers)
@@ -230,6 +258,7 @@ def _recorders(
             layer = find_layer(model, name)
             hooks.append(layer.register_forward_hook(_start_gradient(name)))
             recorders[name] = recorder_class(model, [layer])
+            recorders[name].batch_size = CHANNELS_AT_ONCE
             # what grad-cam holds is not a copy: later in-place operations would
             # overwrite it
             hooks.append(
@@ -241,6 +270,9 @@ def _recorders(
             hook.remove()
         for recorder in recorders.values():
             recorder.activations_and_grads.release()
+            if method == "ablation_cam":  # an error leaves its own layer in the model
+                (layer,) = recorder.target_layers
+                replace_layer_recursive(model, recorder.ablation_layer, layer)
 
 
 def _start_gradient(name: str) -> Callable[[nn.Module, tuple, Tensor], None]:
@@ -261,41 +293,89 @@ def _start_gradient(name: str) -> Callable[[nn.Module, tuple, Tensor], None]:
 def _one_pass(
     model: nn.Module,
     batch: Tensor,
-    targets: Tensor | None,
+    wanted: Sequence[Tensor | str | None],
     recorders: Mapping[str, "BaseCAM"],
 ) -> list[Tensor]:
-    """Run forward, and backward from the targets; return logits, targets and maps."""
+    """Run forward, and backward from the targets.
+
+    Returns:
+        Logits, targets, the classes against which they were asked, and the maps.
+    """
     logits = model(batch)
-    targets = logits.argmax(dim=1) if targets is None else targets
-    num_classes = logits.shape[1]
-    outside = targets[(targets < 0) | (targets >= num_classes)]
+    targets, others = (_classes_in(logits, classes) for classes in wanted)
+    if logits.requires_grad:
+        score = logits.gather(1, targets[:, None]).sum()
+        known = others >= 0
+        (score - logits[known].gather(1, others[known, None]).sum()).backward()
+    scores = [
+        lambda output, target=target, other=other: (
+            output[target] - (output[other] if other >= 0 else 0)
+        )
+        for target, other in zip(targets.tolist(), others.tolist(), strict=True)
+    ]
+    seen = [_take(recorder, name) for name, recorder in recorders.items()]
+    maps = [
+        _read(recorder, batch, scores, *arrays)
+        for recorder, arrays in zip(recorders.values(), seen, strict=True)
+    ]
+    return [logits.detach().cpu(), targets.cpu(), others.cpu(), *maps]
+
+
+def _classes_in(logits: Tensor, classes: Tensor | str | None) -> Tensor:
+    """Return one class per image; -1 stands for none."""
+    if classes is None:
+        return torch.full((len(logits),), -1, device=logits.device)
+    if isinstance(classes, str):
+        return logits.argmax(dim=1)
+    classes, num_classes = classes.to(logits.device), logits.shape[1]
+    outside = classes[(classes < 0) | (classes >= num_classes)]
     if len(outside):
         raise SightlineError(
             f"target {int(outside[0])} is not a class: "
             f"the model has {num_classes}, numbered 0 to {num_classes - 1}"
         )
-    if logits.requires_grad:
-        logits.gather(1, targets[:, None]).sum().backward()
-    maps = [_read(recorder, name, batch) for name, recorder in recorders.items()]
-    return [logits.detach().cpu(), targets.cpu(), *maps]
+    return classes
 
 
-def _read(recorder: "BaseCAM", name: str, batch: Tensor) -> Tensor:
-    """Take the method's own map from `recorder` before it is scaled, (B, h, w)."""
+def _take(recorder: "BaseCAM", name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return activations and gradients, both (B, C, h, w), and record no more.
+
+    Otherwise the passes of the slow methods would be recorded, too.
+    """
     seen = recorder.activations_and_grads
     if not (seen.activations and seen.gradients):
         raise SightlineError(
             f"layer {name!r} has no part in the logits: choose one they depend on"
         )
-    activations, gradients = seen.activations[0].numpy(), seen.gradients[0].numpy()
+    arrays = seen.activations[0].numpy(), seen.gradients[0].numpy()
     seen.activations, seen.gradients = [], []
-    layer = recorder.target_layers[0]
-    raw = recorder.get_cam_image(batch, layer, None, activations, gradients, False)
+    seen.release()
+    return arrays
+
+
+def _read(
+    recorder: "BaseCAM",
+    batch: Tensor,
+    scores: Sequence[Callable[[Tensor], Tensor]],
+    activations: np.ndarray,
+    gradients: np.ndarray,
+) -> Tensor:
+    """Take the method's own map from `recorder` before it is scaled, (B, h, w)."""
+    (layer,) = recorder.target_layers
+    with redirect_stderr(io.StringIO()):  # a bar for every image
+        raw = recorder.get_cam_image(
+            batch, layer, scores, activations, gradients, False
+        )
     return torch.from_numpy(raw).clamp_min(0)
 
 
 def _explanation(
-    layer: str, logits: Tensor, targets: Tensor, evidence: Tensor, images: Tensor
+    layer: str,
+    logits: Tensor,
+    evidence: Tensor,
+    images: Tensor,
+    targets: Tensor,
+    others: Tensor,
 ) -> Explanation:
     """Scale the evidence, and empty the maps that show none."""
     finite = logits.isfinite().all(dim=1) & evidence.isfinite().flatten(1).all(dim=1)
@@ -306,7 +386,8 @@ def _explanation(
         "not finite" if not f else "blank" if b else "ok"
         for f, b in zip(finite.tolist(), flat.tolist(), strict=True)
     ]
-    return Explanation(layer, targets, heatmaps, evidence, status)
+    against = None if (others < 0).any() else others
+    return Explanation(layer, targets, heatmaps, evidence, status, against)
 
 
 def _enlarge(maps: Tensor, size: Sequence[int]) -> Tensor:
@@ -324,22 +405,20 @@ def _to_unit_range(maps: Tensor) -> Tensor:
     return maps / maps.amax(dim=(1, 2), keepdim=True).clamp_min(tiny)
 
 
-def _check_targets(
-    targets: str | int | Sequence[int] | Tensor, images: Tensor
-) -> Tensor | None:
-    """Return one target per image, or None for the predicted classes."""
+def _check_targets(targets: Targets | None, images: Tensor) -> Tensor | str | None:
+    """Return one target per image, or what says that the logits decide."""
     if images.ndim != 4 or not images.is_floating_point():
         raise SightlineError(
             f"images of shape {tuple(images.shape)} and type {images.dtype}: "
             "expected a normalised batch (B, C, H, W)"
         )
-    if isinstance(targets, str):
-        if targets != "predicted":
+    if targets is None or isinstance(targets, str):
+        if targets not in (None, "predicted"):
             raise SightlineError(
                 f"unknown targets {targets!r}; give 'predicted', a class number, or "
                 "one per image (for the actual classes: the labels)"
             )
-        return None
+        return targets
     classes = torch.as_tensor(targets)
     if classes.is_floating_point() or classes.ndim > 1:
         raise SightlineError(

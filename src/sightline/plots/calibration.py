@@ -72,9 +72,8 @@ def reliability_diagram(found: Mapping[str, Reliability]) -> Figure:
     figure = new_figure(5.2)
     upper, lower = figure.subplots(2, sharex=True, height_ratios=(3.2, 1))
     upper.plot((0, 100), (0, 100), color=INK, lw=0.8, alpha=0.6, ls="--")
-    write_note(
-        upper, "dashed: right as often as it says", (10, -4), xy=(9, 8), va="center"
-    )
+    corner = {"xy": (0.99, 0.04), "xycoords": "axes fraction", "ha": "right"}
+    write_note(upper, "dashed: right as often as it says", (0, 0), **corner)
     for i, (name, bins) in enumerate(found.items()):
         colour = COLOURS[i]
         _bins_with_intervals(upper, bins, colour)

@@ -233,7 +233,7 @@ def heatmaps(
         for i, status in enumerate(found.status):
             cells[i].append(drawn[i] if status == "ok" else NO_MAP[status])
             said = classes and status != "not finite"
-            words[i].append(f"for {classes[found.targets[i]]}" if said else "")
+            words[i].append(_asked(found, i, classes) if said else "")
     figure, axes, bottom = tile_sheet(
         cells,
         captions=words if classes else None,
@@ -244,6 +244,14 @@ def heatmaps(
     )
     colour_key(axes, bottom + 0.12, opacity)
     return figure
+
+
+def _asked(found: Explanation, i: int, classes: Sequence[str]) -> str:
+    """Say which class a map explains, and against which."""
+    words = f"for {classes[found.targets[i]]}"
+    if found.against is None:
+        return words
+    return f"{words},\nnot {classes[found.against[i]]}"
 
 
 def _numbers(axes: Axes, values: np.ndarray, x: float, y: float, side: float) -> None:
