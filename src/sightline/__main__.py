@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait f
     from torch import nn
 
     from sightline.checkpoint import Run
+    from sightline.datasets import Splits
     from sightline.lr_finder import RangeTest
 
 __all__ = ["main"]
@@ -37,13 +38,15 @@ def recipe_options(command: Callable) -> Callable:
     return command
 
 
-def data_options(command: Callable) -> Callable:
+def data_options(
+    command: Callable, default: str | None = "cifar10", otherwise: str | None = None
+) -> Callable:
     """Add the options that name pictures and machine."""
     options = (
         click.option(
             "--data",
-            default="cifar10",
-            show_default=True,
+            default=default,
+            show_default=otherwise or True,
             help="cifar10, shapes, or a folder of pictures",
         ),
         click.option("--limit", type=int, help="training images at most"),
@@ -53,6 +56,31 @@ def data_options(command: Callable) -> Callable:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def run_data_options(command: Callable) -> Callable:
+    """Add the same options to a command that looks at a run."""
+    return data_options(command, default=None, otherwise="those of RUN")
+
+
+def pictures_for(run: "Run", data: str | None, limit: int | None) -> "Splits":
+    """Load the pictures to look at; say if they are not those of the training."""
+    from sightline.datasets import load
+
+    name, seed = run.manifest["data"], run.recipe["seed"]
+    if data is None and name not in ("cifar10", "shapes"):
+        raise SightlineError(
+            f"{run.path} was trained on {name!r}, whose place is not known; "
+            "name it with --data PATH"
+        )
+    splits = load(data or name, seed=seed).limited(limit, seed=seed)
+    if splits.digest != run.manifest["digest"]:
+        click.secho(
+            f"note: these are not the very pictures of {run.path} (digest "
+            f"{splits.digest}, not {run.manifest['digest']})",
+            err=True,
+        )
+    return splits
 
 
 def chosen_recipe(name: str, overrides: dict) -> Recipe:
@@ -312,7 +340,7 @@ def say_what_to_doubt(
 
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@data_options
+@run_data_options
 @click.option(
     "--split",
     type=click.Choice(["train", "validation", "test"]),
@@ -322,7 +350,7 @@ def say_what_to_doubt(
 @click.option("--json", "as_json", is_flag=True, help="print the numbers as JSON")
 def evaluate(
     run: Path,
-    data: str,
+    data: str | None,
     limit: int | None,
     device: str,
     precision: str,
@@ -331,21 +359,12 @@ def evaluate(
 ) -> None:
     """Evaluate the best weights of RUN on one split, class by class."""
     from sightline.checkpoint import Run
-    from sightline.datasets import load
     from sightline.metrics import confusion_matrix, per_class_accuracy
     from sightline.runtime import choose_runtime
     from sightline.train import evaluate_run
 
     opened = Run.open(run)
-    splits = load(data, seed=opened.recipe["seed"]).limited(
-        limit, seed=opened.recipe["seed"]
-    )
-    if splits.digest != opened.manifest["digest"]:
-        click.secho(
-            f"note: these are not the very pictures of {run} (digest {splits.digest}, "
-            f"not {opened.manifest['digest']})",
-            err=True,
-        )
+    splits = pictures_for(opened, data, limit)
     runtime = choose_runtime(device, precision)
     evaluation = evaluate_run(opened, splits, split, runtime)
     confusion = confusion_matrix(
@@ -493,6 +512,35 @@ def explain_picture(
     blank = [name for name, found in maps.items() if found.status[0] != "ok"]
     remark = f" (no map at {', '.join(blank)})" if blank else ""
     return f"{path}: {said}{remark} → {file}"
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@run_data_options
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="folder for the report  [default: RUN/report]",
+)
+def report(
+    run: Path,
+    data: str | None,
+    limit: int | None,
+    device: str,
+    precision: str,
+    out: Path | None,
+) -> None:
+    """Write down what RUN gets wrong, and whether its heatmaps can be believed."""
+    from sightline.checkpoint import Run
+    from sightline.report import write_report
+    from sightline.runtime import choose_runtime
+    from sightline.sections import Subject
+
+    opened = Run.open(run)
+    splits = pictures_for(opened, data, limit)
+    subject = Subject(opened, splits, choose_runtime(device, precision))
+    page, _ = write_report(subject, out or run / "report", say=click.echo)
+    click.echo(f"the report: {page}\nlook at it: open it in a browser")
 
 
 @main.group()

@@ -1,0 +1,135 @@
+"""A report: complete, self-contained, and the same numbers as JSON."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from sightline.__main__ import main
+from sightline.checkpoint import Run
+from sightline.datasets import Split
+from sightline.errors import SightlineError
+from sightline.report import write_report
+from sightline.runtime import choose_runtime
+from sightline.sections import SECTIONS, Subject, damage, trust
+from sightline.train import train
+from tests.tiny import ON_CPU, RECIPE, splits
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of a second."""
+    return train(RECIPE, splits(), out=tmp_path_factory.mktemp("runs") / "a", **ON_CPU)
+
+
+def subject(run, data=None):
+    return Subject(run, data or splits(), choose_runtime("cpu", "fp32"))
+
+
+@pytest.fixture(scope="module")
+def written(run, tmp_path_factory):
+    """Page, numbers and what was said on the way."""
+    said, out = [], tmp_path_factory.mktemp("report")
+    page, numbers = write_report(subject(run), out / "new", say=said.append)
+    return page.read_text(), json.loads(numbers.read_text()), said
+
+
+def test_every_section_is_on_the_page_in_the_numbers_and_told(written):
+    page, numbers, said = written
+    assert list(numbers) == list(SECTIONS)
+    assert len(said) == len(SECTIONS) and said[0].startswith(f"1/{len(SECTIONS)}")
+    for name in SECTIONS:
+        assert f'<h2 id="{name}">' in page and f'href="#{name}"' in page
+
+
+def test_the_page_asks_for_nothing_from_elsewhere(written):
+    page = written[0].replace("http://www.w3.org/", "")  # names of SVG and XML
+    page = page.replace("http://purl.org/", "").replace("http://creativecommons", "")
+    page = page.replace("https://matplotlib.org/", "")  # who drew it
+    assert "http://" not in page and "https://" not in page
+    assert "<script" not in page and 'src="' not in page
+
+
+def test_every_figure_has_words_for_who_cannot_see_it(written):
+    page = written[0]
+    assert page.count("<figure>") == page.count('role="img" aria-label="') > 5
+
+
+def test_the_accuracy_is_that_of_the_run(run, written):
+    assert written[1]["run"]["test_accuracy"] == run.manifest["test"]["accuracy"]
+    assert f"{run.test.accuracy:.2%}" in written[0]
+
+
+def test_mistakes_are_counted_and_the_confident_ones_are_wrong(run, written):
+    found, test = written[1]["mistakes"], run.test
+    assert found["mistakes"] == int((test.predictions != test.labels).sum()) > 0
+    for i in found["confident"] + found["ties"]:
+        assert test.predictions[i] != test.labels[i]
+
+
+def test_names_of_classes_are_words_not_markup(run, tmp_path):
+    changed = Run(run.path)
+    names = ("<b>disc</b>", "a|b", *run.classes[2:])
+    manifest = run.manifest
+    try:
+        changed.write("manifest.json", manifest | {"classes": names})
+        data = replace(splits(), classes=names)
+        page, _ = write_report(subject(changed, data), tmp_path, say=lambda line: None)
+    finally:
+        changed.write("manifest.json", manifest)
+    text = page.read_text()
+    assert "<b>disc" not in text and "&lt;b&gt;disc" in text
+
+
+def test_damage_of_no_severity_is_the_accuracy_as_it_is(run):
+    looked_at = subject(run)
+    found = damage(looked_at).numbers["accuracy"]
+    index = looked_at.sample(20)
+    whole = (
+        100
+        * looked_at.answers(
+            looked_at.pictures(index), splits().test.labels[index]
+        ).accuracy
+    )
+    assert {curve[0] for curve in found.values()} == {whole}
+    assert all(len(curve) == 6 for curve in found.values())
+
+
+def test_too_few_recognised_images_are_said_to_be_too_few(run):
+    data = splits()
+    wrong = (run.test.predictions + 1) % 10  # labels that nobody predicted
+    data = replace(data, test=Split(data.test.images, wrong), digest="other")
+    section = trust(subject(run, data))
+    assert section.parts == ["Too few images are recognised to tell."]
+
+
+def test_without_test_images_there_is_no_report(run, tmp_path):
+    nothing = splits().test.take(torch.tensor([], dtype=torch.long))
+    with pytest.raises(SightlineError, match="no test images"):
+        write_report(subject(run, replace(splits(), test=nothing)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_writes_beside_the_run_and_says_where(run, tmp_path):
+    found = CliRunner().invoke(
+        main,
+        ["report", str(run.path), "--limit", "40", "--precision", "fp32"]
+        + ["--out", str(tmp_path), "--device", "cpu"],
+    )
+    assert found.exit_code == 0, found.output
+    assert "not the very pictures" in found.output  # of 40 other shapes
+    assert str(tmp_path / "report.html") in found.output
+    assert (tmp_path / "report.json").exists()
+
+
+def test_pictures_whose_place_is_unknown_are_asked_for(run):
+    manifest = run.manifest
+    try:
+        run.write("manifest.json", manifest | {"data": "holiday"})
+        found = CliRunner().invoke(main, ["report", str(run.path)])
+    finally:
+        run.write("manifest.json", manifest)
+    assert found.exit_code == 1
+    assert "'holiday'" in found.output and "--data PATH" in found.output
