@@ -18,9 +18,8 @@ from sightline.errors import DataError, SightlineError
 from sightline.recipes import RECIPES, Recipe, complete, describe_fields, find_recipe
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
-    from torch import nn
-
     from sightline.checkpoint import Run
+    from sightline.classifier import Classifier
     from sightline.datasets import Splits
     from sightline.lr_finder import RangeTest
 
@@ -424,9 +423,15 @@ def compare(run: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run")
 @click.argument("image", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--method", default="grad_cam", show_default=True, help="how to look")
+@click.option(
+    "--method",
+    default="grad_cam",
+    show_default=True,
+    help="grad_cam, hires_cam, layer_cam, grad_cam_plus_plus, x_grad_cam, eigen_cam, "
+    "score_cam or ablation_cam; the last two take seconds per picture",
+)
 @click.option(
     "--layer",
     "layers",
@@ -436,6 +441,7 @@ def compare(run: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
 @click.option(
     "--target", default="predicted", show_default=True, help="predicted, or a class"
 )
+@click.option("--against", help="predicted, or a class whose evidence is subtracted")
 @click.option(
     "--out",
     default="explanations",
@@ -444,33 +450,50 @@ def compare(run: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
     help="folder for the figures",
 )
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+@click.option("--weights", type=click.Path(path_type=Path), help="of module:attribute")
+@click.option(
+    "--classes", type=click.Path(path_type=Path), help="their names, one a line"
+)
+@click.option("--image-size", type=int, help="of module:attribute  [default: 224]")
+@click.option("--mean", type=float, nargs=3, help="colour  [default: ImageNet's]")
+@click.option("--std", type=float, nargs=3, help="colour  [default: ImageNet's]")
 def explain(
-    run: Path,
+    run: str,
     image: tuple[Path, ...],
     method: str,
     layers: tuple[str, ...],
     target: str,
+    against: str | None,
     out: Path,
     device: str,
+    **given: object,
 ) -> None:
-    """Show where RUN finds its evidence in each IMAGE: one figure per picture."""
-    from sightline.checkpoint import Run
+    """Show where a network finds its evidence in each IMAGE: one figure per picture.
+
+    RUN is the folder of a run, or names any other network as module:attribute, such as
+    torchvision.models:resnet18; the options from --weights on describe that one.
+    """
     from sightline.explain import default_layers
     from sightline.runtime import choose_runtime
 
-    opened = Run.open(run)
-    if target != "predicted" and target not in opened.classes:
-        known = ", ".join(opened.classes)
-        raise SightlineError(
-            f"unknown --target {target!r}; predicted, or one of {known}"
-        )
-    model = choose_runtime(device, "fp32").place(opened.load_model())
-    layers = layers or default_layers(model, opened.manifest["image_size"])
+    found = classifier_of(run, {k: v for k, v in given.items() if v is not None})
+    for flag, name in (("--target", target), ("--against", against)):
+        if name not in (None, "predicted", *found.classes):
+            known = ", ".join(found.classes[:20]) + ", ..." * (len(found.classes) > 20)
+            raise SightlineError(
+                f"unknown {flag} {name!r}; predicted, or one of {known}"
+            )
+    model = choose_runtime(device, "fp32").place(found.model)
+    asked = {
+        "layers": layers or default_layers(model, found.image_size),
+        "targets": class_number(target, found.classes),
+        "against": class_number(against, found.classes),
+        "method": method,
+    }
     failed = 0
     for path in image:
         try:
-            said = explain_picture(opened, model, path, method, layers, target, out)
-            console.print(said, highlight=False)
+            console.print(explain_picture(found, path, out, asked), highlight=False)
         except DataError as error:  # one bad picture does not end the others
             click.secho(f"sightline: {error}", fg="red", err=True)
             failed += 1
@@ -478,14 +501,31 @@ def explain(
         sys.exit(1)
 
 
+def classifier_of(name: str, given: dict) -> "Classifier":
+    """Open a run folder, or build the network that `module:attribute` names."""
+    from sightline import classifier
+    from sightline.checkpoint import Run
+
+    if ":" in name and not Path(name).exists():
+        if "weights" not in given:
+            click.secho(f"note: {name} as it is made, no --weights given", err=True)
+        return classifier.from_module(name, **given)
+    if given:
+        flags = ", ".join("--" + key.replace("_", "-") for key in given)
+        raise SightlineError(
+            f"{flags} describes a network given as module:attribute; {name} is a run "
+            "folder and knows its own"
+        )
+    return classifier.from_run(Run.open(name))
+
+
+def class_number(name: str | None, classes: Sequence[str]) -> int | str | None:
+    """Return the number of a class; what is no class stays as it is."""
+    return classes.index(name) if name in classes else name
+
+
 def explain_picture(
-    run: "Run",
-    model: "nn.Module",
-    path: Path,
-    method: str,
-    layers: Sequence[str],
-    target: str,
-    out: Path,
+    classifier: "Classifier", path: Path, out: Path, asked: dict
 ) -> str:
     """Write the figure of one picture; return the line that says what was found."""
     import torch
@@ -495,19 +535,19 @@ def explain_picture(
     from sightline.explain import explain as explain_images
     from sightline.pictures import read_picture
 
-    pixels, _ = read_picture(path, run.manifest["image_size"])
+    model, classes = classifier.model, classifier.classes
+    pixels, _ = read_picture(path, classifier.image_size)
     images = torch.from_numpy(pixels.copy())[None]
     device = next(model.parameters()).device
-    batch = normalise_uint8(images.to(device), run.mean, run.std)
+    batch = normalise_uint8(images.to(device), classifier.mean, classifier.std)
     with torch.inference_mode():
         probabilities = model(batch).softmax(1)[0]
-    targets = "predicted" if target == "predicted" else run.classes.index(target)
-    maps = explain_images(model, batch, layers=layers, targets=targets, method=method)
+    maps = explain_images(model, batch, **asked)
     confidence, predicted = probabilities.max(0)
-    said = f"{run.classes[predicted]} {confidence:.1%}"
-    figure = plots.heatmaps(images, maps, titles=[said], classes=run.classes)
+    said = f"{classes[predicted]} {confidence:.1%}"
+    figure = plots.heatmaps(images, maps, titles=[said], classes=classes)
     out.mkdir(parents=True, exist_ok=True)
-    file = out / f"{path.stem}-{method}.png"
+    file = out / f"{path.stem}-{asked['method']}.png"
     plots.save(figure, file)
     blank = [name for name, found in maps.items() if found.status[0] != "ok"]
     remark = f" (no map at {', '.join(blank)})" if blank else ""

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from sightline.errors import SightlineError
-from sightline.models.summary import stage_shapes
+from sightline.models.summary import output_shapes
 
 __all__ = [
     "METHODS",
@@ -123,10 +123,33 @@ def explain(
 
 
 def default_layers(model: nn.Module, image_size: int) -> list[str]:
-    """Name the last two stages of a network of ours that give maps beyond 1×1."""
-    shapes = stage_shapes(model, image_size)
-    maps = [name for name, (_, *sides) in shapes.items() if max(sides, default=1) > 1]
-    return maps[-2:]
+    """Name the last two stages of a network that give maps beyond 1×1.
+
+    Of a network that does not name its stages, the outermost parts that have weights.
+
+    Raises:
+        SightlineError: if no part gives maps.
+    """
+    if hasattr(model, "stages"):
+        levels = [list(model.stages)]
+    else:
+        parts = [n for n, m in model.named_modules() if n and list(m.parameters())]
+        depth = max(name.count(".") for name in parts) + 1 if parts else 0
+        levels = [[n for n in parts if n.count(".") == d] for d in range(depth)]
+    shapes = output_shapes(model, [n for level in levels for n in level], image_size)
+    for level in levels:
+        maps = [n for n in shapes if n in level and _is_map(shapes[n])]
+        if maps:
+            return maps[-2:]
+    raise SightlineError(
+        f"no part of this {type(model).__name__} gives maps for pictures of "
+        f"{image_size}×{image_size}: name a layer"
+    )
+
+
+def _is_map(shape: Sequence[int]) -> bool:
+    """Tell whether a shape is that of maps (C, h, w) beyond 1×1."""
+    return len(shape) == 3 and max(shape[1:]) > 1
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:

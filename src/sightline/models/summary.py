@@ -4,20 +4,38 @@ Every network of this package names its parts, in the order of the forward pass,
 `stages`: parts that give maps first, then `pool` and `head`.
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 
-__all__ = ["receptive_fields", "stage_shapes", "summary"]
+__all__ = ["output_shapes", "receptive_fields", "stage_shapes", "summary"]
 
 
 def stage_shapes(model: nn.Module, image_size: int = 32) -> dict[str, tuple[int, ...]]:
     """Return the shape (C, H, W) that leaves each stage for one square picture."""
+    return output_shapes(model, model.stages, image_size)
+
+
+def output_shapes(
+    model: nn.Module, names: Iterable[str], image_size: int
+) -> dict[str, tuple[int, ...]]:
+    """Return the shape that leaves each named part, in the order of execution.
+
+    Parts that are not called, or give no tensor, are left out. The shape is without
+    the batch.
+    """
     shapes: dict[str, tuple[int, ...]] = {}
+
+    def keep(name: str, output: object) -> None:
+        if isinstance(output, torch.Tensor):
+            shapes[name] = tuple(output.shape[1:])
+
     hooks = [
-        getattr(model, name).register_forward_hook(
-            lambda _m, _i, output, name=name: shapes.update({name: output.shape[1:]})
+        model.get_submodule(name).register_forward_hook(
+            lambda _m, _i, output, name=name: keep(name, output)
         )
-        for name in model.stages
+        for name in names
     ]
     parameter = next(model.parameters())
     was_training = model.training
@@ -29,7 +47,7 @@ def stage_shapes(model: nn.Module, image_size: int = 32) -> dict[str, tuple[int,
         model.train(was_training)
         for hook in hooks:
             hook.remove()
-    return {name: tuple(shape) for name, shape in shapes.items()}
+    return shapes
 
 
 def receptive_fields(model: nn.Module) -> dict[str, tuple[int, int]]:

@@ -1,0 +1,198 @@
+"""Any classifier can be explained: found, loaded, checked, or refused in words."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+
+from sightline.__main__ import main
+from sightline.checkpoint import Run
+from sightline.classifier import IMAGENET_MEAN, from_module, from_run
+from sightline.errors import DataError, SightlineError
+from sightline.explain import default_layers, explain
+from sightline.train import train
+from tests.tiny import ON_CPU, RECIPE, splits
+
+SOURCE = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes=3):
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True),
+            nn.Conv2d(4, 5, 3), nn.ReLU(inplace=True))
+        self.fc = nn.Linear(5, num_classes)
+
+    def forward(self, x):
+        return self.fc(self.features(x).mean((2, 3)))
+
+class Nested(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = Net()
+
+    def forward(self, x):
+        return self.inner(x)
+
+def broken():
+    raise ValueError("no such file")
+
+def maps():
+    return nn.Conv2d(3, 4, 3)
+
+made = Net(2)
+number = 3
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with somebody's network, a picture, and class names."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mynet.py").write_text(SOURCE)
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    (tmp_path / "names.txt").write_text("cow\nsheep\ngoat\n")
+    yield tmp_path
+    sys.modules.pop("mynet", None)
+
+
+def sightline(*arguments):
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+def test_a_class_a_function_or_a_module_itself_is_taken(folder):
+    found = from_module("mynet:Net", image_size=32)
+    assert found.classes == ("0", "1", "2") and found.mean == IMAGENET_MEAN
+    assert not found.model.training
+    assert from_module("mynet:made", image_size=32).classes == ("0", "1")
+
+
+def test_a_run_is_taken_with_its_own_normalisation(tmp_path):
+    run = train(RECIPE, splits(), out=tmp_path / "run", **ON_CPU)
+    found = from_run(Run(run.path))
+    assert (found.mean, found.image_size) == (run.mean, 32)
+    assert found.classes == run.classes and not found.model.training
+
+
+def test_the_names_decide_how_many_classes_are_made(folder):
+    (folder / "two.txt").write_text("cow\nsheep")
+    found = from_module("mynet:Net", classes=folder / "two.txt", image_size=32)
+    assert found.classes == ("cow", "sheep") and found.model.fc.out_features == 2
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "pt"])
+def test_weights_are_loaded_from_either_kind_of_file(folder, ending):
+    source = from_module("mynet:Net", image_size=32).model
+    file = folder / f"w.{ending}"
+    if ending == "pt":
+        torch.save({"state_dict": source.state_dict()}, file)
+    else:
+        save_file(source.state_dict(), file)
+    found = from_module("mynet:Net", weights=file, image_size=32).model
+    for key, value in source.state_dict().items():
+        assert torch.equal(found.state_dict()[key], value)
+
+
+def test_weights_of_another_network_are_named_key_by_key(folder):
+    state = from_module("mynet:Net", image_size=32).model.state_dict()
+    state["other"] = state.pop("fc.bias")
+    state["fc.weight"] = torch.zeros(3, 9)
+    save_file(state, folder / "w.safetensors")
+    with pytest.raises(SightlineError) as caught:
+        from_module("mynet:Net", weights=folder / "w.safetensors", image_size=32)
+    said = str(caught.value)
+    assert "fc.bias is missing; other is unknown" in said
+    assert "fc.weight has the shape (3, 9), not (3, 5)" in said
+
+
+def test_a_file_that_would_run_code_is_not_loaded(folder):
+    torch.save(from_module("mynet:Net", image_size=32).model, folder / "whole.pt")
+    with pytest.raises(DataError, match="expected safetensors, or a state dict"):
+        from_module("mynet:Net", weights=folder / "whole.pt", image_size=32)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nonet:Net", "'nonet' cannot be imported"),
+        ("mynet:Nett", "expected an nn.Module or a function"),
+        ("mynet:number", "is of the type int"),
+        ("mynet:broken", r"mynet:broken\(\) failed: no such file"),
+        ("mynet:maps", r"gives \(1, 4, 30, 30\), expected logits"),
+    ],
+)
+def test_what_is_no_classifier_is_refused_in_words(folder, name, said):
+    with pytest.raises(SightlineError, match=said):
+        from_module(name, image_size=32)
+
+
+def test_a_size_that_the_network_cannot_take_is_named(folder):
+    with pytest.raises(SightlineError, match="2×2 pixels.*--image-size"):
+        from_module("mynet:Net", image_size=2)
+
+
+def test_names_that_are_too_few_or_missing_are_told(folder):
+    (folder / "two.txt").write_text("cow\nsheep")
+    with pytest.raises(SightlineError, match="names 2 classes, but .* has 3 logits"):
+        from_module("mynet:Nested", classes=folder / "two.txt", image_size=32)
+    with pytest.raises(DataError, match="one name a line"):
+        from_module("mynet:Net", classes=folder / "none.txt", image_size=32)
+
+
+def test_the_outermost_parts_that_give_maps_are_looked_at(folder):
+    made = from_module("mynet:Net", image_size=32).model
+    assert default_layers(made, 32) == ["features"]
+    nested = from_module("mynet:Nested", image_size=32).model
+    assert default_layers(nested, 32) == ["inner.features"]
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
+    with pytest.raises(SightlineError, match="no part of this Sequential gives maps"):
+        default_layers(flat, 4)
+
+
+def test_torchvisions_resnet_is_explained_at_whole_blocks():
+    torchvision = pytest.importorskip("torchvision.models")
+    torch.manual_seed(0)
+    model = torchvision.resnet18().eval()
+    layers = default_layers(model, 64)
+    assert layers == ["layer3", "layer4"]
+    images = torch.randn(2, 3, 64, 64)
+    found = explain(model, images, layers=layers, targets=7)["layer4"]
+    # at the last block the evidence adds up to the logit, without its bias
+    channels = model.layer4(
+        model.layer3(
+            model.layer2(
+                model.layer1(model.maxpool(model.relu(model.bn1(model.conv1(images)))))
+            )
+        )
+    )
+    total = (channels * model.fc.weight[7][:, None, None]).sum(1) / 4
+    torch.testing.assert_close(found.evidence, total.relu(), rtol=1e-4, atol=1e-6)
+
+
+def test_the_command_explains_a_network_of_the_current_folder(folder):
+    arguments = ["--classes", "names.txt", "--image-size", 48, "--target", "goat"]
+    arguments += ["--against", "cow", "--method", "layer_cam"]
+    done = sightline("explain", "mynet:Net", "photo.png", *arguments)
+    assert done.exit_code == 0, done.output
+    assert "no --weights given" in done.output
+    assert (folder / "explanations" / "photo-layer_cam.png").exists()
+
+
+def test_the_command_explains_torchvisions_resnet_at_224_pixels(folder):
+    done = sightline("explain", "torchvision.models:resnet18", "photo.png")
+    assert done.exit_code == 0, done.output
+    assert (folder / "explanations" / "photo-grad_cam.png").exists()
+
+
+def test_options_of_a_foreign_network_are_refused_for_a_run(folder):
+    done = sightline("explain", "some/run", "photo.png", "--image-size", 64)
+    assert done.exit_code == 1
+    assert "--image-size describes a network given as module:attribute" in done.output
