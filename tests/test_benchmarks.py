@@ -1,6 +1,7 @@
 """The benchmarks start, and what they compute from measurements is right."""
 
 import importlib
+import json
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from tiny import splits
 
 from sightline.datasets import load_shapes
+from sightline.explain import METHODS
 from sightline.train import chosen_splits
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
@@ -30,9 +32,8 @@ def script(monkeypatch):
 
 
 def test_all_benchmarks_are_found():
-    assert {"augmentation", "gpu", "memory", "speedrun", "systems", "training"} <= set(
-        SCRIPTS
-    )
+    known = {"augmentation", "gpu", "heatmaps", "memory", "speedrun", "systems"}
+    assert known | {"training"} <= set(SCRIPTS)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -130,3 +131,20 @@ def test_augmentation_is_measured_in_every_way(script, monkeypatch):
         "albumentations, DataLoader, 0 workers",
     ]
     assert all(row["images/s"] > 0 for row in rows)
+
+
+def test_heatmaps_are_timed_for_every_method_and_memory_is_watched(
+    script, monkeypatch, tmp_path, capsys
+):
+    words = ["--data", "shapes", "--model", "resnet10", "--pictures", "8"]
+    words += ["--one-by-one", "2", "--windows", "1", "--many", "16"]
+    file = tmp_path / "heatmaps.json"
+    heatmaps = script("heatmaps", *words, "--device", "cpu", "--json", str(file))
+    monkeypatch.setattr(heatmaps, "load", lambda name: splits())
+    heatmaps.main()
+    found = json.loads(file.read_text())
+    assert [row["method"] for row in found["methods"]] == list(METHODS)
+    assert [row["maps made"] for row in found["memory"]] == [8, 16]
+    loop, ours = found["speed"]
+    assert ours["× the loop"] == pytest.approx(loop["seconds"] / ours["seconds"])
+    assert "goal 6 s" in capsys.readouterr().out
