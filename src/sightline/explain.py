@@ -85,16 +85,14 @@ def explain(
     """Make the heatmap of every image at every layer, in one pass per batch.
 
     Computes in evaluation mode and float32, and gives the model back as it was:
-    mode, gradients, frozen weights, hooks. Of a compiled model the original is used,
-    of one in half precision a copy.
+    mode, gradients, frozen weights, hooks.
 
     Args:
         model: a classifier that returns logits (B, K).
         images: (B, C, H, W), normalised as in training.
         layers: names from `model.named_modules()`; a stage means its last block.
         targets: "predicted", one class for all images, or one for each.
-        against: the same, or None; the logit of this class is subtracted, so that the
-            map shows what speaks for the target rather than for it.
+        against: the same; what speaks for this class is subtracted.
         method: a key of `METHODS`; those in `SLOW` take seconds per image.
         batch_size: images per pass; it bounds the memory, not the result.
 
@@ -104,22 +102,14 @@ def explain(
     wanted = [_check_targets(classes, images) for classes in (targets, against)]
     step = SLOW_BATCH if method in SLOW else batch_size
     starts, passes = range(0, max(len(images), 1), step), []
-    with _borrowed(model) as (model, device):
+    with _borrowed(model) as model:
         # a bar only on a terminal, and only when the wait is long
         for start in tqdm(starts, desc=method, delay=3, leave=False, disable=None):
-            part = slice(start, start + step)
-            # copies: tensors made in inference mode cannot take part in backward
-            batch = images[part].detach().clone().to(device, torch.float32)
-            asked = [c[part].clone() if isinstance(c, Tensor) else c for c in wanted]
+            parts = _parts((images, *wanted), slice(start, start + step))
             with _recorders(model, layers, method) as recorders:
-                passes.append(_one_pass(model, batch, asked, recorders))
-    logits, classes, others, *maps = (
-        torch.cat(parts) for parts in zip(*passes, strict=True)
-    )
-    return {
-        name: _explanation(name, logits, evidence, images, classes, others)
-        for name, evidence in zip(recorders, maps, strict=True)
-    }
+                passes.append(_one_pass(model, *parts, recorders))
+    *said, maps = zip(*passes, strict=True)
+    return _explanations(images, *map(torch.cat, said), maps)
 
 
 def default_layers(model: nn.Module, image_size: int) -> list[str]:
@@ -229,8 +219,11 @@ def overlay(
 
 
 @contextmanager
-def _borrowed(model: nn.Module) -> Iterator[tuple[nn.Module, torch.device]]:
-    """Lend a model, frozen, in evaluation mode and float32; give it back as it was."""
+def _borrowed(model: nn.Module) -> Iterator[nn.Module]:
+    """Lend a model, frozen, in evaluation mode and float32; give it back as it was.
+
+    Of a compiled model that is the original, of one in half precision a copy.
+    """
     model = getattr(model, "_orig_mod", model)  # of torch.compile
     if any(weight.dtype != torch.float32 for weight in model.parameters()):
         model = copy.deepcopy(model).float()
@@ -238,11 +231,10 @@ def _borrowed(model: nn.Module) -> Iterator[tuple[nn.Module, torch.device]]:
     # what `model.compile()` left: hooks attached afterwards would be passed by
     states = [(m, m.training, m._compiled_call_impl) for m in modules]
     weights = [(weight, weight.requires_grad) for weight in model.parameters()]
-    device = weights[0][0].device
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
-        torch.autocast(device.type, enabled=False),
+        torch.autocast(weights[0][0].device.type, enabled=False),
     ):
         try:
             model.eval()
@@ -250,7 +242,7 @@ def _borrowed(model: nn.Module) -> Iterator[tuple[nn.Module, torch.device]]:
                 module._compiled_call_impl = None
             for weight, _ in weights:
                 weight.requires_grad_(False)  # so that backward leaves .grad alone
-            yield model, device
+            yield model
         finally:
             for module, training, compiled in states:
                 module.training, module._compiled_call_impl = training, compiled
@@ -313,19 +305,32 @@ def _start_gradient(name: str) -> Callable[[nn.Module, tuple, Tensor], None]:
     return hook
 
 
+def _parts(values: Sequence[Tensor | str | None], part: slice) -> list:
+    """Take a part of what is given per image, as copies.
+
+    Tensors made in inference mode cannot take part in backward.
+    """
+    return [
+        value[part].detach().clone() if isinstance(value, Tensor) else value
+        for value in values
+    ]
+
+
 def _one_pass(
     model: nn.Module,
-    batch: Tensor,
-    wanted: Sequence[Tensor | str | None],
+    images: Tensor,
+    targets: Tensor | str,
+    against: Tensor | str | None,
     recorders: Mapping[str, "BaseCAM"],
-) -> list[Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
     """Run forward, and backward from the targets.
 
     Returns:
         Logits, targets, the classes against which they were asked, and the maps.
     """
+    batch = images.to(next(model.parameters()).device, torch.float32)
     logits = model(batch)
-    targets, others = (_classes_in(logits, classes) for classes in wanted)
+    targets, others = (_classes_in(logits, each) for each in (targets, against))
     if logits.requires_grad:
         score = logits.gather(1, targets[:, None]).sum()
         known = others >= 0
@@ -336,12 +341,12 @@ def _one_pass(
         )
         for target, other in zip(targets.tolist(), others.tolist(), strict=True)
     ]
-    seen = [_take(recorder, name) for name, recorder in recorders.items()]
-    maps = [
-        _read(recorder, batch, scores, *arrays)
-        for recorder, arrays in zip(recorders.values(), seen, strict=True)
-    ]
-    return [logits.detach().cpu(), targets.cpu(), others.cpu(), *maps]
+    seen = {name: _take(recorder, name) for name, recorder in recorders.items()}
+    maps = {
+        name: _read(recorders[name], batch, scores, *arrays)
+        for name, arrays in seen.items()
+    }
+    return logits.detach().cpu(), targets.cpu(), others.cpu(), maps
 
 
 def _classes_in(logits: Tensor, classes: Tensor | str | None) -> Tensor:
@@ -392,25 +397,29 @@ def _read(
     return torch.from_numpy(raw).clamp_min(0)
 
 
-def _explanation(
-    layer: str,
-    logits: Tensor,
-    evidence: Tensor,
+def _explanations(
     images: Tensor,
+    logits: Tensor,
     targets: Tensor,
     others: Tensor,
-) -> Explanation:
-    """Scale the evidence, and empty the maps that show none."""
-    finite = logits.isfinite().all(dim=1) & evidence.isfinite().flatten(1).all(dim=1)
-    flat = evidence.amax(dim=(1, 2)) - evidence.amin(dim=(1, 2)) <= FLAT
-    heatmaps = _to_unit_range(_enlarge(evidence, images.shape[2:]))
-    heatmaps[flat | ~finite] = 0
-    status = [
-        "not finite" if not f else "blank" if b else "ok"
-        for f, b in zip(finite.tolist(), flat.tolist(), strict=True)
-    ]
-    against = None if (others < 0).any() else others
-    return Explanation(layer, targets, heatmaps, evidence, status, against)
+    passes: Sequence[dict[str, Tensor]],
+) -> dict[str, Explanation]:
+    """Scale the evidence of each layer, and empty the maps that show none."""
+    against, found = (None if (others < 0).any() else others), {}
+    for layer in passes[0]:
+        evidence = torch.cat([maps[layer] for maps in passes])
+        finite = logits.isfinite().all(dim=1) & evidence.isfinite().flatten(1).all(
+            dim=1
+        )
+        flat = evidence.amax(dim=(1, 2)) - evidence.amin(dim=(1, 2)) <= FLAT
+        heatmaps = _to_unit_range(_enlarge(evidence, images.shape[2:]))
+        heatmaps[flat | ~finite] = 0
+        status = [
+            "not finite" if not f else "blank" if b else "ok"
+            for f, b in zip(finite.tolist(), flat.tolist(), strict=True)
+        ]
+        found[layer] = Explanation(layer, targets, heatmaps, evidence, status, against)
+    return found
 
 
 def _enlarge(maps: Tensor, size: Sequence[int]) -> Tensor:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from sightline.calibration import Reliability
@@ -124,5 +125,6 @@ def corruption_curves(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Fi
         style_axes(axes, title)
         label_ends(axes, ends, height)
         last = axes
+    last.xaxis.set_major_locator(MaxNLocator(integer=True))
     last.set_xlabel("severity; 0 is the picture as it is", color=INK, fontsize=TEXT)
     return figure
