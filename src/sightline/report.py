@@ -26,6 +26,7 @@ svg {{ max-width: 100%; height: auto; }}
 .wide {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
 th, td {{ padding: .15rem .6rem; border-bottom: 1px solid #8884; text-align: left; }}
+td {{ white-space: nowrap; }}
 figure {{ margin: 1.5rem 0; }}
 nav a {{ margin-right: 1rem; white-space: nowrap; }}
 @media (prefers-color-scheme: dark) {{

@@ -268,9 +268,10 @@ def trust(subject: Subject) -> Section:
     header = ["maps", *columns]
     cells = [[name, *map(mean_written, row.values())] for name, row in rows.items()]
     parts = [
-        f"Mean over {len(index)} correctly classified test images, and over grids of "
-        "others, ± half of the 95 % interval. Trust a method where it is better than "
-        f"maps that have never seen the network: {', '.join(BASELINES)}.",
+        f"Mean over {len(index)} correctly classified test images"
+        f"{f', and over {len(grids.images) // 4} grids of four' if grids else ''}, ± half "
+        "of the 95 % interval. Trust a method where it is better than maps that have "
+        f"never seen the network: {', '.join(BASELINES)}.",
         markdown_table(header, cells),
         "".join(f"- *{column}*: {MEANINGS[column]}\n" for column in columns),
     ]
@@ -469,7 +470,8 @@ def mean_written(values: Tensor) -> str:
     if not found.count:
         return "–"
     silent = len(values) - found.count
-    return f"{found.mean:.2f} ± {found.half:.2f}" + (f", {silent} blank" * bool(silent))
+    mean = f"{found.mean:.2f}".replace("-0.00", "0.00").replace("-", "−")
+    return f"{mean} ± {found.half:.2f}" + f", {silent} blank" * bool(silent)
 
 
 SECTIONS: dict[str, Callable[[Subject], Section]] = {
