@@ -265,13 +265,13 @@ def trust(subject: Subject) -> Section:
         for name, explainer in explainers(subject).items()
     }
     columns = list(next(iter(rows.values())))
+    among = f" and {len(grids.images) // 4} grids of four" if grids else ""
     header = ["maps", *columns]
     cells = [[name, *map(mean_written, row.values())] for name, row in rows.items()]
     parts = [
-        f"Mean over {len(index)} correctly classified test images"
-        f"{f', and over {len(grids.images) // 4} grids of four' if grids else ''}, ± half "
-        "of the 95 % interval. Trust a method where it is better than maps that have "
-        f"never seen the network: {', '.join(BASELINES)}.",
+        f"Mean over {len(index)} correctly classified test images{among}, ± half of the "
+        "95 % interval. Trust a method where it is better than maps that have never seen "
+        f"the network: {', '.join(BASELINES)}.",
         markdown_table(header, cells),
         "".join(f"- *{column}*: {MEANINGS[column]}\n" for column in columns),
     ]
