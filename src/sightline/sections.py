@@ -269,9 +269,9 @@ def trust(subject: Subject) -> Section:
     header = ["maps", *columns]
     cells = [[name, *map(mean_written, row.values())] for name, row in rows.items()]
     parts = [
-        f"Mean over {len(index)} correctly classified test images{among}, ± half of the "
-        "95 % interval. Trust a method where it is better than maps that have never seen "
-        f"the network: {', '.join(BASELINES)}.",
+        f"Mean over {len(index)} correctly classified test images{among}, ± half of "
+        "the 95 % interval. Trust a method where it is better than maps that have "
+        f"never seen the network: {', '.join(BASELINES)}.",
         markdown_table(header, cells),
         "".join(f"- *{column}*: {MEANINGS[column]}\n" for column in columns),
     ]
