@@ -41,6 +41,9 @@ class Nested(nn.Module):
     def forward(self, x):
         return self.inner(x)
 
+def half():
+    return Net().bfloat16()
+
 def broken():
     raise ValueError("no such file")
 
@@ -80,6 +83,17 @@ def test_a_run_is_taken_with_its_own_normalisation(tmp_path):
     found = from_run(Run(run.path))
     assert (found.mean, found.image_size) == (run.mean, 32)
     assert found.classes == run.classes and not found.model.training
+
+
+def test_a_network_in_half_precision_is_taken_in_32_bits(folder):
+    found = from_module("mynet:half", image_size=32)
+    assert {weight.dtype for weight in found.model.parameters()} == {torch.float32}
+
+
+def test_a_module_that_cannot_be_parsed_is_told_in_words(folder):
+    (folder / "odd.py").write_text("def net(:")
+    with pytest.raises(SightlineError, match="'odd' cannot be imported.*odd.py"):
+        from_module("odd:net")
 
 
 def test_the_names_decide_how_many_classes_are_made(folder):
@@ -149,12 +163,35 @@ def test_names_that_are_too_few_or_missing_are_told(folder):
 
 def test_the_outermost_parts_that_give_maps_are_looked_at(folder):
     made = from_module("mynet:Net", image_size=32).model
-    assert default_layers(made, 32) == ["features"]
+    assert default_layers(made, 32) == ["features.1", "features"]  # 30×30, 28×28
     nested = from_module("mynet:Nested", image_size=32).model
-    assert default_layers(nested, 32) == ["inner.features"]
+    assert default_layers(nested, 32) == ["inner.features.1", "inner.features"]
     flat = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
     with pytest.raises(SightlineError, match="no part of this Sequential gives maps"):
         default_layers(flat, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("squeezenet1_1", ["features.7", "features"]),
+        ("mobilenet_v2", ["features.13", "features"]),
+        ("regnet_y_400mf", ["trunk_output.block3", "trunk_output"]),
+    ],
+)
+def test_torchvisions_networks_are_looked_at_where_the_size_of_maps_changes(
+    name, layers
+):
+    build = getattr(pytest.importorskip("torchvision.models"), name)
+    assert default_layers(build(), 64) == layers
+
+
+def test_a_pooling_at_the_end_is_not_looked_at():
+    parts = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2)]
+    parts += [nn.Conv2d(4, 5, 3), nn.ReLU(), nn.MaxPool2d(2)]
+    model = nn.Sequential(nn.Sequential(*parts), nn.Flatten(), nn.LazyLinear(2))
+    model(torch.zeros(1, 3, 32, 32))
+    assert default_layers(model, 32) == ["0.1", "0.4"]
 
 
 def test_torchvisions_resnet_is_explained_at_whole_blocks():

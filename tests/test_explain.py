@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import random
 
 import numpy as np
 import pytest
@@ -116,6 +117,16 @@ def test_every_method_equals_the_package_with_layers_in_any_order(
         torch.testing.assert_close(found[layer].heatmaps, package, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_equals_the_package_for_several_classes_at_once(
+    model, images, method
+):
+    classes = [0, 1, 2, 5, 5, 9]
+    found = explain(model, images, layers="layer3", targets=classes, method=method)
+    package = package_maps(method, model, images, "layer3", classes)
+    torch.testing.assert_close(found["layer3"].heatmaps, package, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("method", ["hires_cam", "x_grad_cam"])
 def test_at_the_last_block_the_gradient_methods_agree(model, images, method):
     grad_cam = explain(model, images)["layer4"].heatmaps
@@ -151,9 +162,13 @@ def test_a_difference_is_the_map_of_a_model_whose_logit_is_the_difference(
     assert explain(model, images)["layer4"].against is None
 
 
-def test_a_class_against_itself_leaves_no_evidence(model, images):
-    found = explain(model, images, targets=2, against=2)["layer4"]
-    assert found.status == ["blank"] * 6
+@pytest.mark.parametrize(
+    ("method", "status"), [("grad_cam", "blank"), ("ablation_cam", "not finite")]
+)
+def test_a_class_against_itself_leaves_no_evidence(model, images, method, status):
+    found = explain(model, images, targets=2, against=2, method=method)["layer4"]
+    assert found.status == [status] * 6  # AblationCAM divides by the score
+    assert found.heatmaps.count_nonzero() == 0
 
 
 def test_eigen_cam_knows_no_class(model, images):
@@ -367,6 +382,59 @@ def test_a_compiled_model_is_explained_without_compiling(model, images, kind):
     with torch.no_grad():
         model(images)
     assert compiled  # it still compiles when it is used
+
+
+def test_a_compiled_part_is_not_compiled_again(model, images):
+    expected = explain(model, images, layers=["layer3", "layer4"])
+    compiled = []
+
+    def backend(graph, inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    model.layer4 = torch.compile(model.layer4, backend=backend)
+    with torch.no_grad():
+        model(images)
+    before = len(compiled)
+    found = explain(model, images, layers=["layer3", "layer4"])
+    for layer, maps in expected.items():
+        assert torch.equal(found[layer].heatmaps, maps.heatmaps)
+    with torch.no_grad():
+        model(images)
+    assert len(compiled) == before > 0
+
+
+def test_a_model_that_draws_numbers_takes_none_from_the_caller(model, images):
+    def noisy(module, inputs):
+        scale = np.random.rand() + random.random()
+        return (inputs[0] + 0.01 * scale * torch.randn_like(inputs[0]),)
+
+    handle = model.register_forward_pre_hook(noisy)
+    before, python = state_of(model), random.getstate()
+    found = explain(model, images)["layer4"]
+    assert_same_state(before, state_of(model))
+    assert random.getstate() == python
+    handle.remove()
+    assert not torch.equal(found.evidence, explain(model, images)["layer4"].evidence)
+
+
+@pytest.mark.parametrize("output", [{"logits": 0}, torch.zeros(6, 2, 3, 3)])
+def test_a_model_that_gives_no_logits_is_refused(model, images, output):
+    model.register_forward_hook(lambda module, inputs, logits: output)
+    with pytest.raises(SightlineError, match=r"the model gives .*, expected logits"):
+        explain(model, images)
+
+
+def test_score_cam_takes_one_picture_at_a_time(model, images, monkeypatch):
+    counts, own = [], pytorch_grad_cam.ScoreCAM.get_cam_weights
+
+    def counted(self, batch, *others):
+        counts.append(len(batch))
+        return own(self, batch, *others)
+
+    monkeypatch.setattr(pytorch_grad_cam.ScoreCAM, "get_cam_weights", counted)
+    explain(model, images[:3], method="score_cam")
+    assert counts == [1, 1, 1]
 
 
 def test_the_model_is_as_before_when_it_fails_in_the_middle(used_model, images):

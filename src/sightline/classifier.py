@@ -73,7 +73,7 @@ def from_module(
     model = _make(name, len(names) if names else None)
     if weights:
         _load_weights(model, name, weights)
-    model.eval()
+    model.eval().float()
     count = _count_classes(model, name, image_size)
     names = names or [str(i) for i in range(count)]
     if len(names) != count:
@@ -103,14 +103,14 @@ def _make(name: str, num_classes: int | None) -> nn.Module:
             found = importlib.import_module(module_name)
             for part in attribute.split("."):
                 found = getattr(found, part)
-        except ImportError as error:
-            raise SightlineError(
-                f"{name}: the module {module_name!r} cannot be imported ({error}); "
-                "install it, or go to the folder that holds it"
-            ) from error
         except AttributeError as error:
             raise SightlineError(
                 f"{name}: {error}; expected an nn.Module or a function that makes one"
+            ) from error
+        except Exception as error:  # somebody else's code may raise anything
+            raise SightlineError(
+                f"{name}: the module {module_name!r} cannot be imported ({error}); "
+                "install it, or go to the folder that holds it"
             ) from error
         if not isinstance(found, nn.Module) and callable(found):
             found = _call(name, found, num_classes)

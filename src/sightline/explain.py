@@ -6,6 +6,7 @@ apart, and says which maps show nothing.
 
 import copy
 import io
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
@@ -115,26 +116,34 @@ def explain(
 def default_layers(model: nn.Module, image_size: int) -> list[str]:
     """Name the last two stages of a network that give maps beyond 1×1.
 
-    Of a network that does not name its stages, the outermost parts that have weights.
+    Of a network that does not name its stages, for each of the last two sizes of maps
+    the last of the outermost parts that give it, poolings left out.
 
     Raises:
         SightlineError: if no part gives maps.
     """
-    if hasattr(model, "stages"):
-        levels = [list(model.stages)]
-    else:
-        parts = [n for n, m in model.named_modules() if n and list(m.parameters())]
-        depth = max(name.count(".") for name in parts) + 1 if parts else 0
-        levels = [[n for n in parts if n.count(".") == d] for d in range(depth)]
-    shapes = output_shapes(model, [n for level in levels for n in level], image_size)
-    for level in levels:
-        maps = [n for n in shapes if n in level and _is_map(shapes[n])]
-        if maps:
-            return maps[-2:]
-    raise SightlineError(
-        f"no part of this {type(model).__name__} gives maps for pictures of "
-        f"{image_size}×{image_size}: name a layer"
-    )
+    with _borrowed(model) as model:
+        own = getattr(model, "stages", None)
+        names = own or [name for name, _ in model.named_modules() if name]
+        names = [name for name in names if not _is_pooling(find_layer(model, name))]
+        shapes = output_shapes(model, names, image_size)
+    maps = [name for name in shapes if _is_map(shapes[name])]
+    if not own:
+        last = {}
+        for name in sorted(maps, key=lambda name: -name.count(".")):  # outermost last
+            last[shapes[name][1:]] = name
+        maps = [name for name in maps if name in last.values()]
+    if not maps:
+        raise SightlineError(
+            f"no part of this {type(model).__name__} gives maps for pictures of "
+            f"{image_size}×{image_size}: name a layer"
+        )
+    return maps[-2:]
+
+
+def _is_pooling(layer: nn.Module) -> bool:
+    """Tell whether a layer is one of torch's poolings, such as `MaxPool2d`."""
+    return type(layer).__name__.endswith("Pool2d")
 
 
 def _is_map(shape: Sequence[int]) -> bool:
@@ -227,27 +236,38 @@ def _borrowed(model: nn.Module) -> Iterator[nn.Module]:
     model = getattr(model, "_orig_mod", model)  # of torch.compile
     if any(weight.dtype != torch.float32 for weight in model.parameters()):
         model = copy.deepcopy(model).float()
-    modules = list(model.modules())
-    # what `model.compile()` left: hooks attached afterwards would be passed by
-    states = [(m, m.training, m._compiled_call_impl) for m in modules]
+    modes = [(module, module.training) for module in model.modules()]
     weights = [(weight, weight.requires_grad) for weight in model.parameters()]
+    device = weights[0][0].device
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
-        torch.autocast(weights[0][0].device.type, enabled=False),
+        torch.autocast(device.type, enabled=False),
+        torch.compiler.set_stance("force_eager"),  # for parts compiled by themselves
+        _own_random_numbers(device),
     ):
         try:
             model.eval()
-            for module in modules:
-                module._compiled_call_impl = None
             for weight, _ in weights:
                 weight.requires_grad_(False)  # so that backward leaves .grad alone
             yield model
         finally:
-            for module, training, compiled in states:
-                module.training, module._compiled_call_impl = training, compiled
+            for module, training in modes:
+                module.training = training
             for weight, trainable in weights:
                 weight.requires_grad_(trainable)
+
+
+@contextmanager
+def _own_random_numbers(device: torch.device) -> Iterator[None]:
+    """Let a network that draws numbers take none from the caller's generators."""
+    python, numpys = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpys)
 
 
 @contextmanager
@@ -274,6 +294,8 @@ def _recorders(
             hooks.append(layer.register_forward_hook(_start_gradient(name)))
             recorders[name] = recorder_class(model, [layer])
             recorders[name].batch_size = CHANNELS_AT_ONCE
+            if method == "ablation_cam":  # theirs is one for all, and keeps maps
+                recorders[name].ablation_layer = pytorch_grad_cam.AblationLayer()
             # what grad-cam holds is not a copy: later in-place operations would
             # overwrite it
             hooks.append(
@@ -330,6 +352,9 @@ def _one_pass(
     """
     batch = images.to(next(model.parameters()).device, torch.float32)
     logits = model(batch)
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        shape = tuple(getattr(logits, "shape", ())) or type(logits).__name__
+        raise SightlineError(f"the model gives {shape}, expected logits (B, classes)")
     targets, others = (_classes_in(logits, each) for each in (targets, against))
     if logits.requires_grad:
         score = logits.gather(1, targets[:, None]).sum()
@@ -389,12 +414,23 @@ def _read(
     gradients: np.ndarray,
 ) -> Tensor:
     """Take the method's own map from `recorder` before it is scaled, (B, h, w)."""
+    from pytorch_grad_cam import ScoreCAM
+
     (layer,) = recorder.target_layers
-    with redirect_stderr(io.StringIO()):  # a bar for every image
-        raw = recorder.get_cam_image(
-            batch, layer, scores, activations, gradients, False
-        )
-    return torch.from_numpy(raw).clamp_min(0)
+    # ScoreCAM holds a picture for each channel: 300 MB for 512 channels of 224×224
+    step = 1 if isinstance(recorder, ScoreCAM) else max(len(batch), 1)
+    raw = []
+    with (
+        redirect_stderr(io.StringIO()),  # a bar for every image
+        np.errstate(divide="ignore", invalid="ignore"),  # the status tells
+    ):
+        for start in range(0, max(len(batch), 1), step):
+            part = slice(start, start + step)
+            arrays = activations[part], gradients[part]
+            raw.append(
+                recorder.get_cam_image(batch[part], layer, scores[part], *arrays, False)
+            )
+    return torch.from_numpy(np.concatenate(raw)).clamp_min(0)
 
 
 def _explanations(
