@@ -39,9 +39,9 @@ PROFILES = {"full": "cifar10", "fast": "shapes"}  # and the data each one takes
 TITLES = {"cifar10": "CIFAR-10", "shapes": "drawn shapes"}
 
 # measured on 2 cores: the main run of fast takes about 20 s, one short training about
-# 5 s in fast and 15 s in full; without augmentation a few epochs show more
+# 4 s in fast and 15 s in full; without augmentation a few epochs show more
 FAST_IMAGES, FAST_EPOCHS = 5000, 6
-SHORT_IMAGES, SHORT_EPOCHS = {"fast": 2000, "full": 5000}, {"fast": 4, "full": 4}
+SHORT_IMAGES, SHORT_EPOCHS = {"fast": 2000, "full": 5000}, {"fast": 3, "full": 4}
 SHORT = replace(
     RECIPES["resnet10"], batch_size=32, crop_padding=0, flip=0.0, label_smoothing=0.0
 )
