@@ -68,5 +68,5 @@ $(VENV)/.ready: requirements.txt pyproject.toml | $(BIN)/python
 	@rm -f $(VENV)/.ready-newest && touch $@
 
 $(VENV)/.ready-newest: pyproject.toml | $(BIN)/python
-	$(INSTALL) --upgrade -e '.[book,tensorboard,dev]'
+	$(INSTALL) --upgrade -e '.[book,export,tensorboard,dev]'
 	@rm -f $(VENV)/.ready && touch $@
