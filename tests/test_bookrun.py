@@ -1,6 +1,7 @@
 """Executing chapters, on a book of two tiny ones."""
 
 import json
+import multiprocessing
 import sys
 
 import nbformat
@@ -29,7 +30,7 @@ def cells_of(path):
 def fast(tmp_path_factory):
     """The checkout after a fast run."""
     folder = write_book(tmp_path_factory.mktemp("fast"))
-    bookrun.run("fast", root=folder)
+    bookrun.run("fast", jobs=2, root=folder)
     return folder
 
 
@@ -67,9 +68,9 @@ def test_the_manifest_says_what_was_executed_on_what(fast):
 def test_nothing_is_executed_again_when_it_is_kept(fast, capsys):
     path = fast / "_build/fast/executed/01_first.ipynb"
     before = path.stat().st_mtime_ns
-    bookrun.run("fast", root=fast, keep=True)
+    bookrun.run("fast", jobs=1, root=fast, keep=True)
     assert path.stat().st_mtime_ns == before
-    assert "01_first   kept" in capsys.readouterr().out
+    assert "01_first  kept" in capsys.readouterr().out
 
 
 def test_a_full_run_replaces_the_committed_notebooks_and_is_the_same_twice(root):
@@ -96,6 +97,16 @@ def test_a_failing_chapter_is_named_and_leaves_the_book_alone(root):
     partial = root / "_build/full/executed/02_second.partial.ipynb"
     assert str(partial) in said and partial.exists()
     assert (root / "book" / "02_second.ipynb").read_text() == "the last edition"
+
+
+def test_a_failing_chapter_ends_the_one_that_runs_beside_it(root):
+    slow = "```{code-cell} ipython3\nimport time\n\ntime.sleep(300)\n```\n"
+    for name, cell in (("01_first", slow), ("02_second", FAILING)):
+        (root / "book" / f"{name}.md").write_text(HEADER + "\n" + cell)
+    with pytest.raises(SightlineError, match="02_second failed in code cell 3"):
+        bookrun.run("fast", jobs=2, root=root)
+    assert not multiprocessing.active_children()
+    assert not (root / "_build/fast/executed/01_first.ipynb").exists()
 
 
 def test_a_notebook_that_is_not_its_source_is_a_problem(fast):

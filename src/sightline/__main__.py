@@ -602,13 +602,18 @@ PROFILE = click.option(
 @PROFILE
 @click.option("--data", help="cifar10, shapes or a folder; default: the profile's own")
 @click.option("--keep", is_flag=True, help="leave out chapters that are up to date")
+@click.option("--jobs", type=int, help="chapters at a time  [default: fast 2, full 1]")
 def run_book(
-    chapter: tuple[str, ...], profile: str, data: str | None, keep: bool
+    chapter: tuple[str, ...],
+    profile: str,
+    data: str | None,
+    keep: bool,
+    jobs: int | None,
 ) -> None:
     """Execute all chapters, or each CHAPTER named, such as 03 or 03_lr_finder."""
     from sightline import bookrun
 
-    executed = bookrun.run(profile, data=data, chapters=chapter, keep=keep)
+    executed = bookrun.run(profile, data=data, chapters=chapter, keep=keep, jobs=jobs)
     console.print(f"executed chapters: {executed}")
 
 

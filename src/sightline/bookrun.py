@@ -8,13 +8,18 @@ book/*.ipynb, results/ the committed edition: only a full run writes it
 """
 
 import json
+import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
@@ -23,7 +28,13 @@ from nbformat import NotebookNode
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from sightline import notebook
 from sightline.chapters import Book, clean, cover_figure, read_chapter, save_notebook
@@ -47,6 +58,7 @@ def run(
     data: str | None = None,
     chapters: Sequence[str] = (),
     keep: bool = False,
+    jobs: int | None = None,
     root: str | Path | None = None,
 ) -> Path:
     """Execute chapters in order; a full run then replaces the committed notebooks.
@@ -57,6 +69,8 @@ def run(
         chapters: which ones, e.g. "03" or "03_lr_finder"; none: all.
         keep: leave out chapters already executed with this source, profile, data
             and library.
+        jobs: chapters at a time; `None`: two in the fast profile on two cores or more,
+            otherwise one, because chapters measure speed.
         root: the checkout.
 
     Returns:
@@ -75,30 +89,96 @@ def run(
     executed = book.stage(profile) / "executed"
     executed.mkdir(parents=True, exist_ok=True)
     manifest = read_manifest(executed / "edition.json")
+    parameters = {} if profile == "full" else {"profile": profile}
+    parameters |= {"data": data} if data else {}
     print(edition)
-    with kernel_here(runs) as kernel, progress_of(chosen) as reporter:
-        for name in chosen:
-            source = read_chapter(book.pages / f"{name}.md")
-            record = identify(source, edition)
-            if keep and is_current(manifest["chapters"].get(name), record):
-                reporter.skip(name)
-                continue
-            parameters = {} if profile == "full" else {"profile": profile}
-            parameters |= {"data": data} if data else {}
-            started = time.perf_counter()
-            done = execute(
-                source, name, executed, parameters, kernel, reporter.cell(name)
-            )
-            record["seconds"] = round(time.perf_counter() - started, 1)
-            save_notebook(done, executed / f"{name}.ipynb")
+    tasks, records = [], {}
+    for name in chosen:
+        source = read_chapter(book.pages / f"{name}.md")
+        records[name] = identify(source, edition)
+        if keep and is_current(manifest["chapters"].get(name), records[name]):
+            print(f"{name}  kept")
+        else:
+            tasks.append(Task(name, source, executed, parameters))
+    jobs = min(jobs or usual_jobs(profile), len(tasks) or 1)
+    with kernel_here(runs, threads=usual_threads(jobs)):
+        for name, seconds in execute_all(tasks, jobs):
+            records[name]["seconds"] = seconds
             manifest = read_manifest(executed / "edition.json")  # others may run too
-            manifest["chapters"][name] = record
+            chapters = manifest["chapters"] | {name: records[name]}
+            manifest["chapters"] = dict(sorted(chapters.items()))
             complete_manifest(manifest, edition, runs / edition.run_dir.name)
             save_manifest(manifest, executed / "edition.json")
-            reporter.done(name, record["seconds"])
     if profile == "full":
         publish(book, executed, manifest, chosen)
     return executed
+
+
+@dataclass(frozen=True)
+class Task:
+    """One chapter to execute."""
+
+    name: str
+    source: NotebookNode
+    folder: Path  # where the executed chapter goes
+    parameters: Mapping[str, str]
+
+
+def usual_jobs(profile: str) -> int:
+    """Return how many chapters run at a time when nobody says."""
+    return min(2, os.cpu_count() or 1) if profile == "fast" else 1
+
+
+def usual_threads(jobs: int) -> int:
+    """Return how many threads a chapter may use beside `jobs - 1` others."""
+    return max(1, (os.cpu_count() or 1) // jobs)
+
+
+def execute_all(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[str, float]]:
+    """Execute chapters, `jobs` at a time; yield the name and seconds of each one done.
+
+    Raises:
+        SightlineError: if one fails; those that are running are ended then.
+    """
+    context = multiprocessing.get_context("spawn")
+    events = context.SimpleQueue()
+    with progress_of([task.name for task in tasks], events) as reporter:
+        if jobs == 1:
+            set_up_worker(events)
+            for done in map(work, tasks):
+                yield reporter.done(*done)
+            return
+        with ProcessPoolExecutor(jobs, context, set_up_worker, (events,)) as pool:
+            running = [pool.submit(work, task) for task in tasks]
+            try:
+                for future in as_completed(running):
+                    yield reporter.done(*future.result())
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for child in multiprocessing.active_children():
+                    child.kill()  # its kernel notices and ends, too
+                    child.join()
+                raise
+
+
+EVENTS = None  # where a worker says which cell begins
+
+
+def set_up_worker(events: object) -> None:
+    """Remember where to report; leave Ctrl-C to the process that started this one."""
+    global EVENTS
+    EVENTS = events
+    if multiprocessing.parent_process():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def work(task: Task) -> tuple[str, float, int]:
+    """Execute one chapter; return its name, its seconds and its number of cells."""
+    started = time.perf_counter()
+    done = execute(task, lambda *place: EVENTS.put((task.name, *place)))
+    save_notebook(done, task.folder / f"{task.name}.ipynb")
+    cells = sum(cell.cell_type == "code" for cell in done.cells)
+    return task.name, round(time.perf_counter() - started, 1), cells
 
 
 class ReportingEngine(NBClientEngine):
@@ -120,7 +200,7 @@ class ReportingEngine(NBClientEngine):
 
 
 @contextmanager
-def kernel_here(runs: Path) -> Iterator[str]:
+def kernel_here(runs: Path, threads: int) -> Iterator[None]:
     """Offer a kernel of this very interpreter, whatever others are installed."""
     command = [sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher"]
     command += ["--log-level=CRITICAL"]  # else it logs TCP and each interrupt
@@ -128,7 +208,11 @@ def kernel_here(runs: Path) -> Iterator[str]:
         "argv": [*command, "-f", "{connection_file}"],
         "display_name": "Sightline",
         "language": "python",
-        "env": {"SIGHTLINE_RUNS": str(runs), "PYTHONHASHSEED": "0"},
+        "env": {
+            "SIGHTLINE_RUNS": str(runs),
+            "PYTHONHASHSEED": "0",
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
+        },
     }
     before = os.environ.get("JUPYTER_PATH")
     with tempfile.TemporaryDirectory() as folder:
@@ -137,45 +221,38 @@ def kernel_here(runs: Path) -> Iterator[str]:
         (place / "kernel.json").write_text(json.dumps(spec))
         os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, (folder, before)))
         try:
-            yield KERNEL
+            yield
         finally:
             os.environ.pop("JUPYTER_PATH")
             if before is not None:
                 os.environ["JUPYTER_PATH"] = before
 
 
-def execute(
-    source: NotebookNode,
-    name: str,
-    folder: Path,
-    parameters: dict[str, str],
-    kernel: str,
-    report: Callable[[int, int], None],
-) -> NotebookNode:
+def execute(task: Task, report: Callable[[int, int], None]) -> NotebookNode:
     """Execute one chapter with papermill and return it cleaned.
 
     Raises:
         SightlineError: if a cell fails; the message says which and why.
     """
-    partial = folder / f"{name}.partial.ipynb"
-    nbformat.write(source, partial)
+    partial = task.folder / f"{task.name}.partial.ipynb"
+    nbformat.write(task.source, partial)
     papermill_engines.register("sightline", ReportingEngine)
     try:
         done = papermill.execute_notebook(
             str(partial),
             str(partial),
-            parameters=parameters,
+            parameters=task.parameters,
             engine_name="sightline",
-            kernel_name=kernel,
+            kernel_name=KERNEL,
             progress_bar=False,
-            cwd=str(folder),
+            cwd=str(task.folder),
             report=report,
         )
     except PapermillExecutionError as error:
         cell = error.source.strip().splitlines() or [""]
-        number = error.exec_count - bool(parameters)  # papermill injects a cell
+        number = error.exec_count - bool(task.parameters)  # papermill injects a cell
         raise SightlineError(
-            f"chapter {name} failed in code cell {number}, which begins\n"
+            f"chapter {task.name} failed in code cell {number}, which begins\n"
             f"    {cell[0]}\n{error.ename}: {error.evalue}\n"
             f"The notebook as far as it came, with the traceback: {partial}"
         ) from error
@@ -184,53 +261,54 @@ def execute(
 
 
 class Reporter:
-    """Progress on a terminal: a bar that moves; elsewhere: one line a chapter."""
+    """Progress on a terminal: bars that move; elsewhere: one line a chapter."""
 
     def __init__(self, chapters: Sequence[str], bars: Progress):
         self.width = max(map(len, chapters), default=0)
         self.bars = bars
-        self.task = None
-        self.cells = 0
+        self.running: dict[str, TaskID] = {}
 
-    def cell(self, name: str) -> Callable[[int, int], None]:
-        """Begin a chapter; return what to call before each of its cells."""
-        self.task = self.bars.add_task(name.ljust(self.width), total=None, cells="")
+    def cell(self, name: str, index: int, total: int) -> None:
+        """Show that a cell of a chapter begins."""
+        if name not in self.running:
+            shown = name.ljust(self.width)
+            self.running[name] = self.bars.add_task(shown, total=None, cells="")
+        place = {"completed": index, "total": total, "cells": f"cell {index}/{total}"}
+        self.bars.update(self.running[name], **place)
 
-        def report(index: int, total: int) -> None:
-            self.cells = total
-            self.bars.update(
-                self.task, completed=index, total=total, cells=f"cell {index}/{total}"
-            )
-
-        return report
-
-    def done(self, name: str, seconds: float) -> None:
-        """End a chapter."""
-        self.bars.remove_task(self.task)
-        line = f"{name:{self.width}}  {self.cells:3} cells  {seconds:7.1f} s"
+    def done(self, name: str, seconds: float, cells: int) -> tuple[str, float]:
+        """End a chapter, with a line that stays."""
+        if name in self.running:
+            self.bars.update(self.running[name], visible=False)
+        line = f"{name:{self.width}}  {cells:3} cells  {seconds:7.1f} s"
         self.bars.console.print(line, highlight=False)
-
-    def skip(self, name: str) -> None:
-        """Say that a chapter is kept."""
-        self.bars.console.print(f"{name:{self.width}}  kept", highlight=False)
+        return name, seconds
 
 
 @contextmanager
-def progress_of(chapters: Sequence[str]) -> Iterator[Reporter]:
-    """Show chapter, cell and elapsed time while chapters run."""
+def progress_of(chapters: Sequence[str], events: object) -> Iterator[Reporter]:
+    """Show chapter, cell and elapsed time while chapters run and report `events`."""
     console = Console()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.fields[cells]}"),
-    )
-    with Progress(
-        *columns,
         TimeElapsedColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    ) as bars:
-        yield Reporter(chapters, bars)
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        reporter = Reporter(chapters, bars)
+
+        def listen() -> None:
+            while event := events.get():
+                reporter.cell(*event)
+
+        listener = threading.Thread(target=listen, daemon=True)
+        listener.start()
+        try:
+            yield reporter
+        finally:
+            events.put(None)
+            listener.join()
 
 
 def publish(book: Book, executed: Path, manifest: dict, chosen: Sequence[str]) -> None:

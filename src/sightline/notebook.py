@@ -1,5 +1,6 @@
 """What every chapter needs: its edition, its run, source on the page, figures."""
 
+import fcntl
 import inspect
 import io
 import json
@@ -182,8 +183,17 @@ def main_run(edition: Edition) -> Run:
     """Return the run of chapter 05: taken, resumed or made, and say which.
 
     A run that is there keeps its own recipe. One that was trained on other pictures
-    is moved aside, never overwritten.
+    is moved aside, never overwritten. A chapter executed beside another one waits
+    until that has made the run.
     """
+    edition.run_dir.parent.mkdir(parents=True, exist_ok=True)
+    with edition.run_dir.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return take_or_train(edition)
+
+
+def take_or_train(edition: Edition) -> Run:
+    """Return the main run, made if it is not there."""
     run, recipe = Run(edition.run_dir), edition.recipe
     if (run.path / "recipe.json").exists():
         if run.manifest["digest"] != edition.splits.digest:
