@@ -106,12 +106,6 @@ def test_a_chapter_has_the_rhythm_of_the_book(path):
 
 
 @each_chapter
-def test_a_chapter_ends_with_at_least_four_exercises(path):
-    text = path.read_text().split("## Exercises")[1].split("## References")[0]
-    assert len(re.findall(r"^\d+\. ", text, flags=re.M)) >= 4
-
-
-@each_chapter
 def test_what_is_built_by_hand_is_short(path):
     long = [
         f"{node.name}: {node.end_lineno - node.lineno + 1} lines"

@@ -1,0 +1,206 @@
+"""Exercises with hidden solutions that run, and questions that need no kernel."""
+
+import ast
+import asyncio
+import re
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import jupytext
+import pytest
+from browser import find_chromium, open_page
+
+ROOT = Path(__file__).parents[1]
+CHAPTERS = sorted((ROOT / "book").glob("[0-9][0-9]_*.md"))
+SCRIPT = ROOT / "book" / "_static" / "self_check.js"
+LETTERS = "ABCD"
+
+each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+
+
+def last_part(path: Path) -> str:
+    """Text of a chapter from its exercises to its references."""
+    return path.read_text().split("\n## Exercises")[1].split("\n## References")[0]
+
+
+def exercises(path: Path) -> list[tuple[str, str, str]]:
+    """Title, label and text of every exercise."""
+    found = re.findall(
+        r"^````\{exercise\} (.+)\n:label: (\S+)\n(.*?)^````$",
+        last_part(path),
+        flags=re.M | re.S,
+    )
+    return [(title.strip(), label, text) for title, label, text in found]
+
+
+def solutions(path: Path) -> dict[str, str]:
+    """Text of every solution, by the label of its exercise."""
+    pattern = r"^```\{solution-start\} (\S+)\n(.*?)^```\{solution-end\}"
+    return dict(re.findall(pattern, last_part(path), flags=re.M | re.S))
+
+
+def questions(path: Path) -> list[str]:
+    """Text of every question of the self-check."""
+    pattern = r"^:::\{admonition\} (.*?)^:::$"
+    found = re.findall(pattern, last_part(path), flags=re.M | re.S)
+    return [text for text in found if ":class: self-check" in text]
+
+
+@each_chapter
+def test_a_chapter_has_four_to_six_exercises_from_a_prediction_to_an_afternoon(path):
+    titles = [title.lower() for title, _, _ in exercises(path)]
+    assert 4 <= len(titles) <= 6
+    assert "predict" in titles[0]
+    assert "afternoon" in titles[-1]
+
+
+@each_chapter
+def test_an_exercise_has_something_to_reach_and_a_hint(path):
+    for title, _, text in exercises(path):
+        assert "*To reach:*" in text, title
+        assert "```{dropdown} Hint" in text, title
+
+
+@each_chapter
+def test_every_exercise_has_a_hidden_solution_that_runs(path):
+    labels = [label for _, label, _ in exercises(path)]
+    assert list(solutions(path)) == labels
+    for label, text in solutions(path).items():
+        assert text.startswith(":class: dropdown\n"), label
+        assert "```{code-cell}" in text, label
+
+
+@each_chapter
+def test_a_solution_says_or_asserts_its_number(path):
+    cells = [c for c in jupytext.read(path).cells if c.cell_type == "code"]
+    tagged = [c for c in cells if "solution" in c.metadata.get("tags", [])]
+    inside = "".join(solutions(path).values()).count("```{code-cell}")
+    assert len(tagged) == inside
+    for text in solutions(path).values():
+        code = "\n".join(re.findall(r"^```\{code-cell\}.*?^```$", text, re.M | re.S))
+        assert re.search(r"\bassert|print\(|plots\.|plt\.", code), text
+
+
+def test_labels_of_exercises_are_unique_in_the_book():
+    labels = [label for path in CHAPTERS for _, label, _ in exercises(path)]
+    assert len(labels) == len(set(labels))
+    assert all(label.startswith("ex-") for label in labels)
+
+
+@each_chapter
+def test_a_chapter_asks_three_questions_with_one_right_answer_each(path):
+    found = questions(path)
+    assert len(found) == 3
+    for text in found:
+        options = re.findall(r"^- ([A-D])\. ", text, flags=re.M)
+        assert options == list(LETTERS[: len(options)]), text
+        assert 3 <= len(options) <= 4, text
+        answer = text.split("```{dropdown} Answer\n")[1]
+        assert re.match(r"\*\*([A-D])\.\*\* ", answer), text
+        assert answer[2] in options, text
+
+
+@pytest.mark.parametrize("chapters", [CHAPTERS], ids=["book"])
+def test_the_right_answers_are_not_always_the_same_letter(chapters):
+    letters = {
+        text.split("```{dropdown} Answer\n")[1][2]
+        for path in chapters
+        for text in questions(path)
+    }
+    assert len(letters) > 2
+
+
+def test_the_solutions_are_valid_python():
+    for path in CHAPTERS:
+        for cell in jupytext.read(path).cells:
+            if "solution" in cell.metadata.get("tags", []):
+                ast.parse(cell.source)
+
+
+QUESTION = """
+<div class="self-check admonition"><p class="admonition-title">{title}</p>
+<ul><li><p>A. one</p></li><li><p>B. two</p></li><li><p>C. three</p></li></ul>
+<details><summary>Answer</summary><p><strong>{letter}.</strong> Because.</p></details>
+</div>"""
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
+    """What a page with two questions does when they are answered by keyboard."""
+    if find_chromium() is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    folder = tmp_path_factory.mktemp("page")
+    (folder / "self_check.js").write_text(SCRIPT.read_text())
+    body = QUESTION.format(title="First?", letter="B")
+    body += QUESTION.format(title="Second?", letter="A")
+    head = '<!doctype html><link rel="icon" href="data:,"><title>t</title>'
+    script = '<script src="self_check.js"></script>'
+    (folder / "index.html").write_text(head + body + script)
+    handler = partial(Quiet, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield asyncio.run(answer(f"http://127.0.0.1:{server.server_port}/"))
+        server.shutdown()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A server that does not log."""
+
+    def log_message(self, *_):
+        pass
+
+
+async def answer(address: str) -> dict:
+    """Answer both questions by keyboard; the first one wrongly at first."""
+    verdicts = "[...document.querySelectorAll('.verdict')].map(v => v.textContent)"
+    seen = {}
+    async with open_page() as page:
+        await page.visit(address)
+        seen["groups"] = await page.value(
+            "[...document.querySelectorAll('[role=radiogroup]')].map("
+            "g => document.getElementById(g.getAttribute('aria-labelledby'))"
+            ".textContent)"
+        )
+        for key in ("Tab", "Space"):
+            await press(page, key)
+        seen["wrong"] = await page.value(verdicts)
+        seen["closed"] = await page.value("document.querySelector('details').open")
+        await press(page, "ArrowDown")
+        seen["right"] = await page.value(verdicts)
+        seen["open"] = await page.value("document.querySelector('details').open")
+        for key in ("Tab", "Tab", "Space"):  # past the answer
+            await press(page, key)
+        seen["end"] = await page.value(verdicts)
+        seen["complaints"] = page.complaints
+    return seen
+
+
+async def press(page, key: str) -> None:
+    """Press and release one key."""
+    codes = {"Tab": 9, "Space": 32, "ArrowDown": 40}
+    name = {"Space": " "}.get(key, key)
+    event = {"key": name, "code": key, "windowsVirtualKeyCode": codes[key]}
+    text = {"text": " "} if key == "Space" else {}
+    await page.call("Input.dispatchKeyEvent", type="keyDown", **event, **text)
+    await page.call("Input.dispatchKeyEvent", type="keyUp", **event)
+
+
+def test_questions_are_groups_named_by_their_question(seen):
+    assert seen["groups"] == ["First?", "Second?"]
+
+
+def test_a_wrong_choice_is_said_and_the_answer_stays_closed(seen):
+    assert seen["wrong"][0].startswith("Not this one")
+    assert not seen["closed"]
+
+
+def test_the_right_choice_opens_the_answer(seen):
+    assert seen["right"][0] == "Right."
+    assert seen["open"]
+
+
+def test_the_end_counts_what_was_right_at_the_first_try(seen):
+    assert seen["end"][1] == "Right. 1 of 2 right at the first try."
+    assert not seen["complaints"]
