@@ -42,6 +42,8 @@ class Page:
         self.failures: list[str] = []
         self.complaints: list[str] = []
         self.events: set[str] = set()
+        self.urls: dict[str, str] = {}
+        self.bytes: dict[str, int] = {}  # transferred for each address, last visit
 
     async def call(self, method: str, **params) -> dict:
         """Send a command, take in events until its answer comes."""
@@ -59,6 +61,10 @@ class Page:
         method, params = message.get("method"), message.get("params", {})
         if method == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"])
+            self.urls[params["requestId"]] = params["request"]["url"]
+        elif method == "Network.loadingFinished":
+            url = self.urls.get(params["requestId"], "")
+            self.bytes[url] = self.bytes.get(url, 0) + params["encodedDataLength"]
         elif method == "Network.loadingFailed" and not params.get("canceled"):
             self.failures.append(params["errorText"])
         elif (
@@ -75,8 +81,25 @@ class Page:
             self.events.add(params["name"])
         return message
 
-    async def visit(self, url: str, *, width: int = 1280, dark: bool = False) -> None:
-        """Open `url` in a window of that width and wait until it is quiet."""
+    async def visit(
+        self, url: str, *, width: int = 1280, dark: bool = False, cold: bool = False
+    ) -> None:
+        """Open `url` in a window of that width and wait until it is quiet.
+
+        With `cold`, nothing is taken from the browser's cache.
+        """
+        await self.call("Network.setCacheDisabled", cacheDisabled=cold)
+        await self.show(width=width, dark=dark)
+        await self.call("Page.navigate", url="about:blank")
+        await asyncio.sleep(0)
+        self.events.clear()
+        self.bytes.clear()
+        await self.call("Page.navigate", url=url)
+        while "networkIdle" not in self.events:
+            await asyncio.wait_for(self.listen(), timeout=30)
+
+    async def show(self, *, width: int, dark: bool, paper: bool = False) -> None:
+        """Give the window a width and a colour scheme, or show it as on paper."""
         scheme = [
             {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         ]
@@ -84,13 +107,21 @@ class Page:
         await self.call(
             "Emulation.setDeviceMetricsOverride", mobile=width < 600, **metrics
         )
-        await self.call("Emulation.setEmulatedMedia", features=scheme)
-        await self.call("Page.navigate", url="about:blank")
-        await asyncio.sleep(0)
-        self.events.clear()
-        await self.call("Page.navigate", url=url)
-        while "networkIdle" not in self.events:
-            await asyncio.wait_for(self.listen(), timeout=30)
+        media = "print" if paper else ""
+        await self.call("Emulation.setEmulatedMedia", media=media, features=scheme)
+
+    async def press(self, key: str, *, control: bool = False) -> None:
+        """Press a key of the keyboard and let it go."""
+        codes = {"Tab": 9, "Enter": 13, "Escape": 27}
+        pressed = {
+            "key": key,
+            "code": key if key in codes else f"Key{key.upper()}",
+            "windowsVirtualKeyCode": codes.get(key, ord(key[0].upper())),
+            "modifiers": 2 if control else 0,
+        }
+        text = {"text": "\r"} if key == "Enter" else {}
+        await self.call("Input.dispatchKeyEvent", type="keyDown", **pressed, **text)
+        await self.call("Input.dispatchKeyEvent", type="keyUp", **pressed)
 
     async def value(self, expression: str):
         """Value of a JavaScript expression; a promise is awaited."""

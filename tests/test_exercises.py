@@ -28,7 +28,7 @@ def last_part(path: Path) -> str:
 def exercises(path: Path) -> list[tuple[str, str, str]]:
     """Title, label and text of every exercise."""
     found = re.findall(
-        r"^````\{exercise\} (.+)\n:label: (\S+)\n(.*?)^````$",
+        r"^````\{exercise\} ([^\n]+)\n:label: (\S+)\n(.*?)^````$",
         last_part(path),
         flags=re.M | re.S,
     )

@@ -1,24 +1,32 @@
 """The built site: self-contained, described, readable on a phone and in the dark."""
 
 import asyncio
-import functools
-import http.server
+import importlib
+import json
 import re
-import threading
+import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
-from browser import find_chromium, open_page
+from browser import Page, find_chromium, open_page
+from server import serve
 
+from sightline import __version__
 from sightline.chapters import Book
 from sightline.site import build
 
 ROOT = Path(__file__).parents[1]
 BOOK = Book(ROOT)
-REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text())
+REPOSITORY = CONFIG["repository"]["url"]
+BUDGET = 2_000_000  # bytes of a page at first view, nothing compressed
+AXE = ROOT / "tests" / "vendor" / "axe.min.js"
+GUIDELINES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+# parts of the library that no reader calls: what makes the book
+INNER = {"bookrun", "chapters", "manifest", "pages", "reference", "site"}
 needs_chromium = pytest.mark.skipif(
     find_chromium() is None,
     reason="Chromium is not installed: apt-get install chromium",
@@ -51,25 +59,15 @@ def site(tmp_path_factory):
 @pytest.fixture(scope="session")
 def pages(site):
     """Name and tags of every page."""
-    paths = [*site.glob("book/*.html"), site / "search.html"]
+    paths = [*site.glob("book/*.html"), site / "search.html", site / "genindex.html"]
     return {str(p.relative_to(site)): Tags(p.read_text()) for p in paths}
 
 
 @pytest.fixture(scope="session")
 def address(site):
     """The site at an address of this machine."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    handler = functools.partial(Quiet, directory=site)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serve(site) as address:
+        yield address
 
 
 def chapter_names() -> list[str]:
@@ -99,14 +97,24 @@ def test_every_picture_says_what_to_see(pages):
                 assert not alt.endswith(file.suffix), f"{name}: {alt!r}"
 
 
-def test_every_link_inside_the_site_leads_somewhere(pages, site):
+def test_every_link_inside_the_site_leads_to_a_place_on_a_page(pages, site):
+    places = {
+        (site / name).resolve(): {t["id"] for _, t in tags.found if t.get("id")}
+        for name, tags in pages.items()
+    }
     for name, tags in pages.items():
         for link in tags.all("a"):
             target = urlsplit(link.get("href") or "")
-            if target.scheme or target.netloc or not target.path:
+            if target.scheme or target.netloc:
                 continue
-            path = (site / name).parent / unquote(target.path)
+            path = (site / name).resolve()
+            if target.path:
+                path = (path.parent / unquote(target.path)).resolve()
             assert path.exists(), f"{name} links to {link['href']}"
+            if target.fragment and path in places:
+                assert unquote(target.fragment) in places[path], (
+                    f"{name} links to {link['href']}"
+                )
 
 
 def test_every_chapter_has_a_colab_and_a_download_button_for_its_notebook(pages, site):
@@ -115,8 +123,10 @@ def test_every_chapter_has_a_colab_and_a_download_button_for_its_notebook(pages,
         path = f"/blob/main/book/{name}.ipynb"
         colab = REPOSITORY.replace("https://github.com", "/github") + path
         assert f"https://colab.research.google.com{colab}" in links
-        assert f"../_sources/book/{name}.ipynb" in links
-        assert (site / "_sources" / "book" / f"{name}.ipynb").exists()
+        for path in (BOOK.pages / f"{name}.ipynb", BOOK.pages / f"{name}.md"):
+            assert f"../_sources/book/{path.name}" in links
+            given = site / "_sources" / "book" / path.name
+            assert given.read_bytes() == path.read_bytes()
 
 
 def test_no_page_shows_an_error_or_a_parameter_of_papermill(site):
@@ -133,8 +143,59 @@ def test_every_page_says_which_edition_it_shows(site):
 
 def test_the_site_can_be_published_as_it_is(site):
     assert (site / ".nojekyll").exists()
-    assert (site / "_static/vendor/mathjax/tex-mml-chtml.js").exists()
+    assert (site / "_static/vendor/mathjax/startup.js").exists()
     assert (site / "_static/vendor/mathjax/LICENSE").exists()
+
+
+def test_the_citation_names_this_version_at_this_address(site):
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert str(cited["version"]) == __version__
+    assert cited["repository-code"] == REPOSITORY
+    assert [a["name"] for a in cited["authors"]] == [CONFIG["author"]]
+    text = re.sub(r"<[^>]+>", "", (site / "book" / "index.html").read_text())
+    for value in (__version__, REPOSITORY, CONFIG["author"], cited["title"]):
+        assert f"{{{value}}}" in text
+
+
+def test_pictures_wait_until_they_are_near_and_keep_their_place(pages):
+    for name, tags in pages.items():
+        shown = [i for i in tags.all("img") if "_images/" in (i.get("src") or "")]
+        for number, image in enumerate(shown):
+            assert image.get("decoding") == "async", f"{name}: {image['src']}"
+            assert (image.get("loading") == "lazy") == (number > 0), name
+            assert int(image["width"]) > 0 and int(image["height"]) > 0, name
+
+
+def documented(site: Path) -> set[str]:
+    """Full names of everything that the pages of the library describe."""
+    data = (site / "objects.inv").read_bytes().split(b"\n", 4)[4]
+    lines = zlib.decompress(data).decode().splitlines()
+    return {line.split()[0] for line in lines if " py:" in line}
+
+
+def test_the_library_has_a_place_for_every_public_name_that_readers_use(site):
+    there, package = documented(site), ROOT / "src" / "sightline"
+    for path in [*package.glob("*.py"), *package.glob("models/*.py")]:
+        parts = path.relative_to(package.parent).with_suffix("").parts
+        name = ".".join(parts).removesuffix(".__init__")
+        if name == "sightline" or parts[-1] == "__main__" or parts[-1] in INNER:
+            continue
+        public = importlib.import_module(name).__all__
+        lacking = {n for n in public if f"{name}.{n}" not in there}
+        assert not lacking, f"{name} has no place in book/api_*.md, or lacks {lacking}"
+
+
+async def violations(page: Page, narrowed: str = "") -> list[str]:
+    """Let axe look at the page, or at the parts named; say what it finds."""
+    run = {"type": "tag", "values": GUIDELINES}
+    options = json.dumps({"runOnly": run, "resultTypes": ["violations"]})
+    if not await page.value("typeof axe === 'object'"):
+        await page.value(AXE.read_text() + ";0")
+    return await page.value(
+        f"axe.run({narrowed or 'document'}, {options}).then(found => "
+        "found.violations.flatMap(v => v.nodes.map("
+        "node => `${v.id}: ${node.target} ${node.html.slice(0, 120)}`)))"
+    )
 
 
 async def survey(address: str, names: list[str]) -> dict[str, dict]:
@@ -142,9 +203,17 @@ async def survey(address: str, names: list[str]) -> dict[str, dict]:
     found = {}
     async with open_page() as page:
         for name in names:
-            for width, dark in ((1280, False), (390, True)):
-                await page.visit(f"{address}/{name}", width=width, dark=dark)
-            found[name] = {
+            await page.visit(f"{address}/{name}", cold=True)
+            found[name] = {"bytes": sum(page.bytes.values())}
+            found[name]["light"] = await violations(page)
+            await page.show(width=1280, dark=True)
+            # what a narrow page does not show
+            sides = "['#pst-primary-sidebar', '#pst-secondary-sidebar']"
+            around = f"{sides}.filter(s => document.querySelector(s))"
+            found[name]["dark"] = await violations(page, f"{{include: {around}}}")
+            await page.visit(f"{address}/{name}", width=390, dark=True)
+            found[name]["dark"] += await violations(page)
+            found[name] |= {
                 "width": await page.value("document.documentElement.scrollWidth"),
                 "filters": await page.value(
                     "[...document.querySelectorAll('.bd-article img')]"
@@ -153,7 +222,8 @@ async def survey(address: str, names: list[str]) -> dict[str, dict]:
                 "theme": await page.value("document.documentElement.dataset.theme"),
                 "formulas": await page.value(
                     "[document.querySelectorAll('.math').length > 0, "
-                    "document.querySelectorAll('mjx-container').length > 0]"
+                    "document.querySelectorAll('mjx-container').length > 0, "
+                    "document.querySelectorAll('mjx-merror').length]"
                 ),
             }
         found["*"] = {
@@ -197,22 +267,131 @@ def test_the_dark_theme_leaves_the_colours_of_pictures_alone(seen, pages):
 @needs_chromium
 def test_formulas_are_set_without_a_network(seen, pages):
     for name in pages:
-        wanted, there = seen[name]["formulas"]
-        assert wanted == there, name
+        wanted, there, wrong = seen[name]["formulas"]
+        assert (wanted, wrong) == (there, 0), name
 
 
 @needs_chromium
-def test_search_finds_a_term_without_a_network(address):
-    async def search() -> int:
-        async with open_page() as page:
-            await page.visit(f"{address}/search.html?q=gradient")
-            for _ in range(50):
-                found = await page.value(
-                    "document.querySelectorAll('#search-results li').length"
-                )
-                if found:
-                    return found
-                await asyncio.sleep(0.1)
-        return 0
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_on_any_page(seen, pages, theme):
+    assert {n: f for n in pages if (f := seen[n][theme])} == {}
 
-    assert asyncio.run(search()) > 0
+
+@needs_chromium
+def test_no_page_costs_more_than_two_megabytes_at_first_view(seen, pages):
+    assert {n: b for n in pages if (b := seen[n]["bytes"]) > BUDGET} == {}
+
+
+async def results(page: Page, address: str, words: str) -> list[str]:
+    """Return what the search page lists, in its order."""
+    await page.visit(f"{address}/search.html?q={words}")
+    items = "[...document.querySelectorAll('#search-results li a')].map(a => a.href)"
+    for _ in range(50):
+        found = await page.value(items)
+        if found:
+            return found
+        await asyncio.sleep(0.1)
+    return []
+
+
+@needs_chromium
+def test_search_finds_words_and_names_of_the_library_without_a_network(address):
+    async def search() -> dict[str, list[str]]:
+        words = ("gradient", "range_test", "explain", "Recipe", "one_cycle")
+        async with open_page() as page:
+            return {word: await results(page, address, word) for word in words}
+
+    found = asyncio.run(search())
+    assert found.pop("gradient")
+    modules = dict.fromkeys(found, "")
+    modules |= {"range_test": "lr_finder", "explain": "explain"}
+    modules |= {"Recipe": "recipes", "one_cycle": "schedules"}
+    for name, links in found.items():
+        place = f"#sightline.{modules[name]}.{name}"
+        assert any(link.endswith(place) for link in links), f"{name}: {links}"
+
+
+FOCUSED = """(() => {
+  const item = document.activeElement;
+  if (item === document.body) return null;
+  const style = getComputedStyle(item), box = item.getBoundingClientRect();
+  const ring = parseFloat(style.outlineWidth) > 0 && style.outlineStyle !== 'none';
+  return {name: item.outerHTML.slice(0, 100), text: item.innerText.trim(),
+          seen: box.width * box.height > 0, ring: ring || style.boxShadow !== 'none'};
+})()"""
+
+
+@needs_chromium
+def test_the_tab_key_goes_through_a_page_and_shows_where_it_is(address):
+    async def walk() -> list[dict]:
+        stops = []
+        async with open_page() as page:
+            await page.visit(f"{address}/book/index.html")
+            for _ in range(200):
+                await page.press("Tab")
+                stop = await page.value(FOCUSED)
+                if stop is None:
+                    break
+                stops.append(stop)
+        return stops
+
+    stops = asyncio.run(walk())
+    assert stops[0]["text"] == "Skip to main content"
+    assert 20 < len(stops) < 200, "the Tab key does not come to an end"
+    for stop in stops:
+        assert stop["seen"] and stop["ring"], stop
+
+
+@needs_chromium
+def test_search_opens_and_closes_by_keyboard_and_the_skip_link_skips(address):
+    async def use() -> list:
+        async with open_page() as page:
+            await page.visit(f"{address}/book/glossary.html")
+            await page.press("k", control=True)
+            opened = await page.value(
+                "[document.querySelector('#pst-search-dialog').open, "
+                "document.activeElement.name]"
+            )
+            await page.press("Escape")
+            closed = await page.value("document.querySelector('dialog[open]') === null")
+            await page.visit(f"{address}/book/glossary.html")
+            await page.press("Tab")
+            await page.press("Enter")
+            await page.press("Tab")
+            inside = await page.value(
+                "document.querySelector('main').contains(document.activeElement)"
+            )
+            return [opened, closed, inside]
+
+    assert asyncio.run(use()) == [[True, "q"], True, True]
+
+
+@needs_chromium
+def test_paper_is_light_shows_the_page_alone_and_cuts_no_line(address):
+    async def look() -> dict:
+        async with open_page() as page:
+            await page.visit(f"{address}/book/02_residual_networks.html", dark=True)
+            await page.show(
+                width=680, dark=True, paper=True
+            )  # what A4 leaves at 96 dpi
+            seen = await page.value(
+                "dispatchEvent(new Event('beforeprint')), ({"
+                "theme: document.documentElement.dataset.theme,"
+                "width: document.documentElement.scrollWidth,"
+                "shown: ['.bd-sidebar-primary', '.bd-header-article', '.headerlink',"
+                "'.prev-next-area', '.bd-footer', 'button.copybtn'].filter(s =>"
+                "[...document.querySelectorAll(s)].some(e => e.offsetParent)),"
+                "title: document.querySelector('.bd-article h1').offsetHeight > 0,"
+                "cut: [...document.querySelectorAll('.bd-article pre')]"
+                ".filter(e => e.scrollWidth > e.clientWidth + 1).length})"
+            )
+            seen["then"] = await page.value(
+                "dispatchEvent(new Event('afterprint')), "
+                "document.documentElement.dataset.theme"
+            )
+            return seen
+
+    assert asyncio.run(look()) == {
+        **{"theme": "light", "width": 680, "shown": [], "title": True, "cut": 0},
+        "then": "dark",
+    }

@@ -25,12 +25,21 @@ LAYERS = [
     ],
     *["transforms", "loaders", "models", "optim", "schedules", "runtime", "lr_finder"],
     *["engine", "checkpoint", "train", "metrics"],
-    *["calibration", "label_errors", "corruptions", "duplicates"],
+    *["calibration", "label_errors", "corruptions", "duplicates", "folder_check"],
     *["explain", "classifier", "baselines", "localisation", "faithfulness", "plots"],
-    *["tables", "comparison", "sections", "report"],
-    *["notebook", "chapters", "manifest", "site", "bookrun", "__main__"],
+    *["tables", "comparison", "sections", "report", "explorers"],
+    *[
+        "journey",
+        "notebook",
+        "chapters",
+        "manifest",
+        "pages",
+        "site",
+        "bookrun",
+        "__main__",
+    ],
 ]
-USERS_OF_RECIPES = {"train", "notebook", "__main__"}
+USERS_OF_RECIPES = {"train", "journey", "notebook", "__main__"}
 SHOWN_LINES = 40  # of a function that a chapter shows, docstring included
 
 

@@ -1,7 +1,6 @@
 """The command line: `sightline train`, `lr-find`, `evaluate`, `compare`, and more."""
 
 import json
-import math
 import os
 import signal
 import sys
@@ -21,6 +20,7 @@ if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait f
     from sightline.checkpoint import Run
     from sightline.classifier import Classifier
     from sightline.datasets import Splits
+    from sightline.folder_check import FolderCheck
     from sightline.lr_finder import RangeTest
 
 __all__ = ["main"]
@@ -33,6 +33,8 @@ def recipe_options(command: Callable) -> Callable:
     """Add one option for every field of a recipe."""
     for name, (kind, meaning) in reversed(describe_fields().items()):
         flag = "--" + name.replace("_", "-")
+        if kind is bool:
+            flag += "/--no-" + name.replace("_", "-")
         command = click.option(flag, type=kind, default=None, help=meaning)(command)
     return command
 
@@ -62,6 +64,14 @@ def run_data_options(command: Callable) -> Callable:
     return data_options(command, default=None, otherwise="those of RUN")
 
 
+def pictures_of(data: str, recipe: Recipe, limit: int | None) -> "Splits":
+    """Load the pictures that a recipe is to be trained on."""
+    from sightline.datasets import load
+
+    splits = load(data, image_size=recipe.image_size, seed=recipe.seed)
+    return splits.limited(limit, seed=recipe.seed)
+
+
 def pictures_for(run: "Run", data: str | None, limit: int | None) -> "Splits":
     """Load the pictures to look at; say if they are not those of the training."""
     from sightline.datasets import load
@@ -72,7 +82,8 @@ def pictures_for(run: "Run", data: str | None, limit: int | None) -> "Splits":
             f"{run.path} was trained on {name!r}, whose place is not known; "
             "name it with --data PATH"
         )
-    splits = load(data or name, seed=seed).limited(limit, seed=seed)
+    size = run.manifest["image_size"]
+    splits = load(data or name, image_size=size, seed=seed).limited(limit, seed=seed)
     if splits.digest != run.manifest["digest"]:
         click.secho(
             f"note: these are not the very pictures of {run.path} (digest "
@@ -195,7 +206,6 @@ def train(
 
     On several GPUs or machines: torchrun --nproc-per-node N -m sightline train …
     """
-    from sightline.datasets import load
     from sightline.runtime import (
         first_process_first,
         keep_freed_memory,
@@ -209,7 +219,7 @@ def train(
     try:
         with process_group():
             with first_process_first():  # it downloads and decodes
-                splits = load(data, seed=chosen.seed).limited(limit, seed=chosen.seed)
+                splits = pictures_of(data, chosen, limit)
             run = train_recipe(
                 chosen,
                 splits,
@@ -285,13 +295,12 @@ def lr_find(
     **overrides,
 ) -> None:
     """Run the LR range test for RECIPE: four rules, each over several seeds."""
-    from sightline.datasets import load
     from sightline.lr_finder import suggest, suggest_range
     from sightline.runtime import choose_runtime
     from sightline.train import range_tests
 
     chosen = chosen_recipe(recipe, overrides)
-    splits = load(data, seed=chosen.seed).limited(limit, seed=chosen.seed)
+    splits = pictures_of(data, chosen, limit)
     tests = range_tests(
         chosen,
         splits,
@@ -322,19 +331,10 @@ def say_what_to_doubt(
     tests: list["RangeTest"], ranges: dict[str, tuple[float, ...]], num_classes: int
 ) -> None:
     """Warn where a range test says little: no real fall, or rules that disagree."""
-    lowest, chance = min(min(t.smoothed) for t in tests), math.log(num_classes)
-    if lowest > 0.97 * chance:
-        console.print(
-            f"note: the smoothed loss never fell clearly below chance ({lowest:.2f}, "
-            f"ln {num_classes} = {chance:.2f}); try more --num-iter or a lower "
-            "--start-lr"
-        )
-    medians = [values[1] for values in ranges.values()]
-    if max(medians) > 10 * min(medians):
-        console.print(
-            f"note: the rules disagree, from {min(medians):.2g} to {max(medians):.2g}; "
-            "short trainings decide (--epochs 2)"
-        )
+    from sightline.lr_finder import doubts
+
+    for doubt in doubts(tests, ranges, num_classes):
+        console.print(f"note: {doubt}")
 
 
 @main.command()
@@ -358,7 +358,11 @@ def evaluate(
 ) -> None:
     """Evaluate the best weights of RUN on one split, class by class."""
     from sightline.checkpoint import Run
-    from sightline.metrics import confusion_matrix, per_class_accuracy
+    from sightline.metrics import (
+        balanced_accuracy,
+        confusion_matrix,
+        per_class_accuracy,
+    )
     from sightline.runtime import choose_runtime
     from sightline.train import evaluate_run
 
@@ -378,6 +382,7 @@ def evaluate(
             "split": split,
             "images": len(evaluation.labels),
             "accuracy": evaluation.accuracy,
+            "balanced_accuracy": balanced_accuracy(confusion),
             "loss": evaluation.loss,
             "per_class": dict(zip(opened.classes, accuracies, strict=True)),
             "confusion": confusion.tolist(),
@@ -389,6 +394,7 @@ def evaluate(
         table.add_row(name, f"{accuracy:.2%}")
     table.add_section()
     table.add_row("all", f"{evaluation.accuracy:.2%}", style="bold")
+    table.add_row("mean of classes", f"{balanced_accuracy(confusion):.2%}")
     console.print(table)
     console.print(f"loss {evaluation.loss:.4f} over {len(evaluation.labels)} images")
 
@@ -581,6 +587,160 @@ def report(
     subject = Subject(opened, splits, choose_runtime(device, precision))
     page, _ = write_report(subject, out or run / "report", say=click.echo)
     click.echo(f"the report: {page}\nlook at it: open it in a browser")
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="folder for the page"
+)
+@click.option(
+    "--data",
+    show_default="those of RUN",
+    help="cifar10, shapes, or a folder of pictures: ten, and the accuracy",
+)
+@click.option("--limit", type=int, help="training images at most; a quarter to test")
+@click.option("--bits", default=4, show_default=True, help="a weight, 2 to 8")
+def export(
+    run: Path, out: Path, data: str | None, limit: int | None, bits: int
+) -> None:
+    """Write RUN as a page: the network and its heatmaps, live in any browser."""
+    from sightline.checkpoint import Run
+    from sightline.export import export as export_run
+
+    opened = Run.open(run)
+    about = export_run(opened, pictures_for(opened, data, limit), out, bits=bits)
+    print_export(about)
+    click.echo(
+        f"the page: {out / 'index.html'}\n"
+        f"look at it: python -m http.server --bind 127.0.0.1 --directory {out}, then "
+        "open http://127.0.0.1:8000"
+    )
+
+
+def print_export(about: dict) -> None:
+    """Print what rounding did to the accuracy, and the bytes to transfer."""
+    accuracy, sizes = about["accuracy"], about["bytes"]
+    table = Table("", "bits a weight", f"accuracy, {accuracy['images']:,} test images")
+    table.add_row("as trained", "32", f"{accuracy['before']:.2%}")
+    table.add_row("exported", str(about["bits"]), f"{accuracy['after']:.2%}")
+    console.print(table)
+    layers = " and ".join(
+        f"{layer['name']} ({layer['side']}×{layer['side']})"
+        for layer in about["layers"]
+    )
+    console.print(
+        f"to transfer: network {sizes['model'] / 1e6:.2f} MB, "
+        f"onnxruntime-web {sizes['runtime'] / 1e6:.2f} MB; heatmaps of {layers}",
+        highlight=False,
+    )
+
+
+IMAGE_SIZE = click.option(
+    "--image-size",
+    type=click.Choice(["32", "64", "96", "128"]),
+    default="32",
+    show_default=True,
+    help="pixels: side that the pictures will have",
+)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@IMAGE_SIZE
+@click.option("--json", "as_json", is_flag=True, help="print everything as JSON")
+def check(folder: Path, image_size: str, as_json: bool) -> None:
+    """Look at every picture of FOLDER for what would spoil a training.
+
+    Ends with status 1 if training makes no sense.
+    """
+    from sightline.datasets import data_folder
+    from sightline.folder_check import check_folder
+
+    found = check_folder(
+        folder, image_size=int(image_size), keep_in=data_folder() / "decoded"
+    )
+    if as_json:
+        click.echo(
+            json.dumps({**asdict(found), "trainable": found.trainable}, indent=2)
+        )
+    else:
+        print_check(found)
+    if not found.trainable:
+        sys.exit(1)
+
+
+def print_check(found: "FolderCheck") -> None:
+    """Print the counts of a check, what was found, and what to do."""
+    from sightline.tables import text_table
+
+    console.print(text_table(*found.table(), width=console.width))
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in found.kinds.items())
+    if found.sides:
+        least, median, largest = (f"{side:,}" for side in found.sides)
+        console.print(
+            f"{kinds}; shorter side {least} to {largest} pixels, median {median}",
+            highlight=False,
+        )
+    for finding in found.findings:
+        colour = "red" if finding.grave else "yellow"
+        click.secho(f"\n{finding.kind}: ", fg=colour, nl=False)
+        click.echo(f"{finding.words}.")
+        for line in finding.examples():
+            click.echo(f"  {line}")
+        if finding.remedy:
+            click.echo(f"  → {finding.remedy}")
+    if found.trainable:
+        size = f" --image-size {found.image_size}" * (found.image_size != 32)
+        click.echo(f"\nnext: sightline all {found.folder} --out runs/mine{size}")
+
+
+@main.command(name="all")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="folder for everything; the same command again goes on",
+)
+@click.option("--recipe", default="folder", show_default=True, help="what to train")
+@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+@click.option("--precision", default="auto", help="auto, fp32 or bf16")
+@recipe_options
+def do_all(
+    folder: Path,
+    out: Path,
+    recipe: str,
+    device: str,
+    precision: str,
+    **overrides,
+) -> None:
+    """Check FOLDER, find a learning rate, train, look at mistakes, export a demo.
+
+    Every step leaves its result in --out and is not repeated. Without --epochs and
+    --max-lr both are chosen by looking at the pictures.
+    """
+    from sightline.journey import Journey, travel
+
+    given = {name for name, value in overrides.items() if value is not None}
+    if overrides["pretrained"] and "model" not in given:
+        overrides["model"] = "resnet18"
+    chosen = chosen_recipe(recipe, overrides)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    journey = Journey(folder, out, chosen, given, device, precision, say=say_plainly)
+    try:
+        page = travel(journey)
+    except KeyboardInterrupt:
+        last_words(f"\ninterrupted; go on with: {command_line()}", "yellow")
+        sys.exit(INTERRUPTED)
+    for name, words in journey.contents().items():
+        say_plainly(f"{name}\n  {words}")
+    say_plainly(f"next: open {page} in a browser")
+
+
+def say_plainly(line: str) -> None:
+    """Print a line as it is, however wide."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @main.group()

@@ -65,7 +65,7 @@ def calibration_error(
 ) -> float:
     """Return the expected calibration error (ECE), 0..1.
 
-    The mean over images of |accuracy − mean confidence| of the bin that an image is
+    The mean over images of `|accuracy − mean confidence|` of the bin that an image is
     in; confidence is the probability of the predicted class. With few images it is
     above 0 for the best of models: bins scatter. Guo et al. (2017), eq. 3.
 

@@ -262,7 +262,11 @@ class Run:
         """
         recipe, file = self.recipe, self.path / "weights.safetensors"
         model = build_model(
-            recipe["model"], num_classes=len(self.classes), norm=recipe["norm"]
+            recipe["model"],
+            num_classes=len(self.classes),
+            norm=recipe["norm"],
+            image_size=recipe.get("image_size", 32),  # older runs do not say it
+            pretrained=recipe.get("pretrained", False),
         )
         try:
             if which == "last":

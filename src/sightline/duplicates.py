@@ -1,5 +1,6 @@
-"""Near duplicates: pictures of the test part that the training part has, too."""
+"""Near duplicates: in two parts of a data set, or within one folder."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from sightline.errors import SightlineError
 from sightline.stored import StoredImages
 
-__all__ = ["THRESHOLD", "Duplicates", "near_duplicates"]
+__all__ = ["THRESHOLD", "Duplicates", "near_duplicates", "near_duplicates_within"]
 
 Images = Tensor | StoredImages
 
@@ -20,6 +21,7 @@ SIDE = 8  # pixels of a descriptor
 # of the largest variance, added to all: what hardly varies must not be blown up
 FLOOR = 0.003
 CHUNK = 500  # pictures compared at once: bounds the memory
+CHUNK_BYTES = 2**26  # of float pixels that are shrunk at once, too
 
 
 class Duplicates(NamedTuple):
@@ -74,10 +76,59 @@ def near_duplicates(
     return Duplicates(chosen, *pairs, _equal(pictures, originals, chosen, *pairs[::2]))
 
 
+def near_duplicates_within(
+    images: Images, *groups: Tensor, threshold: float = THRESHOLD
+) -> list[Duplicates]:
+    """Find for each picture the most similar earlier one, or its mirror image.
+
+    Compares as `near_duplicates` does, whitened over all pictures.
+
+    Args:
+        images: (N, H, W, 3) uint8.
+        groups: (N,) each, such as labels: only pairs across groups count there.
+        threshold: similarity from which a pair is kept.
+
+    Returns:
+        All pairs, and those across the groups of each of `groups`; into `images`.
+    """
+    shrunk = _shrink(images)
+    mean, whiten = _whitening(shrunk)
+    searched = F.normalize((shrunk - mean) @ whiten, dim=1)
+    flipped = shrunk.unflatten(1, (3, SIDE, SIDE)).flip(3).flatten(1)
+    mirrored = F.normalize((flipped - mean) @ whiten, dim=1)
+    places = torch.arange(len(images))
+    found: list[list[Tensor]] = [[] for _ in range(1 + len(groups))]
+    for here in places.split(CHUNK):
+        earlier = places[: int(here[-1]) + 1]
+        as_is = searched[here] @ searched[earlier].T
+        mirror = mirrored[here] @ searched[earlier].T
+        similar = torch.maximum(as_is, mirror)
+        similar[earlier >= here[:, None]] = -1
+        for parts, group in zip(found, (None, *groups), strict=True):
+            apart = similar
+            if group is not None:
+                same = group[here][:, None] == group[earlier]
+                apart = similar.masked_fill(same, -1)
+            best, place = apart.max(1)
+            turned = (mirror > as_is).gather(1, place[:, None])[:, 0]
+            kept = best >= threshold
+            parts.append(torch.stack([here, place, turned, best.double()], 1)[kept])
+    return [_pairs(images, torch.cat(parts)) for parts in found]
+
+
+def _pairs(images: Images, rows: Tensor) -> Duplicates:
+    """Sort rows of (place, earlier place, mirrored, similarity) by similarity."""
+    rows = rows[rows[:, 3].argsort(descending=True, stable=True)]
+    here, there, turned = rows[:, 0].long(), rows[:, 1].long(), rows[:, 2].bool()
+    exact = _equal(images, images, here, there, turned)
+    return Duplicates(here, there, rows[:, 3], turned, exact)
+
+
 def _shrink(images: Images) -> Tensor:
     """Average pictures down to 8×8 pixels, (N, 192)."""
     parts = []
-    for index in torch.arange(len(images)).split(10 * CHUNK):
+    count = max(1, CHUNK_BYTES // (4 * math.prod(images.shape[1:])))
+    for index in torch.arange(len(images)).split(count):
         pixels = images[index].permute(0, 3, 1, 2).float()
         parts.append(F.adaptive_avg_pool2d(pixels, SIDE).flatten(1))
     return torch.cat(parts)

@@ -30,12 +30,20 @@ from sightline.errors import DataError
 from sightline.pictures import picture_suffixes, read_pictures
 from sightline.stored import HEADER, StoredImages, header, usable_memory
 
-__all__ = ["Folder", "read_folder"]
+__all__ = [
+    "Decoded",
+    "Folder",
+    "Listing",
+    "decode_once",
+    "find_lacking",
+    "list_folder",
+    "read_folder",
+]
 
 File = tuple[str, str]  # name relative to the folder, size and time
 Found = dict[str, dict[str, list[File]]]  # part ("" if not divided) → class → files
 
-CACHE_VERSION = "2"  # a new number makes every decoded folder be decoded again
+CACHE_VERSION = "3"  # a new number makes every decoded folder be decoded again
 # of the usable memory, that decoded pictures may fill: parts are copies of them, and
 # network, activations and the rest of the machine need some too
 MEMORY_SHARE = 0.25
@@ -65,8 +73,10 @@ def read_folder(
         DataError: if the folder is missing or laid out in another way, or a class
             has too few readable pictures.
     """
-    listing = _list_folder(folder)
-    decoded = _decode_once(listing, image_size, keep_in, progress)
+    listing = list_folder(folder)
+    decoded = decode_once(listing, image_size, keep_in, progress)
+    if lacking := find_lacking(listing, decoded):
+        raise DataError(f"{lacking[0]}. Add pictures or remove the class")
     return Folder(
         decoded.images,
         listing.labels[decoded.kept],
@@ -77,7 +87,7 @@ def read_folder(
 
 
 @dataclass(frozen=True)
-class _Listing:
+class Listing:
     """The pictures of a folder in their final order, not yet decoded."""
 
     folder: Path  # resolved
@@ -90,16 +100,21 @@ class _Listing:
 
 
 @dataclass(frozen=True)
-class _Decoded:
+class Decoded:
     """The pictures of a listing that could be read."""
 
     images: Tensor | StoredImages  # (N, size, size, 3) uint8
     kept: Tensor  # (N,) int64: their places in the listing, ascending
     notes: tuple[str, ...]
+    unreadable: dict[int, str]  # place in the listing → reason
 
 
-def _list_folder(folder: Path) -> _Listing:
-    """Find classes and pictures in either layout."""
+def list_folder(folder: Path) -> Listing:
+    """Find classes and pictures in either layout.
+
+    Raises:
+        DataError: if the folder is missing or laid out in another way.
+    """
     layout = LAYOUT.format(folder=folder)
     if not folder.is_dir():
         problem = "is no folder (unpack it?)" if folder.exists() else "does not exist"
@@ -146,7 +161,7 @@ def _check_classes(
         )
 
 
-def _in_order(folder: Path, found: Found, ignored: Sequence[str]) -> _Listing:
+def _in_order(folder: Path, found: Found, ignored: Sequence[str]) -> Listing:
     """Line up all pictures, and take the fingerprint of their files."""
     rows = [
         (file, label, part == "test")
@@ -161,7 +176,7 @@ def _in_order(folder: Path, found: Found, ignored: Sequence[str]) -> _Listing:
     if ignored:
         more = f" and {len(ignored) - 5:,} more" if len(ignored) > 5 else ""
         notes = (f"not pictures, left out: {_enumerate(sorted(ignored)[:5])}{more}",)
-    return _Listing(
+    return Listing(
         folder,
         tuple(next(iter(found.values()))),
         [name for name, _ in files],
@@ -217,9 +232,9 @@ def _enumerate(names: Sequence[str]) -> str:
     return ", ".join(os.fsencode(name).decode(errors="replace") for name in names)
 
 
-def _decode_once(
-    listing: _Listing, image_size: int, keep_in: Path, progress: bool
-) -> _Decoded:
+def decode_once(
+    listing: Listing, image_size: int, keep_in: Path, progress: bool
+) -> Decoded:
     """Decode a folder, or take it from the cache while no file has changed.
 
     Raises:
@@ -239,12 +254,12 @@ def _decode_once(
     return found
 
 
-def _bytes(listing: _Listing, image_size: int) -> int:
+def _bytes(listing: Listing, image_size: int) -> int:
     """Return how many bytes the pictures of a listing have when decoded."""
     return len(listing.names) * image_size**2 * 3
 
 
-def _open_cache(cache: Path, fingerprint: str, stay: bool) -> _Decoded | None:
+def _open_cache(cache: Path, fingerprint: str, stay: bool) -> Decoded | None:
     """Return what is kept; None if it is absent, broken or of other pictures."""
     try:
         with safe_open(cache, framework="np") as file:
@@ -256,23 +271,25 @@ def _open_cache(cache: Path, fingerprint: str, stay: bool) -> _Decoded | None:
             else:
                 images = torch.from_numpy(file.get_tensor("images"))
             readable = torch.from_numpy(file.get_tensor("readable"))
-            notes = json.loads(file.get_tensor("notes").tobytes())
+            notes, unreadable = json.loads(file.get_tensor("notes").tobytes())
     except (OSError, SafetensorError):
         return None
-    return _Decoded(images, torch.nonzero(readable)[:, 0], tuple(notes))
+    kept = torch.nonzero(readable)[:, 0]
+    reasons = {int(place): reason for place, reason in unreadable.items()}
+    return Decoded(images, kept, tuple(notes), reasons)
 
 
 def _decode_to_disk(
-    listing: _Listing, image_size: int, cache: Path, progress: bool
-) -> _Decoded:
+    listing: Listing, image_size: int, cache: Path, progress: bool
+) -> Decoded:
     """Decode into the cache what would fill too much of the memory."""
     size = _bytes(listing, image_size)
     try:
         if _free(cache) < size:  # said now, not after an hour of decoding
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with _whole_or_absent(cache) as file:
-            kept, notes = _decode(listing, image_size, file, progress)
-        images = StoredImages.open(cache, (len(kept), image_size, image_size, 3))
+            said = _decode(listing, image_size, file, progress)
+        images = StoredImages.open(cache, (len(said[0]), image_size, image_size, 3))
     except OSError as error:
         raise DataError(
             f"{len(listing.names):,} decoded pictures need {size / 1e9:.2f} GB in "
@@ -280,7 +297,7 @@ def _decode_to_disk(
             f"{error.strerror}. Make room, or set SIGHTLINE_DATA to a folder on a "
             "larger disk"
         ) from error
-    return _Decoded(images, kept, notes)
+    return Decoded(images, *said)
 
 
 def _free(cache: Path) -> int:
@@ -290,21 +307,23 @@ def _free(cache: Path) -> int:
 
 
 def _decode_to_memory(
-    listing: _Listing, image_size: int, cache: Path, progress: bool
-) -> _Decoded:
+    listing: Listing, image_size: int, cache: Path, progress: bool
+) -> Decoded:
     """Decode a folder, and keep it for the next time if that is possible."""
     memory = BytesIO()
-    kept, notes = _decode(listing, image_size, memory, progress)
+    kept, notes, unreadable = _decode(listing, image_size, memory, progress)
     try:
         with _whole_or_absent(cache) as file:
             file.write(memory.getbuffer())
     except OSError as error:
         notes += (f"decoded pictures could not be kept in {cache.parent}: {error}",)
     shape = (len(kept), image_size, image_size, 3)
-    images = torch.frombuffer(
-        memory.getbuffer(), dtype=torch.uint8, count=math.prod(shape), offset=HEADER
-    )
-    return _Decoded(images.view(shape), kept, notes)
+    images = torch.empty(shape, dtype=torch.uint8)
+    if len(kept):  # torch refuses an empty buffer
+        images = torch.frombuffer(
+            memory.getbuffer(), dtype=torch.uint8, count=math.prod(shape), offset=HEADER
+        )
+    return Decoded(images.view(shape), kept, notes, unreadable)
 
 
 @contextmanager
@@ -319,12 +338,13 @@ def _whole_or_absent(cache: Path) -> Iterator[BinaryIO]:
 
 
 def _decode(
-    listing: _Listing, image_size: int, out: BinaryIO, progress: bool
-) -> tuple[Tensor, tuple[str, ...]]:
+    listing: Listing, image_size: int, out: BinaryIO, progress: bool
+) -> tuple[Tensor, tuple[str, ...], dict[int, str]]:
     """Write pictures as they are decoded; put into notes what had to be done.
 
     Returns:
-        Places in the listing of the pictures that could be read (N,), notes.
+        Places in the listing of the pictures that could be read (N,), notes, and why
+        the others could not be read.
     """
     paths = [f"{listing.folder}/{name}" for name in listing.names]
     readable = torch.zeros(len(paths), dtype=torch.bool)
@@ -338,9 +358,8 @@ def _decode(
             changes.update(part.changes)
             unreadable |= part.unreadable
     kept = torch.nonzero(readable)[:, 0]
-    _check_readable(listing, readable, unreadable)
     notes = _describe(listing, changes, unreadable)
-    text = json.dumps(notes).encode()
+    text = json.dumps([notes, unreadable]).encode()
     out.write(readable.numpy())
     out.write(text)
     shapes = {
@@ -350,11 +369,11 @@ def _decode(
     }
     out.seek(0)
     out.write(header(listing.fingerprint, shapes))
-    return kept, notes
+    return kept, notes, unreadable
 
 
 def _describe(
-    listing: _Listing, changes: Counter[str], unreadable: dict[int, str]
+    listing: Listing, changes: Counter[str], unreadable: dict[int, str]
 ) -> tuple[str, ...]:
     """Say what was done to how many pictures, and which could not be read."""
     notes = [
@@ -367,14 +386,15 @@ def _describe(
     return tuple(notes)
 
 
-def _check_readable(
-    listing: _Listing, readable: Tensor, unreadable: dict[int, str]
-) -> None:
-    """Raise unless each class has a readable picture for every part it must fill."""
+def find_lacking(listing: Listing, decoded: Decoded) -> list[str]:
+    """Name each class that lacks readable pictures for a part that it must fill."""
+    readable = torch.zeros(len(listing.names), dtype=torch.bool)
+    readable[decoded.kept] = True
     has_test = bool(listing.in_test.any())
     parts = {"train": (~listing.in_test, 2 if has_test else 3)}
     if has_test:
         parts["test"] = (listing.in_test, 1)
+    lacking = []
     for part, (in_part, needed) in parts.items():
         for label, name in enumerate(listing.classes):
             chosen = in_part & (listing.labels == label)
@@ -382,10 +402,10 @@ def _check_readable(
             if count >= needed:
                 continue
             broken = torch.nonzero(chosen & ~readable)[:, 0].tolist()
-            because = f" ({unreadable[broken[0]]})" if broken else ""
+            because = f" ({decoded.unreadable[broken[0]]})" if broken else ""
             where = f"{part}/{name}" if has_test else name
-            raise DataError(
+            lacking.append(
                 f"{listing.folder}/{where} has {count} readable picture(s) and "
-                f"{len(broken)} unreadable{because}; at least {needed} are needed. "
-                "Add pictures or remove the class"
+                f"{len(broken)} unreadable{because}; at least {needed} are needed"
             )
+    return lacking

@@ -10,7 +10,7 @@ import copy
 import io
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from unittest import mock
@@ -28,7 +28,15 @@ with warnings.catch_warnings():  # it imports tqdm.autonotebook, which warns
     from torch_lr_finder import LRFinder, TrainDataLoaderIter
     from torch_lr_finder import lr_finder as torch_lr_finder
 
-__all__ = ["RULES", "RangeTest", "range_test", "suggest", "suggest_range"]
+__all__ = [
+    "RULES",
+    "RangeTest",
+    "doubts",
+    "learnt",
+    "range_test",
+    "suggest",
+    "suggest_range",
+]
 
 SKIP_START, SKIP_END = 10, 5  # points that the rules leave out
 
@@ -234,3 +242,31 @@ def suggest_range(tests: Sequence[RangeTest]) -> dict[str, tuple[float, float, f
         values = [suggestion[name] for suggestion in each]
         ranges[name] = (min(values), float(np.median(values)), max(values))
     return ranges
+
+
+def learnt(tests: Sequence[RangeTest], num_classes: int) -> bool:
+    """Tell whether the smoothed loss fell clearly below that of guessing, ln K."""
+    return min(min(t.smoothed) for t in tests) <= 0.97 * math.log(num_classes)
+
+
+def doubts(
+    tests: Sequence[RangeTest],
+    ranges: Mapping[str, Sequence[float]],
+    num_classes: int,
+) -> list[str]:
+    """Say where range tests tell little: no real fall, or rules that disagree."""
+    found = []
+    if not learnt(tests, num_classes):
+        lowest = min(min(t.smoothed) for t in tests)
+        found.append(
+            f"the smoothed loss never fell clearly below chance ({lowest:.2f}, "
+            f"ln {num_classes} = {math.log(num_classes):.2f}); try more --num-iter or "
+            "a lower --start-lr"
+        )
+    medians = [values[1] for values in ranges.values()]
+    if max(medians) > 10 * min(medians):
+        found.append(
+            f"the rules disagree, from {min(medians):.2g} to {max(medians):.2g}; "
+            "short trainings decide (--epochs 2)"
+        )
+    return found

@@ -13,6 +13,7 @@ __all__ = [
     "Interval",
     "PairedDifference",
     "SharedMistakes",
+    "balanced_accuracy",
     "confusion_matrix",
     "margins",
     "mean_interval",
@@ -99,6 +100,15 @@ def per_class_accuracy(confusion: Tensor) -> Tensor:
         (K,) float32 in [0, 1]; NaN for a class without an image.
     """
     return confusion.diagonal().float() / confusion.sum(dim=1)
+
+
+def balanced_accuracy(confusion: Tensor) -> float:
+    """Return the mean accuracy of the classes that have an image, 0..1.
+
+    Where classes have very different sizes, the overall accuracy is that of the large
+    ones; a network that knows nothing gets one over the number of classes here.
+    """
+    return per_class_accuracy(confusion).nanmean().item()
 
 
 def standard_error(accuracy: float, images: int) -> float:

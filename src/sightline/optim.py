@@ -103,8 +103,8 @@ def add_l1(
     Args:
         optimizer: whose parameters are penalised.
         factor: of the penalty.
-        of: "kernels": the sum of |w| over matrices and kernels; "means": the sum over
-            all tensors, norm gains included, of each one's mean |w|.
+        of: "kernels": the sum of `|w|` over matrices and kernels; "means": the sum over
+            all tensors, norm gains included, of each one's mean `|w|`.
     """
 
     @torch.no_grad()

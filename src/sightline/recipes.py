@@ -32,6 +32,7 @@ CHOICES = {  # of the fields that are words; models and norms have lists of thei
     "watch": ("validation", "test"),
     "keep": ("best", "last"),
 }
+SIZES = (32, 64, 96, 128)  # pixels that a picture's side may have
 SHARES = ("flip", "affine", "cutout_probability", "label_smoothing", "pct_start")
 NOT_NEGATIVE = ("weight_decay", "l1", "crop_padding", "cutout", "workers", "seed")
 
@@ -48,6 +49,10 @@ class Recipe:
     name: str
     model: str = unit("resnet18", "network, a key of MODELS")
     norm: str = unit("batch", "normalisation: batch, layer or group")
+    image_size: int = unit(32, "pixels: side of the pictures, 32, 64, 96 or 128")
+    pretrained: bool = unit(
+        False, "resnet18: start from torchvision's ImageNet weights"
+    )
     epochs: int = unit(20, "passes over the training images")
     batch_size: int = unit(128, "images per update")
     optimizer: str = unit("sgd", "sgd, adam, adamw or muon")
@@ -70,14 +75,14 @@ class Recipe:
     anneal: str = unit("cos", "one_cycle: shape of climb and fall, cos or linear")
     schedule_step: str = unit("batch", "advance the schedule after each batch or epoch")
     schedule_length: str = unit("batches", "steps of an epoch: its batches or images")
-    crop_padding: int = unit(4, "pixels: largest random shift")
+    crop_padding: int = unit(4, "pixels of 32: largest random shift")
     border: str = unit("reflect", "beyond the border: reflect, mean, raw_mean (a slip)")
     flip: float = unit(0.5, "probability of a mirror image")
     rotate: float = unit(0.0, "degrees: largest random rotation")
     scale: float = unit(0.0, "share: largest random change of size")
     shift: float = unit(0.0, "share of the side: largest shift between pixels")
     affine: float = unit(0.0, "probability of rotate, scale and shift together")
-    cutout: int = unit(0, "pixels: side of the hole; 0: none")
+    cutout: int = unit(0, "pixels of 32: side of the hole; 0: none")
     cutout_probability: float = unit(1.0, "probability of a hole")
     cutout_fill: str = unit("mean", "of the hole: mean; slips: raw_mean, black")
     cutout_place: str = unit(
@@ -105,9 +110,20 @@ class Recipe:
             self._require(0 <= getattr(self, name) <= 1, name, "must lie in 0..1")
         for name in NOT_NEGATIVE:
             self._require(getattr(self, name) >= 0, name, "must not be negative")
+        expected = f"must be one of {', '.join(map(str, SIZES))}"
+        self._require(self.image_size in SIZES, "image_size", expected)
+        if self.pretrained:
+            self._check_pretrained()
         for name, allowed in CHOICES.items():
             expected = f"must be one of {', '.join(allowed)}"
             self._require(getattr(self, name) in allowed, name, expected)
+
+    def _check_pretrained(self) -> None:
+        """Refuse what ImageNet's weights do not fit."""
+        fits = "with pretrained weights must be"
+        self._require(self.model == "resnet18", "model", f"{fits} resnet18")
+        self._require(self.norm == "batch", "norm", f"{fits} batch")
+        self._require(self.image_size >= 64, "image_size", f"{fits} 64 or more")
 
     def _require(self, holds: bool, name: str, expected: str) -> None:
         """Raise with the value of field `name` unless `holds`."""
@@ -139,6 +155,8 @@ OURS = (
     ),
     # small enough to train in seconds on a CPU: experiments, the fast profile
     variant(RESNET18, "resnet10", model="resnet10", epochs=6, batch_size=64),
+    # what `sightline all` trains; its epochs follow from the number of pictures
+    variant(RESNET18, "folder", model="resnet10", epochs=40, batch_size=64),
     # after airbench94_muon (Jordan, 2024), in sizes that a CPU likes; nothing is chosen
     # by looking, so all 50,000 images may train, as in all public speed runs
     variant(

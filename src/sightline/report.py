@@ -13,7 +13,7 @@ from sightline.checkpoint import write_atomically
 from sightline.errors import SightlineError
 from sightline.sections import SECTIONS, Section, Subject
 
-__all__ = ["write_report"]
+__all__ = ["render", "write_report"]
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>

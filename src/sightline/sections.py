@@ -33,6 +33,7 @@ from sightline.faithfulness import Explainer, Grids, picture_grids
 from sightline.label_errors import find_validated, suspects
 from sightline.localisation import energy_in_mask
 from sightline.metrics import (
+    balanced_accuracy,
     confusion_matrix,
     mean_interval,
     near_ties,
@@ -181,6 +182,7 @@ def per_class(subject: Subject) -> Section:
     parts = [
         "Classes that are taken for each other stand side by side.",
         (plots.confusion(sorted_counts, names), "Confusion matrix of the test images."),
+        f"Balanced accuracy, the mean of all classes: {balanced_accuracy(counts):.1%}.",
         "Accuracy of each class, the lowest first, with Wilson's 95 % interval:",
         markdown_table(["class", "accuracy", "95 % interval"], rows),
     ]

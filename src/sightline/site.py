@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -16,6 +16,7 @@ from sightline.manifest import (
     read_manifest,
     result_sentence,
 )
+from sightline.pages import finish
 
 __all__ = ["build"]
 
@@ -60,8 +61,14 @@ def build(
         book.edition if profile == "full" else notebooks / "edition.json"
     )
     write_fragments(source / "book", manifest, found)
+    cited = yaml.safe_load((book.root / "CITATION.cff").read_text())
+    (source / "book" / "results" / "cite.md").write_text(bibtex(cited))
     show_edition(source, manifest)
-    return render(source, stage, strict=strict)
+    html = render(source, stage, strict=strict)
+    for path in found:  # beside the notebook, to download
+        shutil.copy(book.pages / f"{path.stem}.md", html / "_sources" / "book")
+    finish(html)
+    return html
 
 
 def stage_sources(book: Book, source: Path, notebooks: Sequence[Path]) -> None:
@@ -104,6 +111,21 @@ def write_fragments(pages: Path, manifest: dict, notebooks: Sequence[Path]) -> N
         lines += ["", "```{image} results/cover.svg", f":alt: {alt}", "```"]
     (results / "result.md").write_text("\n".join(lines) + "\n")
     (results / "edition.md").write_text(edition_tables(manifest))
+
+
+def bibtex(cited: Mapping) -> str:
+    """Return the contents of a `CITATION.cff` as an entry to copy."""
+    authors = " and ".join(f"{{{author['name']}}}" for author in cited["authors"])
+    fields = {
+        "title": f"{{{cited['title']}}}",
+        "author": authors,
+        "year": str(cited["date-released"])[:4],
+        "version": cited["version"],
+        "url": cited["repository-code"],
+    }
+    lines = [f"  {name:<7} = {{{value}}}," for name, value in fields.items()]
+    key = f"sightline{fields['year']}"
+    return "\n".join([f"```bibtex\n@misc{{{key},", *lines, "}", "```", ""])
 
 
 def render(source: Path, stage: Path, *, strict: bool) -> Path:

@@ -22,6 +22,7 @@ from sightline.loaders import BatchLoader, albumentations_loader
 from sightline.lr_finder import RangeTest, range_test
 from sightline.models import build_model
 from sightline.models.fast_net import FastNet
+from sightline.models.pretrained import load_imagenet
 from sightline.optim import Muon, add_l1, build_optimizer, muon_groups
 from sightline.recipes import Recipe, complete, describe_fields
 from sightline.runtime import (
@@ -75,28 +76,49 @@ def chosen_splits(recipe: Recipe, splits: Splits) -> Splits:
     """Return the splits as the recipe uses them.
 
     Who watches the test images trains on the validation images, too, as published
-    systems do; whoever normalises by ImageNet's statistics replaces the data's own.
+    systems do; whoever normalises by ImageNet's statistics, as its weights expect,
+    replaces the data's own.
+
+    Raises:
+        SightlineError: if the pictures have another size than the recipe says.
     """
+    size = splits.train.images.shape[1]
+    if size != recipe.image_size:
+        raise SightlineError(
+            f"{splits.name} has pictures of {size}x{size} pixels, but the recipe has "
+            f"image_size {recipe.image_size}; load them at that size, or change it"
+        )
     if recipe.watch == "test":
         everything = splits.train.join(splits.validation)
         splits = replace(splits, train=everything, validation=splits.test)
-    if recipe.statistics == "imagenet":
+    if recipe.statistics == "imagenet" or recipe.pretrained:
         splits = replace(splits, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     return splits
 
 
+def augmentation_of(recipe: Recipe) -> Augmentation:
+    """Return the recipe's augmentation; what it gives in pixels of 32 is scaled."""
+    values = {f.name: getattr(recipe, f.name) for f in fields(Augmentation)}
+    for name in ("crop_padding", "cutout"):
+        values[name] = values[name] * recipe.image_size // 32
+    return Augmentation(**values)
+
+
 def training_loader(recipe: Recipe, splits: Splits, runtime: Runtime) -> Loader:
     """Build shuffled, augmented training batches."""
-    augmentation = Augmentation(
-        **{f.name: getattr(recipe, f.name) for f in fields(Augmentation)}
-    )
+    augmentation = augmentation_of(recipe)
     if recipe.workers and runtime.world_size > 1:
         raise SightlineError(
             f"workers {recipe.workers} with {runtime.world_size} processes: choose "
             "workers 0, which augments whole batches"
         )
     if recipe.workers:
-        transform = train_transform(augmentation, mean=splits.mean, std=splits.std)
+        transform = train_transform(
+            augmentation,
+            mean=splits.mean,
+            std=splits.std,
+            image_size=recipe.image_size,
+        )
         return albumentations_loader(
             splits.train,
             transform,
@@ -177,19 +199,32 @@ def make_scheduler(
     )
 
 
-def make_model(recipe: Recipe, splits: Splits) -> nn.Module:
-    """Build the recipe's network; one that whitens its input sees the first images."""
-    model = build_model(recipe.model, num_classes=len(splits.classes), norm=recipe.norm)
+def make_model(recipe: Recipe, splits: Splits, *, blank: bool = False) -> nn.Module:
+    """Build the recipe's network; one that whitens its input sees the first images.
+
+    A `blank` one gets its weights elsewhere: ImageNet's need not be there.
+    """
+    model = build_model(
+        recipe.model,
+        num_classes=len(splits.classes),
+        norm=recipe.norm,
+        image_size=recipe.image_size,
+        pretrained=recipe.pretrained,
+    )
+    if recipe.pretrained and not blank:
+        load_imagenet(model)
     if isinstance(model, FastNet):
         first = splits.train.images[:WHITENING_IMAGES]
         model.whiten(normalise_uint8(first, splits.mean, splits.std))
     return model
 
 
-def build(recipe: Recipe, splits: Splits, runtime: Runtime) -> Parts:
+def build(
+    recipe: Recipe, splits: Splits, runtime: Runtime, *, blank: bool = False
+) -> Parts:
     """Build network, optimizer, schedule, loaders and loss from a seeded start."""
     seed_everything(recipe.seed)
-    model = runtime.place(make_model(recipe, splits))
+    model = runtime.place(make_model(recipe, splits, blank=blank))
     optimizer = make_optimizer(recipe, model)
     train_loader = training_loader(recipe, splits, runtime)
     return Parts(
@@ -281,7 +316,7 @@ def train_on(
     compiled: bool,
 ) -> None:
     """Train from the last finished epoch to the end, and read the test split."""
-    parts = build(recipe, splits, runtime)
+    parts = build(recipe, splits, runtime, blank=bool(run.history))
     if progress and runtime.divides(parts.model):
         tqdm.write(PER_PROCESS.format(runtime.world_size), file=sys.stderr)
     history = run.restore(parts.model, parts.optimizer, parts.scheduler)

@@ -28,15 +28,48 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "dilated_net": dilated_net,
     "fast_net": fast_net,
 }
+# those that can shrink larger pictures first
+WITH_STEMS = ("resnet10", "resnet18", "resnet34", "resnet18_layer_norm")
 
 
-def build_model(name: str, *, num_classes: int, norm: str = "batch") -> nn.Module:
+def build_model(
+    name: str,
+    *,
+    num_classes: int,
+    norm: str = "batch",
+    image_size: int = 32,
+    pretrained: bool = False,
+) -> nn.Module:
     """Build one of `MODELS`, randomly initialised.
 
+    Args:
+        name: a key of `MODELS`.
+        num_classes: length of the logits.
+        norm: a key of `NORMS`.
+        image_size: side of the pictures in pixels; larger ones take another stem, so
+            that the last map stays about 4×4.
+        pretrained: whether ImageNet's weights will be loaded, which need its stem.
+
     Raises:
-        SightlineError: if `name` is not in `MODELS`.
+        SightlineError: if `name` is not in `MODELS`, or has no stem for these pictures.
     """
     if name not in MODELS:
         known = ", ".join(sorted(MODELS))
         raise SightlineError(f"unknown model {name!r}; choose from: {known}")
-    return MODELS[name](num_classes=num_classes, norm=norm)
+    stem = choose_stem(image_size, pretrained)
+    if stem == "plain":
+        return MODELS[name](num_classes=num_classes, norm=norm)
+    if name not in WITH_STEMS:
+        raise SightlineError(
+            f"{name} is made for pictures of 32x32 pixels, not {image_size}x"
+            f"{image_size}; choose image_size 32, or a model of "
+            f"{', '.join(WITH_STEMS)}"
+        )
+    return MODELS[name](num_classes=num_classes, norm=norm, stem=stem)
+
+
+def choose_stem(image_size: int, pretrained: bool) -> str:
+    """Return the stem after which pictures are about 32×32."""
+    if pretrained or image_size >= 96:
+        return "imagenet"  # 96 becomes 24, 128 becomes 32
+    return "strided" if image_size >= 64 else "plain"

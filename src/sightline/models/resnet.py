@@ -1,8 +1,9 @@
-"""Residual networks for 32×32 pictures.
+"""Residual networks for pictures of 32×32 to 128×128 pixels.
 
-The stem keeps the full resolution (3×3, stride 1, no max-pool), as in section
-4.2 of He et al. (2016), "Deep Residual Learning for Image Recognition"; widths
-and block counts are those of their ImageNet networks.
+For 32×32 the stem keeps the full resolution (3×3, stride 1, no max-pool), as in section
+4.2 of He et al. (2016), "Deep Residual Learning for Image Recognition"; for larger
+pictures it shrinks them first. Widths and block counts are those of their ImageNet
+networks.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from sightline.models.norms import make_norm
 
 __all__ = [
+    "STEMS",
     "BasicBlock",
     "ResNet",
     "resnet10",
@@ -28,6 +30,18 @@ def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int):
     return nn.Conv2d(
         in_channels, out_channels, kernel_size, stride, padding, bias=False
     )
+
+
+# kernel size and stride of the first convolution, and whether a max-pooling of stride 2
+# follows: together they divide the side by 1, 2 and 4
+STEMS = {"plain": (3, 1, False), "strided": (3, 2, False), "imagenet": (7, 2, True)}
+
+
+def make_stem(kind: str, width: int, norm: str) -> nn.Sequential:
+    """Build the first layers: a convolution, a norm, ReLU, perhaps a max-pooling."""
+    kernel_size, stride, pools = STEMS[kind]
+    layers = [conv(3, width, kernel_size, stride), make_norm(norm, width), nn.ReLU()]
+    return nn.Sequential(*layers, *[nn.MaxPool2d(3, 2, 1)] * pools)
 
 
 class BasicBlock(nn.Module):
@@ -70,7 +84,7 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A stem, four stages of `BasicBlock`s, global average pooling, a linear head.
+    """A stem, four stages of `BasicBlock`, global average pooling, a linear head.
 
     Args:
         blocks: blocks in each of the four stages.
@@ -80,6 +94,7 @@ class ResNet(nn.Module):
         last_stride: stride of the fourth stage; 1 leaves its map at 8×8.
         head_bias: whether the head has a bias.
         residual: whether the blocks have shortcuts.
+        stem: a key of `STEMS`.
     """
 
     stages = ("stem", "layer1", "layer2", "layer3", "layer4", "pool", "head")
@@ -94,11 +109,10 @@ class ResNet(nn.Module):
         last_stride: int = 2,
         head_bias: bool = True,
         residual: bool = True,
+        stem: str = "plain",
     ):
         super().__init__()
-        self.stem = nn.Sequential(
-            conv(3, width, 3, 1), make_norm(norm, width), nn.ReLU()
-        )
+        self.stem = make_stem(stem, width, norm)
         in_channels = width
         for stage, (count, stride) in enumerate(
             zip(blocks, (1, 2, 2, last_stride), strict=True)
@@ -127,24 +141,33 @@ class ResNet(nn.Module):
         return self.head(self.pool(x).flatten(1))
 
 
-def resnet10(*, num_classes: int, norm: str = "batch", residual: bool = True) -> ResNet:
+def resnet10(
+    *, num_classes: int, norm: str = "batch", residual: bool = True, stem: str = "plain"
+) -> ResNet:
     """Build the small net for experiments: one block a stage, 16 channels wide."""
     return ResNet(
-        (1, 1, 1, 1), width=16, norm=norm, num_classes=num_classes, residual=residual
+        (1, 1, 1, 1),
+        width=16,
+        norm=norm,
+        num_classes=num_classes,
+        residual=residual,
+        stem=stem,
     )
 
 
-def resnet18(*, num_classes: int, norm: str = "batch") -> ResNet:
+def resnet18(*, num_classes: int, norm: str = "batch", stem: str = "plain") -> ResNet:
     """Build ResNet-18: 11,173,962 parameters with batch norm and 10 classes."""
-    return ResNet((2, 2, 2, 2), width=64, norm=norm, num_classes=num_classes)
+    return ResNet((2, 2, 2, 2), width=64, norm=norm, num_classes=num_classes, stem=stem)
 
 
-def resnet34(*, num_classes: int, norm: str = "batch") -> ResNet:
+def resnet34(*, num_classes: int, norm: str = "batch", stem: str = "plain") -> ResNet:
     """Build ResNet-34: 21,282,122 parameters with batch norm and 10 classes."""
-    return ResNet((3, 4, 6, 3), width=64, norm=norm, num_classes=num_classes)
+    return ResNet((3, 4, 6, 3), width=64, norm=norm, num_classes=num_classes, stem=stem)
 
 
-def resnet18_layer_norm(*, num_classes: int, norm: str = "layer") -> ResNet:
+def resnet18_layer_norm(
+    *, num_classes: int, norm: str = "layer", stem: str = "plain"
+) -> ResNet:
     """Build ResNet-18 whose last stage stays at 8×8, under a head without bias.
 
     The head is the 1×1 convolution of the course system that used this net:
@@ -158,4 +181,5 @@ def resnet18_layer_norm(*, num_classes: int, norm: str = "layer") -> ResNet:
         num_classes=num_classes,
         last_stride=1,
         head_bias=False,
+        stem=stem,
     )

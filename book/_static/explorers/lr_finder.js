@@ -1,0 +1,194 @@
+/* A recorded range test: smoothing, trim and rule move what it suggests. */
+(() => {
+  "use strict";
+  const { short, signed, make, slider, radios, frame, chart } = window.sightlineExplorers;
+
+  /** The running mean of losses; `weight` is that of the newest. */
+  function smooth(losses, weight) {
+    const means = [losses[0]];
+    for (let i = 1; i < losses.length; i++) {
+      means.push(weight * losses[i] + (1 - weight) * means[i - 1]);
+    }
+    return means;
+  }
+
+  const lowest = (values) => values.indexOf(Math.min(...values));
+
+  /** Slopes as numpy.gradient has them. */
+  function gradient(values) {
+    const last = values.length - 1;
+    return values.map((_, i) => {
+      const [before, after] = [Math.max(i - 1, 0), Math.min(i + 1, last)];
+      return (values[after] - values[before]) / (after - before);
+    });
+  }
+
+  /** Each rule: position of its suggestion among the points it sees, and a factor. */
+  const RULES = {
+    steepest(losses) {
+      return [lowest(gradient(losses).slice(0, lowest(losses) + 1)), 1];
+    },
+    valley(losses) {
+      const length = [];
+      losses.forEach((loss, i) => {
+        const before = length.filter((_, j) => losses[j] > loss);
+        length[i] = 1 + Math.max(0, ...before);
+      });
+      const end = length.indexOf(Math.max(...length));
+      return [end - Math.floor(length[end] / 2), 1];
+    },
+    minimum(losses) {
+      return [lowest(losses), 1 / 10];
+    },
+    slide(losses, width = 15, threshold = 0.005) {
+      const slopes = gradient(losses);
+      for (let right = slopes.length - 1; right > width; right--) {
+        if (Math.abs(slopes[right] - slopes[right - width]) <= threshold) {
+          return [right - width, 1];
+        }
+      }
+      return [0, 1];
+    },
+  };
+
+  /**
+   * What every rule suggests, as `sightline.lr_finder.suggest`.
+   * @param {number[]} lrs @param {number[]} smoothed
+   * @param {number} start points left out at the left @param {number} end at the right
+   * @returns {Record<string, number>}
+   */
+  function suggest(lrs, smoothed, start, end) {
+    const stop = lrs.length - end;
+    const losses = smoothed.slice(start, stop);
+    const rates = lrs.slice(start, stop);
+    return Object.fromEntries(
+      Object.entries(RULES).map(([name, rule]) => {
+        const [place, factor] = rule(losses);
+        return [name, rates[place] * factor];
+      }),
+    );
+  }
+
+  /** Accuracy at a rate, read off the line between those tried; null outside. */
+  function accuracyAt(rate, { rates, accuracies }) {
+    for (let i = 1; i < rates.length; i++) {
+      if (rate < rates[i - 1] || rate > rates[i]) continue;
+      const share = Math.log(rate / rates[i - 1]) / Math.log(rates[i] / rates[i - 1]);
+      const ends = [accuracies[i - 1], accuracies[i]];
+      if (ends.includes(null)) return null;
+      return ends[0] + share * (ends[1] - ends[0]);
+    }
+    return null;
+  }
+
+  function mount(place, data) {
+    const { tests, trained, guess, skip } = data;
+    const change = () => refresh();
+    const most = Math.floor(0.4 * Math.min(...tests.map(({ lrs }) => lrs.length)));
+    const points = (v) => `${v} points`;
+    const weight = slider({
+      label: "Weight w of the newest loss",
+      low: 1,
+      high: 100,
+      value: Math.round(100 * data.smoothing),
+      at: (p) => p / 100,
+      text: (v) => v.toFixed(2),
+      change,
+    });
+    const trim = { low: 0, high: most, text: points, change };
+    const start = slider({ label: "Left out at the start", value: skip[0], ...trim });
+    const end = slider({ label: "Left out at the end", value: skip[1], ...trim });
+    const found = {}; // where each rule's suggestion is written
+    const rule = radios({
+      legend: "Rule, and what it suggests",
+      options: Object.keys(RULES).map((name) => {
+        found[name] = make("b");
+        return [name, make("span", {}, `${name} `, found[name])];
+      }),
+      value: "valley",
+      change,
+      kind: "explorer-rules",
+    });
+    const seed = radios({
+      legend: "Seed",
+      options: tests.map((_, i) => [String(i), String(i)]),
+      value: "0",
+      change,
+    });
+    const curve = chart({
+      label: "Loss against learning rate: single batches, running mean, suggestions",
+      height: 230,
+    });
+    const honest = chart({
+      label: "Validation accuracy after a short training against its learning rate",
+      height: 150,
+    });
+    const every = tests.flatMap(({ lrs }) => [lrs[0], lrs.at(-1)]);
+    const x = [Math.min(...every), Math.max(...every)];
+    const tried = trained.rates.map((lr, i) => [lr, 100 * trained.accuracies[i]]);
+    const known = tried.filter((_, i) => trained.accuracies[i] !== null);
+    const best = known.reduce((a, b) => (b[1] > a[1] ? b : a));
+
+    function update() {
+      const { lrs, losses } = tests[Number(seed.value)];
+      const smoothed = smooth(losses, weight.value);
+      const suggested = suggest(lrs, smoothed, start.value, end.value);
+      for (const [name, lr] of Object.entries(suggested)) {
+        found[name].textContent = short(lr);
+      }
+      const lr = suggested[rule.value];
+      const others = Object.values(suggested).map((x) => ({ x, kind: "other" }));
+      others.push({ x: lr, kind: "chosen", name: rule.value }); // over the others
+      const low = Math.min(...losses);
+      const high = Math.max(1.6 * guess, ...losses.slice(0, 5));
+      curve.set({
+        title: "Loss",
+        xlabel: "learning rate",
+        x,
+        y: [Math.max(0, low - 0.1 * (high - low)), high],
+        logX: true,
+        bands: [
+          [x[0], lrs[start.value]],
+          [lrs[lrs.length - 1 - end.value], x[1]],
+        ],
+        levels: [[guess, "guessing"]],
+        lines: [
+          { points: lrs.map((rate, i) => [rate, losses[i]]), kind: "raw" },
+          { points: lrs.map((rate, i) => [rate, smoothed[i]]), kind: "first" },
+        ],
+        verticals: others,
+      });
+      const percent = known.map(([, accuracy]) => accuracy);
+      const [bottom, top] = [Math.min(...percent), Math.max(...percent)];
+      const room = Math.max(0.12 * (top - bottom), 1);
+      const reached = accuracyAt(lr, trained);
+      honest.set({
+        title: "Accuracy after a short training, %",
+        xlabel: "max_lr",
+        x,
+        y: [Math.max(0, bottom - room), Math.min(100, top + room)],
+        logX: true,
+        lines: [{ points: known, kind: "first" }],
+        dots: known.map(([rate, y]) => ({ x: rate, y, kind: "first" })),
+        verticals: [{ x: lr, kind: "chosen" }],
+      });
+      if (reached === null) {
+        return `${rule.value} suggests ${short(lr)}, a rate that we did not try.`;
+      }
+      return (
+        `${rule.value} suggests ${short(lr)}: a short training with it reaches about ` +
+        `${(100 * reached).toFixed(1)}\u00a0%, ${signed(100 * reached - best[1], 1)} points ` +
+        `against the best rate tried, ${short(best[0])}.`
+      );
+    }
+
+    const refresh = frame(place, "Read one curve yourself", {
+      views: [curve.root, honest.root],
+      controls: [weight, start, end, rule, seed],
+      update,
+    });
+  }
+
+  const pure = { smooth, suggest, accuracyAt };
+  window.sightlineExplorers.kinds["lr-finder"] = { mount, ...pure };
+})();

@@ -1,0 +1,60 @@
+"""torchvision's ImageNet weights, brought into our residual network."""
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from sightline.errors import SightlineError
+from sightline.models.resnet import ResNet
+
+__all__ = ["load_imagenet", "rename"]
+
+# torchvision's names, and ours for the same layers
+NAMES = (
+    (r"^conv1\.", "stem.0."),
+    (r"^bn1\.", "stem.1."),
+    (r"\.bn([12])\.", r".norm\1."),
+    (r"\.downsample\.", ".shortcut."),
+)
+
+
+def load_imagenet(model: ResNet) -> None:
+    """Load ImageNet's weights into everything but the head, downloading them once.
+
+    Args:
+        model: a ResNet-18 with batch norm and ImageNet's stem, for pictures normalised
+            by ImageNet's mean and standard deviation.
+
+    Raises:
+        SightlineError: if they can neither be found nor downloaded.
+    """
+    # only here: with torchvision comes torch's compiler, as slow to import as torch
+    from torch.hub import get_dir
+    from torchvision.models import ResNet18_Weights
+
+    weights = ResNet18_Weights.IMAGENET1K_V1
+    try:
+        state = weights.get_state_dict(
+            progress=False, check_hash=True, weights_only=True
+        )
+    except (OSError, RuntimeError) as error:  # no network, or a wrong checksum
+        raise SightlineError(
+            f"the ImageNet weights cannot be downloaded ({error}). Connect to the "
+            f"network (45 MB, once), put {weights.url} into {get_dir()}/checkpoints, "
+            "or train from scratch, without --pretrained"
+        ) from error
+    own = {k: v for k, v in model.state_dict().items() if k.startswith("head.")}
+    model.load_state_dict(rename(state) | own)
+
+
+def rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give torchvision's weights of a ResNet our names; leave out its head."""
+    renamed = {}
+    for name, value in state.items():
+        if name.startswith("fc."):
+            continue
+        for theirs, ours in NAMES:
+            name = re.sub(theirs, ours, name)
+        renamed[name] = value
+    return renamed

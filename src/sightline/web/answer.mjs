@@ -1,0 +1,68 @@
+// What the network said about a picture, in words and numbers.
+
+const TOP = 5;
+
+/** Write a share as a percentage: 92%, 4.4%. */
+export const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)}%`;
+
+const largest = (values) => values.indexOf(Math.max(...values));
+
+/** An answer, and the one before anything was erased from the same picture. */
+export class Answer {
+  /**
+   * @param {object} about what `model.json` holds
+   * @param {number[]} probabilities
+   * @param {number[]} before the same, before anything was erased
+   * @param {number} erased share of the picture
+   */
+  constructor(about, probabilities, before, erased) {
+    Object.assign(this, { about, probabilities, before, erased });
+  }
+
+  get predicted() {
+    return largest(this.probabilities);
+  }
+
+  /** The most probable classes, the first one first. */
+  get top() {
+    const order = this.probabilities.map((_, number) => number);
+    return order.sort((a, b) => this.probabilities[b] - this.probabilities[a]).slice(0, TOP);
+  }
+
+  /** Confidence in a class, and where something is erased, what it was before. */
+  share(number) {
+    const now = percent(this.probabilities[number]);
+    return this.erased ? `${percent(this.before[number])} → ${now}` : now;
+  }
+
+  /** The answer in a sentence or two. */
+  get verdict() {
+    const name = this.about.classes[this.predicted];
+    const sure = percent(this.probabilities[this.predicted]);
+    if (!this.erased) return `${name}, ${sure} sure.`;
+    const first = largest(this.before);
+    const change = `${percent(this.erased)} erased: ${this.about.classes[first]} ${this.share(first)}.`;
+    return first === this.predicted ? change : `${change} Now ${name}, ${sure}.`;
+  }
+
+  /**
+   * Say what a heatmap shows.
+   * @param {number} explained the class
+   * @param {{name: string, side: number}} layer
+   * @param {Float32Array} map
+   */
+  mapSentence(explained, layer, map) {
+    const name = this.about.classes[explained];
+    if (!map.some((value) => value > 0)) {
+      return `No positive evidence for ${name} at ${layer.name}: there is no map.`;
+    }
+    return `Evidence for ${name} at ${layer.name}, ${layer.side}×${layer.side} positions. Each map is scaled on its own.`;
+  }
+}
+
+/** Say what is computed here, how well, and how fast. */
+export function facts({ model, parameters, bits, accuracy }, milliseconds) {
+  const [after, before] = [accuracy.after, accuracy.before].map((share) => `${(100 * share).toFixed(2)}%`);
+  const [numbers, images] = [parameters, accuracy.images].map((count) => count.toLocaleString("en"));
+  return `${model}: ${numbers} parameters, ${bits} bits a weight. Right on ${after} of ${images} test images; ${before} before rounding. This answer took ${Math.round(milliseconds)} ms.`;
+}

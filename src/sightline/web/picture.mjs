@@ -1,0 +1,150 @@
+// A picture from anywhere as the square of pixels that a network takes.
+
+const LARGEST = 2048; // pixels of a side that are kept; more cost a phone its memory
+
+/** A file that no picture could be made of, in words for the reader. */
+export class PictureError extends Error {}
+
+/** Pixels in reading order, red, green and blue of each in 0..255. */
+export class Picture {
+  /**
+   * @param {Uint8ClampedArray} rgb
+   * @param {number} width
+   * @param {number} height
+   */
+  constructor(rgb, width, height) {
+    Object.assign(this, { rgb, width, height });
+  }
+
+  /**
+   * Decode what the browser can decode: turned upright, transparent pixels white.
+   * @param {Blob} blob
+   * @returns {Promise<Picture>}
+   */
+  static async read(blob) {
+    let bitmap;
+    try {
+      bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none" });
+    } catch {
+      throw new PictureError(reason(blob));
+    }
+    const canvas = paint(bitmap, bitmap.width, bitmap.height);
+    bitmap.close();
+    return Picture.fromCanvas(shrink(canvas));
+  }
+
+  /** @param {HTMLCanvasElement} canvas */
+  static fromCanvas(canvas) {
+    const { width, height } = canvas;
+    const rgba = canvas.getContext("2d").getImageData(0, 0, width, height).data;
+    const rgb = new Uint8ClampedArray(width * height * 3);
+    for (let i = 0, j = 0; i < rgba.length; i += 4) {
+      rgb[j++] = rgba[i];
+      rgb[j++] = rgba[i + 1];
+      rgb[j++] = rgba[i + 2];
+    }
+    return new Picture(rgb, width, height);
+  }
+
+  /**
+   * Scale a square part; a picture that has the size already passes unchanged.
+   * @param {{left: number, top: number, side: number}} square in pixels, fractions allowed
+   * @param {number} size
+   * @returns {Picture}
+   */
+  fit({ left, top, side }, size) {
+    if (this.width === size && this.height === size && side === size) return this;
+    const across = weights(this.width, left, side, size);
+    const down = weights(this.height, top, side, size);
+    const narrow = new Uint8ClampedArray(size * this.height * 3);
+    for (let y = 0; y < this.height; y++) {
+      for (let x = 0; x < size; x++) {
+        sum(this.rgb, (y * this.width + across[x].first) * 3, 3, across[x].shares, narrow, (y * size + x) * 3);
+      }
+    }
+    const small = new Uint8ClampedArray(size * size * 3);
+    for (let y = 0; y < size; y++) {
+      for (let x = 0; x < size; x++) {
+        sum(narrow, (down[y].first * size + x) * 3, size * 3, down[y].shares, small, (y * size + x) * 3);
+      }
+    }
+    return new Picture(small, size, size);
+  }
+
+  /** @returns {ImageData} */
+  imageData() {
+    const rgba = new Uint8ClampedArray(this.width * this.height * 4).fill(255);
+    for (let i = 0, j = 0; j < this.rgb.length; i += 4) {
+      rgba[i] = this.rgb[j++];
+      rgba[i + 1] = this.rgb[j++];
+      rgba[i + 2] = this.rgb[j++];
+    }
+    return new ImageData(rgba, this.width, this.height);
+  }
+}
+
+/** Say why a file was no picture, and what to do. */
+function reason(blob) {
+  const name = blob.name ? `“${blob.name}”` : "That";
+  if (/hei[cf]/i.test(`${blob.type} ${blob.name ?? ""}`)) {
+    return `${name} is a HEIC picture, which this browser cannot read. Save it as JPEG or PNG first.`;
+  }
+  return `${name} cannot be read as a picture (${blob.type || "of unknown type"}). JPEG, PNG, WebP and GIF can.`;
+}
+
+/** Draw on white, at a given size. */
+function paint(source, width, height) {
+  const canvas = document.createElement("canvas");
+  Object.assign(canvas, { width, height });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.fillStyle = "#ffffff";
+  context.fillRect(0, 0, width, height);
+  context.drawImage(source, 0, 0, width, height);
+  return canvas;
+}
+
+/** Halve a canvas, four pixels becoming their mean, until it is small enough. */
+function shrink(canvas) {
+  while (Math.max(canvas.width, canvas.height) > LARGEST) {
+    canvas = paint(canvas, Math.ceil(canvas.width / 2), Math.ceil(canvas.height / 2));
+  }
+  return canvas;
+}
+
+/** The cubic of Keys (1981) with a = −0.5, as Pillow's BICUBIC has it. */
+function cubic(x) {
+  const t = Math.abs(x);
+  if (t < 1) return (1.5 * t - 2.5) * t * t + 1;
+  return t < 2 ? ((-0.5 * t + 2.5) * t - 4) * t + 2 : 0;
+}
+
+/**
+ * Say which pixels make up each new one, and with what share: wide enough when
+ * shrinking that no pixel is skipped. This is how Pillow does it.
+ */
+function weights(length, start, side, size) {
+  const scale = side / size;
+  const stretch = Math.max(scale, 1);
+  return Array.from({ length: size }, (_, place) => {
+    const centre = start + (place + 0.5) * scale;
+    const first = Math.max(0, Math.trunc(centre - 2 * stretch + 0.5));
+    const end = Math.min(length, Math.trunc(centre + 2 * stretch + 0.5));
+    const shares = Array.from({ length: end - first }, (_, i) => cubic((i + first - centre + 0.5) / stretch));
+    const total = shares.reduce((a, b) => a + b, 0);
+    return { first, shares: shares.map((share) => share / total) };
+  });
+}
+
+/** Add up weighted pixels, `step` numbers apart, into one; it is cut to 0..255. */
+function sum(from, place, step, shares, to, target) {
+  let [red, green, blue] = [0, 0, 0];
+  for (const share of shares) {
+    red += share * from[place];
+    green += share * from[place + 1];
+    blue += share * from[place + 2];
+    place += step;
+  }
+  to[target] = red;
+  to[target + 1] = green;
+  to[target + 2] = blue;
+}
