@@ -269,12 +269,7 @@ FIRST_CYCLE = {
 }
 DATA = "JSON.parse(document.querySelector('[data-explorer=\"{}\"] script').textContent)"
 SENTENCE = "document.querySelector('[data-explorer=\"{}\"] [role=status]').textContent"
-READY = """new Promise((resolve) => {
-  const all = [...document.querySelectorAll('[data-explorer]')];
-  const look = () => all.every((place) => place.dataset.ready)
-    ? resolve(all.length) : setTimeout(look, 20);
-  look();
-})"""
+READY = "document.querySelectorAll('[data-explorer][data-ready]').length"
 
 
 def computed() -> dict[str, str]:
@@ -326,6 +321,16 @@ def computed() -> dict[str, str]:
     }
 
 
+async def wait_for(page, expression: str, wanted: object) -> object:
+    """Wait until an expression has a value, at most ten seconds; return its value."""
+    for _ in range(100):
+        value = await page.value(expression)
+        if value == wanted:
+            break
+        await asyncio.sleep(0.1)
+    return value
+
+
 async def press(page, key: str, times: int = 1) -> None:
     """Press a key as a keyboard does, and wait until it is told."""
     codes = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
@@ -341,7 +346,7 @@ async def survey(url: str, bare: str) -> dict:
     found = {}
     async with open_page() as page:
         await page.visit(url)
-        found["ready"] = await page.value(READY)
+        found["ready"] = await wait_for(page, READY, len(HOMES))
         for name, question in computed().items():
             found[name] = await page.value(question)
         await page.value(
@@ -367,14 +372,16 @@ async def survey(url: str, bare: str) -> dict:
             "[...document.querySelectorAll('[data-explorer] > p')].map((p) => p.hidden)"
         )
         await page.visit(url, width=390, dark=True)
-        await page.value(READY)
+        await wait_for(page, READY, len(HOMES))
         found["width"] = await page.value("document.documentElement.scrollWidth")
         found["asked"], page.requests = page.requests, []
         await page.visit(bare)
+        await wait_for(page, "document.readyState + document.title", "completebare")
         found["bare"], page.requests = page.requests, []
         found["complaints"] = page.complaints
         await page.call("Emulation.setScriptExecutionDisabled", value=True)
         await page.visit(url)
+        await wait_for(page, "document.readyState + document.title", "completeall")
         found["without"] = await page.value(
             "[...document.querySelectorAll('[data-explorer]')].map((e) => e.innerText)"
         )
@@ -388,11 +395,13 @@ def seen(made, tmp_path_factory):
         pytest.skip("Chromium is not installed: apt-get install chromium")
     folder = tmp_path_factory.mktemp("explorers")
     load = f'<script src="{(SCRIPTS / "load.js").as_uri()}"></script>'
-    head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>x</title>'
+    head = '<!doctype html><html lang="en"><meta charset="utf-8">'
     head += '<meta name="viewport" content="width=device-width">'
     page, bare = folder / "page.html", folder / "bare.html"
-    page.write_text(f"{head}{load}<body>{''.join(made.values())}")
-    bare.write_text(f"{head}{load}<body><p>A page without an explorer.")
+    page.write_text(f"{head}<title>all</title>{load}<body>{''.join(made.values())}")
+    bare.write_text(
+        f"{head}<title>bare</title>{load}<body><p>A page without an explorer."
+    )
     return asyncio.run(survey(page.as_uri(), bare.as_uri()))
 
 

@@ -185,13 +185,35 @@ def test_epochs_follow_from_the_number_of_pictures(folder, tmp_path, quick):
     assert shown.recipe.epochs == journey_module.MOST_EPOCHS  # 44 training pictures
 
 
-def test_a_range_test_that_learnt_nothing_leaves_the_recipes_rate(folder, tmp_path):
-    flat = replace(FALLING, smoothed=[0.7 + 0.001 * i for i in range(40)])
+@pytest.mark.parametrize(
+    ("loss", "suggested"), [(1.0, True), (1.99, False), (3.0, False)]
+)
+def test_short_trainings_decide_and_the_recipe_has_the_benefit_of_the_doubt(
+    loss, suggested, folder, tmp_path, monkeypatch
+):
+    tried = []
+
+    def try_rate(journey, lr):
+        tried.append(lr)
+        return 2.0 if lr == RECIPE.max_lr else loss
+
+    monkeypatch.setattr(journey_module, "try_rate", try_rate)
+    low = replace(FALLING, lrs=np.geomspace(1e-6, 1e-2, 40).tolist())
     shown = Journey(folder, tmp_path, RECIPE, progress=False)
-    rate = journey_module.choose_rate(shown, [flat, flat])
-    assert rate["max_lr"] == RECIPE.max_lr
-    assert "never fell clearly below chance" in rate["why"]
+    rate = journey_module.choose_rate(shown, [low, low])
+    assert len(tried) == 2 and RECIPE.max_lr in tried
+    assert rate["max_lr"] == (min(tried) if suggested else RECIPE.max_lr)
+    assert f"validation loss of {loss:.2f} and 2.00" in rate["why"]
+
+
+def test_a_rate_is_tried_by_a_real_training(folder, tmp_path):
+    shown = Journey(folder, tmp_path, RECIPE, device="cpu", progress=False)
+    assert 0 < journey_module.try_rate(shown, 0.01) < 5
+
+
+def test_range_tests_that_end_too_soon_leave_the_recipes_rate(folder, tmp_path):
     short = replace(FALLING, lrs=[1e-5, 1e-4], losses=[1, 2], smoothed=[1, 2])
+    shown = Journey(folder, tmp_path, RECIPE, progress=False)
     rate = journey_module.choose_rate(shown, [short])
     assert rate["max_lr"] == RECIPE.max_lr
     assert "only 2 points" in rate["why"]

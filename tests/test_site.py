@@ -314,7 +314,8 @@ def test_search_finds_words_and_names_of_the_library_without_a_network(address):
 FOCUSED = """(() => {
   const item = document.activeElement;
   if (item === document.body) return null;
-  const style = getComputedStyle(item), box = item.getBoundingClientRect();
+  const mark = item.querySelector('.toctree-toggle') ?? item;  // which the theme rings
+  const style = getComputedStyle(mark), box = mark.getBoundingClientRect();
   const ring = parseFloat(style.outlineWidth) > 0 && style.outlineStyle !== 'none';
   return {name: item.outerHTML.slice(0, 100), text: item.innerText.trim(),
           seen: box.width * box.height > 0, ring: ring || style.boxShadow !== 'none'};
@@ -377,7 +378,7 @@ def test_paper_is_light_shows_the_page_alone_and_cuts_no_line(address):
             seen = await page.value(
                 "dispatchEvent(new Event('beforeprint')), ({"
                 "theme: document.documentElement.dataset.theme,"
-                "width: document.documentElement.scrollWidth,"
+                "fits: document.documentElement.scrollWidth <= 680,"
                 "shown: ['.bd-sidebar-primary', '.bd-header-article', '.headerlink',"
                 "'.prev-next-area', '.bd-footer', 'button.copybtn'].filter(s =>"
                 "[...document.querySelectorAll(s)].some(e => e.offsetParent)),"
@@ -392,6 +393,6 @@ def test_paper_is_light_shows_the_page_alone_and_cuts_no_line(address):
             return seen
 
     assert asyncio.run(look()) == {
-        **{"theme": "light", "width": 680, "shown": [], "title": True, "cut": 0},
+        **{"theme": "light", "fits": True, "shown": [], "title": True, "cut": 0},
         "then": "dark",
     }

@@ -52,7 +52,8 @@ class Book:
     @property
     def chapters(self) -> list[str]:
         """Return the names of the chapters that have a source, in order."""
-        return sorted(path.stem for path in self.pages.glob("[0-9][0-9]_*.md"))
+        numbered = sorted(path.stem for path in self.pages.glob("[0-9][0-9]_*.md"))
+        return numbered + [path.stem for path in self.pages.glob("demo.md")]
 
     def choose(self, chapters: Sequence[str]) -> list[str]:
         """Return the chapters named, by name, number or file; all if none is.

@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +14,24 @@ import torch
 from PIL import Image
 
 from sightline.datasets import Split
+from sightline.errors import SightlineError
 
-__all__ = ["RUNTIME", "Picture", "copy_app", "fragment", "page", "pick_pictures"]
+__all__ = [
+    "NETWORK",
+    "RUNTIME",
+    "Picture",
+    "copy_app",
+    "copy_network",
+    "embed",
+    "fragment",
+    "page",
+    "pick_pictures",
+]
 
 WEB = Path(__file__).parent / "web"
 APP = ("*.mjs", "*.css", "ort/*")  # what a page loads, besides the network
 RUNTIME = ("ort/ort.wasm.bundle.min.mjs", "ort/ort-wasm-simd-threaded.wasm.gz")
+NETWORK = ("model.onnx.gz", "model.json")
 PICTURES = 10
 
 
@@ -26,13 +39,8 @@ PICTURES = 10
 class Picture:
     """A built-in picture: a PNG of the size that the network takes."""
 
-    name: str  # its class
+    name: str  # of its class
     png: bytes
-
-    @property
-    def data_uri(self) -> str:
-        """Return the picture as an address that contains it."""
-        return "data:image/png;base64," + base64.b64encode(self.png).decode()
 
 
 def pick_pictures(split: Split, classes: Sequence[str], seed: int = 0) -> list[Picture]:
@@ -67,19 +75,50 @@ def copy_app(out: Path) -> None:
             shutil.copyfile(file, place)
 
 
-def fragment(about: dict, pictures: Sequence[tuple[str, str]], folder: str) -> str:
+def copy_network(export: Path, out: Path) -> None:
+    """Copy the network of an export, and what describes it.
+
+    Raises:
+        SightlineError: if there is none.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for name in NETWORK:
+        if not (export / name).exists():
+            raise SightlineError(
+                f"{export} has no {name}: the live demo needs an export; run: "
+                "sightline book run demo"
+            )
+        shutil.copyfile(export / name, out / name)
+
+
+def embed(export: Path, folder: str) -> str:
+    """Return the demo of an export as a piece of a page, its pictures within.
+
+    Args:
+        export: a folder that `sightline.export.export` wrote.
+        folder: see `fragment`.
+    """
+    about = json.loads((export / "model.json").read_text())
+    pictures = []
+    for picture in about["pictures"]:
+        text = base64.b64encode((export / picture["file"]).read_bytes()).decode()
+        pictures.append({**picture, "file": f"data:image/png;base64,{text}"})
+    return fragment({**about, "pictures": pictures}, folder)
+
+
+def fragment(about: dict, folder: str) -> str:
     """Return the demo as a piece of a page.
 
     Args:
-        about: what `model.json` holds.
-        pictures: class and address of each built-in picture.
+        about: what `model.json` holds; the files of `pictures` are addresses.
         folder: address, from the page, of the folder with `model.json`; ends in /.
     """
     buttons = [
-        f'<button type="button" class="sl-thumb" data-name="{html.escape(name)}">'
-        f'<img src="{address}" alt="{html.escape(name)}, picture {number}" loading="lazy" '
+        f'<button type="button" class="sl-thumb" data-name="{name}">'
+        f'<img src="{picture["file"]}" alt="{name}, picture {number}" loading="lazy" '
         'width="48" height="48"></button>'
-        for number, (name, address) in enumerate(pictures, 1)
+        for number, picture in enumerate(about["pictures"], 1)
+        for name in [html.escape(picture["class"])]
     ]
     sizes = about["bytes"]
     template = Template((WEB / "app.html").read_text())
@@ -94,13 +133,13 @@ def fragment(about: dict, pictures: Sequence[tuple[str, str]], folder: str) -> s
     )
 
 
-def page(about: dict, pictures: Sequence[tuple[str, str]]) -> str:
+def page(about: dict) -> str:
     """Return a page of its own around the demo."""
     template = Template((WEB / "index.html").read_text())
     count = len(about["classes"])
     return template.substitute(
         title=html.escape(f"{about['run']}: {about['model']}, {count} classes"),
-        app=fragment(about, pictures, "./"),
+        app=fragment(about, "./"),
         classes=html.escape(", ".join(about["classes"])),
         before=f"{about['accuracy']['before']:.2%}",
         after=f"{about['accuracy']['after']:.2%}",

@@ -27,7 +27,7 @@ from sightline.explain import default_layers
 from sightline.graph import Explained, onnx_model
 from sightline.models.summary import output_shapes
 from sightline.rounding import fold_batch_norms, round_weights
-from sightline.runtime import Runtime, choose_runtime
+from sightline.runtime import choose_runtime
 from sightline.train import evaluation_loader
 
 __all__ = ["BITS", "export"]
@@ -54,41 +54,49 @@ def export(run: Run, splits: Splits, out: str | Path, *, bits: int = BITS) -> di
     """
     out = Path(out)
     _check(run, splits, out)
-    size = run.manifest["image_size"]
     original = run.load_model()
     model = fold_batch_norms(original)
     rounded = round_weights(model, bits)
+    size = run.manifest["image_size"]
     layers = default_layers(model, size)
-    parts = (run.mean, run.std, size, len(run.classes))
-    graph = gzip.compress(
-        onnx_model(Explained(model, layers, *parts), rounded), mtime=0
-    )
-    runtime = choose_runtime("auto", "fp32")
-    shapes = output_shapes(model, layers, size)
+    network = Explained(model, layers, run.mean, run.std, size, len(run.classes))
+    graph = gzip.compress(onnx_model(network, rounded), mtime=0)
+    pictures = demo.pick_pictures(splits.test, run.classes)
     about = {
-        "run": run.path.name,
-        "model": run.recipe["model"],
-        "classes": list(run.classes),
-        "image_size": size,
-        "mean": list(run.mean),
-        "layers": [{"name": name, "side": shapes[name][1]} for name in layers],
-        "parameters": sum(p.numel() for p in original.parameters()),
+        **_network(run, network),
         "bits": bits,
         "data": splits.name,
         "digest": splits.digest,
         "accuracy": {
-            "images": len(splits.test.labels),
-            "before": _accuracy(original, run, splits, runtime),
-            "after": _accuracy(model, run, splits, runtime),
+            "images": len(splits.test),
+            "before": _accuracy(original, run, splits),
+            "after": _accuracy(model, run, splits),
         },
+        "pictures": [
+            {"file": f"pictures/{number:02}.png", "class": picture.name}
+            for number, picture in enumerate(pictures, 1)
+        ],
         "bytes": {
             "model": len(graph),
             "runtime": sum((demo.WEB / name).stat().st_size for name in demo.RUNTIME),
         },
     }
-    pictures = demo.pick_pictures(splits.test, run.classes)
     _replace(out, lambda folder: _write(folder, graph, about, pictures))
     return about
+
+
+def _network(run: Run, network: Explained) -> dict:
+    """Describe a network to those who show it pictures."""
+    shapes = output_shapes(network.model, network.layers, network.image_size)
+    return {
+        "run": run.path.name,
+        "model": run.recipe["model"],
+        "parameters": sum(p.numel() for p in run.load_model().parameters()),
+        "classes": list(run.classes),
+        "image_size": network.image_size,
+        "mean": list(run.mean),
+        "layers": [{"name": name, "side": shapes[name][1]} for name in network.layers],
+    }
 
 
 def _check(run: Run, splits: Splits, out: Path) -> None:
@@ -105,8 +113,9 @@ def _check(run: Run, splits: Splits, out: Path) -> None:
         )
 
 
-def _accuracy(model: nn.Module, run: Run, splits: Splits, runtime: Runtime) -> float:
+def _accuracy(model: nn.Module, run: Run, splits: Splits) -> float:
     """Return the accuracy on the test images, 0..1."""
+    runtime = choose_runtime("auto", "fp32")
     loader = evaluation_loader(splits.test, run.mean, run.std, runtime)
     return evaluate(runtime.place(model), loader, runtime=runtime).accuracy
 
@@ -119,12 +128,9 @@ def _write(
     (folder / "model.onnx.gz").write_bytes(graph)
     (folder / "model.json").write_text(json.dumps(about, indent=2) + "\n")
     (folder / "pictures").mkdir()
-    places = [f"pictures/{number:02}.png" for number in range(1, len(pictures) + 1)]
-    for place, picture in zip(places, pictures, strict=True):
-        (folder / place).write_bytes(picture.png)
-    names = [picture.name for picture in pictures]
-    shown = list(zip(names, places, strict=True))
-    (folder / "index.html").write_text(demo.page(about, shown), encoding="utf-8")
+    for entry, picture in zip(about["pictures"], pictures, strict=True):
+        (folder / entry["file"]).write_bytes(picture.png)
+    (folder / "index.html").write_text(demo.page(about), encoding="utf-8")
 
 
 def _replace(out: Path, write: Callable[[Path], None]) -> None:

@@ -236,7 +236,7 @@ def _sizes(
     if long:
         yield Finding(
             "odd shapes",
-            f"{_pictures(long)} have one side more than {LONG} times the other: only "
+            f"{_pictures(long)} with one side more than {LONG} times the other: only "
             "the middle square will be seen",
             "Cut out by hand what matters.",
             long,
@@ -280,8 +280,11 @@ def _told(
     """Put pairs of (picture, earlier picture, equal files?) into a finding."""
     exact = sum(equal for *_, equal in found)
     pairs = tuple((listing.names[a], listing.names[b]) for a, b, _ in found)
-    words = f"{len(found):,} times the folder repeats a picture, {exact:,} of them "
-    words += f"byte by byte, {len(found) - exact:,} nearly"
+    repeat = "repeats" if len(found) == 1 else "repeat"
+    words = (
+        f"{_pictures(found)} that {repeat} an earlier one, {exact:,} of them byte by "
+    )
+    words += f"byte, {len(found) - exact:,} nearly"
     return Finding(kind, words, remedy, pairs=pairs)
 
 

@@ -32,7 +32,6 @@ __all__ = [
     "RULES",
     "RangeTest",
     "doubts",
-    "learnt",
     "range_test",
     "suggest",
     "suggest_range",
@@ -244,11 +243,6 @@ def suggest_range(tests: Sequence[RangeTest]) -> dict[str, tuple[float, float, f
     return ranges
 
 
-def learnt(tests: Sequence[RangeTest], num_classes: int) -> bool:
-    """Tell whether the smoothed loss fell clearly below that of guessing, ln K."""
-    return min(min(t.smoothed) for t in tests) <= 0.97 * math.log(num_classes)
-
-
 def doubts(
     tests: Sequence[RangeTest],
     ranges: Mapping[str, Sequence[float]],
@@ -256,12 +250,12 @@ def doubts(
 ) -> list[str]:
     """Say where range tests tell little: no real fall, or rules that disagree."""
     found = []
-    if not learnt(tests, num_classes):
-        lowest = min(min(t.smoothed) for t in tests)
+    lowest, chance = min(min(t.smoothed) for t in tests), math.log(num_classes)
+    if lowest > 0.97 * chance:
         found.append(
             f"the smoothed loss never fell clearly below chance ({lowest:.2f}, "
-            f"ln {num_classes} = {math.log(num_classes):.2f}); try more --num-iter or "
-            "a lower --start-lr"
+            f"ln {num_classes} = {chance:.2f}); try more --num-iter or a lower "
+            "--start-lr"
         )
     medians = [values[1] for values in ranges.values()]
     if max(medians) > 10 * min(medians):

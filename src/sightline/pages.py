@@ -7,6 +7,7 @@ it is repaired in the finished files: the reasons stand beside the repairs.
 
 import html
 import re
+from collections.abc import Container
 from pathlib import Path
 
 from fontTools.subset import Options, Subsetter
@@ -17,6 +18,7 @@ __all__ = ["finish"]
 
 CSS_PIXELS = {"pt": 4 / 3, "px": 1.0, "": 1.0}  # what a length's unit is worth
 PAPER_TYPE = "font: 8pt system-ui, sans-serif; color: #57606a;"  # as in print.css
+COMPOSED = "bs-"  # such names of classes are put together by scripts
 STYLES = Path("_static/styles/pydata-sphinx-theme.css")
 FONTS = Path("_static/vendor/fontawesome/webfonts")
 
@@ -51,7 +53,9 @@ REPAIRS = (
 def finish(site: Path) -> None:
     """Put right what the theme wrote, in every page of a rendered site."""
     pages = [*site.glob("*.html"), *site.glob("book/*.html")]
-    names: set[str] = set()
+    for path in site.glob("_static/scripts/fontawesome*"):
+        path.unlink()
+    words: set[str] = set()
     for path in pages:
         text = path.read_text()
         for pattern, instead in REPAIRS:
@@ -60,9 +64,16 @@ def finish(site: Path) -> None:
         text = re.sub(r'<dt class="sig .*?</dt>', unlist, text, flags=re.S)
         text = offer_text(text, path.parent)
         text = head_paper(arrange_pictures(text, path.parent))
-        names |= set(re.findall(r"\bfa-([a-z0-9-]+)", text))
+        if 'class="math' not in text:  # a page above pages with formulas
+            text = re.sub(
+                r"\s*<script[^>]*/mathjax/startup\.js[^>]*></script>", "", text
+            )
+        words |= set(re.findall(r"[\w-]+", text))
         path.write_text(text)
-    keep_icons(site, names)
+    for path in site.glob("_static/**/*.js"):
+        words |= set(re.findall(r"[\w-]+", path.read_text()))
+    drop_unused(site, words)
+    keep_icons(site)
 
 
 def offer_text(text: str, folder: Path) -> str:
@@ -127,28 +138,51 @@ def picture_size(path: Path) -> tuple[int, int] | None:
     return width, height
 
 
-def keep_icons(site: Path, names: set[str]) -> None:
-    """Reduce the icon fonts and their style sheet to the icons that pages show."""
-    rule = re.compile(r'((?:\.fa-[\w-]+:before,?)+)\{content:"\\([0-9a-f]+) ?"\}')
-    codes: set[int] = set()
+def drop_unused(site: Path, words: Container[str]) -> None:
+    """Take the rules for classes that no page has out of the theme's style sheets.
 
-    def used(match: re.Match) -> str:
-        if not names & set(re.findall(r"\.fa-([\w-]+):", match[1])):
-            return ""
-        codes.add(int(match[2], 16))
-        return match[0]
+    A rule stays if `words`, of all pages and scripts, hold every class that one of
+    its selectors asks for.
+    """
 
-    style = rule.sub(used, (site / STYLES).read_text())
+    def kept(match: re.Match) -> str:
+        selectors = re.split(r",(?![^()]*\))", match[1])
+        used = [s for s in selectors if all(c in words for c in classes(s))]
+        return f"{','.join(used)}{{{match[2]}}}" if used else ""
+
+    for path in [site / "_static" / "basic.css", *sheets(site)]:
+        text = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S)
+        text = re.sub(r"([^{}@;]+)\{([^{}]*)\}", kept, text)
+        path.write_text(re.sub(r"@media[^{}]*\{\s*\}", "", text))
+
+
+def sheets(site: Path) -> list[Path]:
+    """Return the style sheets of the theme and of the extensions."""
+    patterns = ("styles/*.css", "mystnb*.css", "sphinx-design*.css")
+    return [p for pattern in patterns for p in sorted(site.glob(f"_static/{pattern}"))]
+
+
+def classes(selector: str) -> list[str]:
+    """Return the classes that an element must have, or must be inside of."""
+    selector = re.sub(r":(?:not|is|where)\([^)]*\)", "", selector)
+    found = re.findall(r"\.(-?[A-Za-z_][\w-]*)", selector)
+    return [name for name in found if not name.startswith(COMPOSED)]
+
+
+def keep_icons(site: Path) -> None:
+    """Reduce the icon fonts to the icons that the style sheet still knows."""
     # one format is enough: every browser that can show these pages reads it
+    style = (site / STYLES).read_text()
     style = re.sub(
         r'url\([^)]*\.woff2\) format\("woff2"\),(?=url\([^)]*/fa-)', "", style
     )
     (site / STYLES).write_text(style)
+    codes = re.findall(r'\.fa-[\w-]+:+before\{content:"\\([0-9a-f]+) ?"\}', style)
     for path in (site / FONTS).glob("*.ttf"):
         font = TTFont(path)
         subsetter = Subsetter(Options(notdef_outline=True))
-        subsetter.populate(unicodes=codes)
+        subsetter.populate(unicodes=[int(code, 16) for code in codes])
         subsetter.subset(font)
         font.save(path)
-    for path in [*(site / FONTS).glob("*.woff2"), *site.glob("_static/scripts/font*")]:
+    for path in (site / FONTS).glob("*.woff2"):
         path.unlink()

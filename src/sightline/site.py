@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from sightline import demo
 from sightline.chapters import Book, cover_figure, problems, refresh
 from sightline.errors import SightlineError
 from sightline.manifest import (
@@ -67,6 +68,10 @@ def build(
     html = render(source, stage, strict=strict)
     for path in found:  # beside the notebook, to download
         shutil.copy(book.pages / f"{path.stem}.md", html / "_sources" / "book")
+    if (source / "book" / "demo.ipynb").exists():
+        exported = book.edition.parent if profile == "full" else notebooks
+        demo.copy_app(html / "_static" / "demo")
+        demo.copy_network(exported / "demo", html / "_static" / "demo")
     finish(html)
     return html
 
@@ -74,7 +79,7 @@ def build(
 def stage_sources(book: Book, source: Path, notebooks: Sequence[Path]) -> None:
     """Copy pages and executed chapters, and list in `_toc.yml` what is there."""
     shutil.rmtree(source, ignore_errors=True)
-    ignore = shutil.ignore_patterns("[0-9][0-9]_*", ".ipynb_checkpoints")
+    ignore = shutil.ignore_patterns("[0-9][0-9]_*", "demo.*", ".ipynb_checkpoints")
     shutil.copytree(book.pages, source / "book", ignore=ignore)
     shutil.copy(book.root / "_config.yml", source)
     for path in notebooks:
