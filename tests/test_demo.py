@@ -36,7 +36,8 @@ const { demos } = await import("./demo.mjs");
 const demo = demos[0], find = (name) => document.querySelector(name);
 const settled = async () => { while (demo.busy) await demo.busy; };
 const until = async (test) => {
-  for (let i = 0; i < 400 && !test(); i++) await new Promise((go) => setTimeout(go, 25));
+  for (let i = 0; i < 400 && !test(); i++)
+    await new Promise((go) => setTimeout(go, 25));
 };
 const said = () => ({
   verdict: find(".sl-verdict").textContent, sentence: find(".sl-map").textContent,
@@ -51,7 +52,8 @@ find(".sl-load").click();
 await until(() => demo.said || find(".sl-start .sl-message").textContent);
 await settled();
 return { message: find(".sl-start .sl-message").textContent,
-         button: find(".sl-load").textContent, wide: document.documentElement.scrollWidth };
+         button: find(".sl-load").textContent,
+         wide: document.documentElement.scrollWidth };
 """
 EVERY_PICTURE = """
 const found = [];
@@ -85,7 +87,8 @@ const key = (name) => demo.stage.canvas.dispatchEvent(
 const start = demo.stage.cursor.slice();
 ["ArrowLeft", "ArrowUp", " "].forEach(key);
 await settled();
-return { ...said(), start, end: demo.stage.cursor, focusable: demo.stage.canvas.tabIndex };
+const { cursor: end, canvas } = demo.stage;
+return { ...said(), start, end, focusable: canvas.tabIndex };
 """
 SHRUNK = """
 const { Picture } = await import("./picture.mjs");
@@ -99,7 +102,8 @@ await demo.take(new File(["nothing"], "IMG_1.HEIC", { type: "image/heic" }));
 return said();
 """
 OWN_PICTURE = """
-const canvas = Object.assign(document.createElement("canvas"), { width: 90, height: 60 });
+const canvas = document.createElement("canvas");
+Object.assign(canvas, { width: 90, height: 60 });
 canvas.getContext("2d").fillRect(20, 0, 30, 60);
 await demo.take(await new Promise((done) => canvas.toBlob(done)));
 const crop = find(".sl-crop"), before = [...demo.stage.rgb];

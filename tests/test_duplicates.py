@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sightline.corruptions import corrupt
-from sightline.duplicates import near_duplicates
+from sightline.duplicates import near_duplicates, near_duplicates_within
 from sightline.errors import SightlineError
 from sightline.shapes import draw_shapes
 
@@ -70,3 +70,29 @@ def test_even_pictures_and_a_single_original_are_no_error():
 def test_pictures_of_another_size_are_refused():
     with pytest.raises(SightlineError, match="bring them to one size first"):
         near_duplicates(FRESH[:, :16, :16], ORIGINALS)
+
+
+def test_within_one_set_each_picture_has_its_earlier_twin_once():
+    images = torch.cat([FRESH[:100], FRESH[10:20], FRESH[5:6].flip(2)])
+    (found,) = near_duplicates_within(images, threshold=0.95)
+    pairs = dict(zip(found.pictures.tolist(), found.originals.tolist(), strict=True))
+    assert pairs == {100 + i: 10 + i for i in range(10)} | {110: 5}
+    assert found.exact.all()
+    assert found.mirrored[found.pictures == 110].all()
+    assert not found.mirrored[found.pictures < 110].any()
+
+
+def test_within_one_set_pairs_across_groups_are_told_apart():
+    images = torch.cat([FRESH[:60], FRESH[:4]])
+    groups = torch.zeros(64, dtype=torch.int64)
+    groups[62:] = 1  # two of the four copies
+    everywhere, across = near_duplicates_within(images, groups, threshold=0.95)
+    assert len(everywhere.pictures) == 4
+    assert sorted(across.pictures.tolist()) == [62, 63]
+
+
+def test_within_one_set_as_many_are_found_as_by_comparing_with_all_others():
+    again = corrupt(ORIGINALS[PLACES], "jpeg", 1)
+    (found,) = near_duplicates_within(torch.cat([ORIGINALS, again]))
+    between = near_duplicates(again, ORIGINALS)
+    assert len(found.pictures) == len(between.pictures) == len(PLACES)

@@ -168,6 +168,8 @@ async def answer(address: str) -> dict:
         seen["wrong"] = await page.value(verdicts)
         seen["closed"] = await page.value("document.querySelector('details').open")
         await press(page, "ArrowDown")
+        seen["moved"] = await page.value(verdicts)
+        await press(page, "Space")
         seen["right"] = await page.value(verdicts)
         seen["open"] = await page.value("document.querySelector('details').open")
         for key in ("Tab", "Tab", "Space"):  # past the answer
@@ -194,6 +196,10 @@ def test_questions_are_groups_named_by_their_question(seen):
 def test_a_wrong_choice_is_said_and_the_answer_stays_closed(seen):
     assert seen["wrong"][0].startswith("Not this one")
     assert not seen["closed"]
+
+
+def test_an_arrow_key_moves_and_answers_nothing(seen):
+    assert seen["moved"] == seen["wrong"]
 
 
 def test_the_right_choice_opens_the_answer(seen):

@@ -47,6 +47,15 @@
         if (right) answer.open = true;
       });
     }
+    // arrows only move, Space chooses: else every option on the way would be an answer
+    list.addEventListener("keydown", (event) => {
+      const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      const choices = [...list.querySelectorAll("input")];
+      const next = choices.indexOf(event.target) + step + choices.length;
+      choices[next % choices.length].focus();
+    });
   };
   questions.forEach(enhance);
 })();

@@ -1,0 +1,153 @@
+"""Pictures of other sizes than 32: trained, resumed, evaluated, looked at."""
+
+from dataclasses import replace
+
+import pytest
+import tiny
+import torch
+
+from sightline import train as module
+from sightline.checkpoint import Run
+from sightline.classifier import from_run
+from sightline.datasets import Split, Splits
+from sightline.errors import SightlineError
+from sightline.explain import default_layers
+from sightline.models.resnet import resnet10
+from sightline.recipes import RECIPES
+from sightline.runtime import choose_runtime
+from sightline.train import (
+    IMAGENET_MEAN,
+    augmentation_of,
+    build,
+    evaluate_run,
+    range_tests,
+    train,
+)
+
+CPU = choose_runtime("cpu", "fp32")
+RECIPE = replace(tiny.RECIPE, image_size=64, epochs=1)
+PRETRAINED = replace(RECIPE, model="resnet18", pretrained=True)
+
+
+def enlarged(split: Split) -> Split:
+    """Make every pixel four."""
+    images = split.images.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    return Split(images, split.labels)
+
+
+def splits() -> Splits:
+    small = tiny.splits()
+    parts = {n: enlarged(getattr(small, n)) for n in ("train", "validation", "test")}
+    return replace(small, **parts)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Run:
+    out = tmp_path_factory.mktemp("run")
+    return train(RECIPE, splits(), out=out, **tiny.ON_CPU)
+
+
+def test_a_run_knows_what_is_needed_to_rebuild_its_network(run):
+    assert run.manifest["image_size"] == 64
+    assert run.load_model().stem[0].stride == (2, 2)
+    again = evaluate_run(run, splits(), "test", CPU)
+    assert torch.equal(again.logits, run.test.logits)
+    found = from_run(run)
+    assert found.image_size == 64
+    assert default_layers(found.model, 64) == ["layer3", "layer4"]
+
+
+def test_a_run_goes_on_at_its_size(run, tmp_path):
+    longer = replace(RECIPE, epochs=2)
+    whole = train(longer, splits(), out=tmp_path / "whole", **tiny.ON_CPU)
+    part = Run(tmp_path / "part")
+
+    def stop(*args, **kwargs):
+        yield next(fit(*args, **kwargs))
+        raise KeyboardInterrupt
+
+    fit = module.fit
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, "fit", stop)
+        train(longer, splits(), out=part.path, **tiny.ON_CPU)
+    train(longer, splits(), out=part.path, resume=True, **tiny.ON_CPU)
+    assert torch.equal(part.test.logits, whole.test.logits)
+
+
+def test_a_run_that_does_not_say_its_size_is_of_32_pixels(tmp_path):
+    run = train(
+        replace(tiny.RECIPE, epochs=1), tiny.splits(), out=tmp_path, **tiny.ON_CPU
+    )
+    recipe = run.recipe
+    del recipe["image_size"], recipe["pretrained"]
+    run.write("recipe.json", recipe)
+    expected = resnet10(num_classes=10).state_dict()
+    assert run.load_model().stem[0].stride == (1, 1)
+    assert run.load_model().state_dict().keys() == expected.keys()
+
+
+def test_pictures_of_another_size_than_the_recipes_are_refused(tmp_path):
+    with pytest.raises(SightlineError, match="64x64 pixels, .* image_size 32"):
+        train(tiny.RECIPE, splits(), out=tmp_path / "run", **tiny.ON_CPU)
+    with pytest.raises(SightlineError, match="32x32 pixels, .* image_size 64"):
+        range_tests(RECIPE, tiny.splits(), CPU, seeds=(0,), num_iter=2)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(32, 4), (64, 8), (96, 12), (128, 16)])
+def test_shift_and_hole_grow_with_the_picture(size, expected):
+    recipe = replace(tiny.RECIPE, image_size=size, crop_padding=4, cutout=8)
+    found = augmentation_of(recipe)
+    assert (found.crop_padding, found.cutout) == (expected, 2 * expected)
+    assert found.flip == recipe.flip
+
+
+def test_worker_processes_cut_out_the_same_size():
+    recipe = replace(RECIPE, workers=1, batch_size=8)
+    images, _ = next(iter(build(recipe, splits(), CPU).train_loader))
+    assert images.shape == (8, 3, 64, 64)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image_size": 48}, "image_size must be one of 32, 64, 96, 128, not 48"),
+        ({"pretrained": True, "model": "resnet34", "image_size": 64}, "be resnet18"),
+        ({"pretrained": True, "image_size": 32}, "64 or more, not 32"),
+        ({"pretrained": True, "image_size": 64, "norm": "group"}, "be batch"),
+    ],
+)
+def test_a_size_or_a_start_that_cannot_be_is_named(changes, message):
+    with pytest.raises(SightlineError, match=message):
+        replace(RECIPES["resnet18"], **changes)
+
+
+def test_pretrained_weights_come_with_imagenets_statistics_and_stem(monkeypatch):
+    loaded = []
+    monkeypatch.setattr(module, "load_imagenet", loaded.append)
+    chosen = module.chosen_splits(PRETRAINED, splits())
+    parts = build(PRETRAINED, chosen, CPU)
+    assert loaded == [parts.model]
+    assert parts.train_loader.mean == IMAGENET_MEAN
+    assert parts.model.stem[0].kernel_size == (7, 7)
+
+
+def test_going_on_needs_no_download(tmp_path, monkeypatch):
+    def refuse(model):
+        raise AssertionError("downloaded again")
+
+    monkeypatch.setattr(module, "load_imagenet", lambda model: None)
+    part = Run(tmp_path)
+    fit = module.fit
+
+    def stop(*args, **kwargs):
+        yield next(fit(*args, **kwargs))
+        raise KeyboardInterrupt
+
+    longer = replace(PRETRAINED, epochs=2, batch_size=64)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, "fit", stop)
+        train(longer, splits(), out=tmp_path, **tiny.ON_CPU)
+    monkeypatch.setattr(module, "load_imagenet", refuse)
+    train(longer, splits(), out=tmp_path, resume=True, **tiny.ON_CPU)
+    assert part.finished
+    assert part.load_model().stem[0].kernel_size == (7, 7)
