@@ -187,13 +187,14 @@ def test_the_library_has_a_place_for_every_public_name_that_readers_use(site):
 
 # a second word of the same colour in the same box can only be as readable as the first
 ONE_OF_EACH = """(() => {
-  const seen = new Set();
+  const seen = new Set(), again = [];
   for (const word of document.querySelectorAll('.highlight pre span, dt.sig em span')) {
     const box = word.closest('.cell_input, .cell_output, details, dt, article');
     const kind = [word.className, getComputedStyle(word).color, box?.className].join();
-    if (seen.has(kind)) word.replaceWith(...word.childNodes);
+    if (seen.has(kind)) again.push(word);
     else seen.add(kind);
   }
+  for (const word of again) word.replaceWith(...word.childNodes);
 })()"""
 
 
