@@ -23,10 +23,11 @@ BOOK = Book(ROOT)
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text())
 REPOSITORY = CONFIG["repository"]["url"]
 BUDGET = 2_000_000  # bytes of a page at first view, nothing compressed
+KINDS = ("requests", "failures", "complaints")
 AXE = ROOT / "tests" / "vendor" / "axe.min.js"
 GUIDELINES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 # parts of the library that no reader calls: what makes the book
-INNER = {"bookrun", "chapters", "manifest", "pages", "reference", "site"}
+INNER = {"bookrun", "chapters", "demo", "manifest", "pages", "reference", "site"}
 needs_chromium = pytest.mark.skipif(
     find_chromium() is None,
     reason="Chromium is not installed: apt-get install chromium",
@@ -198,55 +199,55 @@ ONE_OF_EACH = """(() => {
 })()"""
 
 
-async def violations(page: Page, narrowed: str = "") -> list[str]:
-    """Let axe look at the page, or at the parts named; say what it finds."""
+async def violations(page: Page) -> list[str]:
+    """Let axe look at the page; say what it finds."""
     run = {"type": "tag", "values": GUIDELINES}
     options = json.dumps({"runOnly": run, "resultTypes": ["violations"]})
     if not await page.value("typeof axe === 'object'"):
         await page.value(AXE.read_text() + ";0")
         await page.value(ONE_OF_EACH)
     return await page.value(
-        f"axe.run({narrowed or 'document'}, {options}).then(found => "
+        f"axe.run(document, {options}).then(found => "
         "found.violations.flatMap(v => v.nodes.map("
         "node => `${v.id}: ${node.target} ${node.html.slice(0, 120)}`)))"
     )
 
 
-async def survey(address: str, names: list[str]) -> dict[str, dict]:
-    """Open every page wide and light, then narrow and dark; say what it is like."""
-    found = {}
-    async with open_page() as page:
-        for name in names:
-            await page.visit(f"{address}/{name}", cold=True)
-            found[name] = {"bytes": sum(page.bytes.values())}
-            found[name]["light"] = await violations(page)
-            await page.show(width=1280, dark=True)
-            # what a narrow page does not show
-            sides = "['#pst-primary-sidebar', '#pst-secondary-sidebar']"
-            around = f"{sides}.filter(s => document.querySelector(s))"
-            found[name]["dark"] = await violations(page, f"{{include: {around}}}")
-            await page.show(width=390, dark=True)
-            await asyncio.sleep(0.5)  # the theme waits 0.3 s for the last change
-            found[name]["dark"] += await violations(page)
-            found[name] |= {
-                "width": await page.value("document.documentElement.scrollWidth"),
-                "filters": await page.value(
-                    "[...document.querySelectorAll('.bd-article img')]"
-                    ".map(image => getComputedStyle(image).filter)"
-                ),
-                "theme": await page.value("document.documentElement.dataset.theme"),
-                "formulas": await page.value(
-                    "[document.querySelectorAll('.math').length > 0, "
-                    "document.querySelectorAll('mjx-container').length > 0, "
-                    "document.querySelectorAll('mjx-merror').length]"
-                ),
-            }
-        found["*"] = {
-            "requests": page.requests,
-            "failures": page.failures,
-            "complaints": page.complaints,
-        }
+async def look_at(page: Page, url: str) -> dict:
+    """Open a page wide, make it dark, then narrow and light; say what it is like."""
+    await page.visit(url, cold=True)
+    found = {"bytes": sum(page.bytes.values())}
+    found["formulas"] = await page.value(
+        "[document.querySelectorAll('.math').length > 0, "
+        "document.querySelectorAll('mjx-container').length > 0, "
+        "document.querySelectorAll('mjx-merror').length]"
+    )
+    await page.show(width=1280, dark=True)
+    found["dark"] = await violations(page)
+    found["theme"] = await page.value("document.documentElement.dataset.theme")
+    found["filters"] = await page.value(
+        "[...document.querySelectorAll('.bd-article img')]"
+        ".map(image => getComputedStyle(image).filter)"
+    )
+    await page.show(width=390, dark=False)
+    await asyncio.sleep(0.5)  # the theme waits 0.3 s for the last change
+    found["width"] = await page.value("document.documentElement.scrollWidth")
+    found["light"] = await violations(page)
     return found
+
+
+async def survey(address: str, names: list[str]) -> dict[str, dict]:
+    """Look at every page, with a browser for each of two cores."""
+
+    async def share(names: list[str]) -> dict[str, dict]:
+        async with open_page() as page:
+            found = {name: await look_at(page, f"{address}/{name}") for name in names}
+            lists = (page.requests, page.failures, page.complaints)
+            return found | {"*": dict(zip(KINDS, lists, strict=True))}
+
+    one, other = await asyncio.gather(share(names[::2]), share(names[1::2]))
+    both = {kind: one["*"][kind] + other["*"][kind] for kind in KINDS}
+    return one | other | {"*": both}
 
 
 @pytest.fixture(scope="session")

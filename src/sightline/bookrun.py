@@ -36,7 +36,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from sightline import notebook
+from sightline import demo, notebook
 from sightline.chapters import Book, clean, cover_figure, read_chapter, save_notebook
 from sightline.errors import SightlineError
 from sightline.manifest import (
@@ -109,6 +109,9 @@ def run(
             manifest["chapters"] = dict(sorted(chapters.items()))
             complete_manifest(manifest, edition, runs / edition.run_dir.name)
             save_manifest(manifest, executed / "edition.json")
+    if "demo" in chosen:
+        network = runs / edition.run_dir.name / "export"
+        demo.copy_network(network, executed / "demo")
     if profile == "full":
         publish(book, executed, manifest, chosen)
     return executed
@@ -319,6 +322,8 @@ def publish(book: Book, executed: Path, manifest: dict, chosen: Sequence[str]) -
     for name in chosen:
         done = nbformat.read(executed / f"{name}.ipynb", as_version=4)
         save_notebook(done, book.pages / f"{name}.ipynb")
+    if "demo" in chosen:
+        demo.copy_network(executed / "demo", book.edition.parent / "demo")
     save_manifest(manifest, book.edition)
     paths = [book.pages / f"{n}.ipynb" for n in book.chapters]
     figure = cover_figure([path for path in paths if path.exists()])

@@ -218,7 +218,7 @@ def _sizes(
         yield Finding(
             "tiny",
             f"{_pictures(tiny)} will be enlarged to {image_size} pixels",
-            "Find larger originals, or choose a smaller --image-size.",
+            "Find larger originals, or choose a smaller image size.",
             tiny,
         )
     sides = sorted(min(h.width, h.height) for _, h in known)

@@ -18,6 +18,7 @@ __all__ = ["finish"]
 
 CSS_PIXELS = {"pt": 4 / 3, "px": 1.0, "": 1.0}  # what a length's unit is worth
 PAPER_TYPE = "font: 8pt system-ui, sans-serif; color: #57606a;"  # as in print.css
+PRIVATE = re.compile("[\ue000-\uf8ff]").match
 COMPOSED = "bs-"  # such names of classes are put together by scripts
 STYLES = Path("_static/styles/pydata-sphinx-theme.css")
 FONTS = Path("_static/vendor/fontawesome/webfonts")
@@ -28,7 +29,8 @@ REPAIRS = (
     (r'\s*<script defer src="[^"]*/fontawesome\.js[^"]*"></script>', ""),
     # needed where results appear while one types, which is switched off
     (
-        r'\s*<script src="[^"]*/(searchtools|language_data|searchindex)\.js"></script>',
+        r'\s*<script src="[^"]*\b'
+        r'(?:searchtools|language_data|searchindex)\.js"></script>',
         "",
     ),
     # decoration: the button beside it has a name
@@ -169,19 +171,25 @@ def classes(selector: str) -> list[str]:
     return [name for name in found if not name.startswith(COMPOSED)]
 
 
+def icons(styles: str) -> set[int]:
+    """Return the characters for private use that style sheets write, both ways."""
+    escaped = re.findall(r"\\([ef][0-9a-f]{3})\b", styles)
+    return {int(c, 16) for c in escaped} | {ord(c) for c in styles if PRIVATE(c)}
+
+
 def keep_icons(site: Path) -> None:
-    """Reduce the icon fonts to the icons that the style sheet still knows."""
+    """Reduce the icon fonts to the icons that style sheets still name."""
     # one format is enough: every browser that can show these pages reads it
     style = (site / STYLES).read_text()
     style = re.sub(
         r'url\([^)]*\.woff2\) format\("woff2"\),(?=url\([^)]*/fa-)', "", style
     )
     (site / STYLES).write_text(style)
-    codes = re.findall(r'\.fa-[\w-]+:+before\{content:"\\([0-9a-f]+) ?"\}', style)
+    codes = icons("".join(p.read_text() for p in site.glob("_static/**/*.css")))
     for path in (site / FONTS).glob("*.ttf"):
         font = TTFont(path)
         subsetter = Subsetter(Options(notdef_outline=True))
-        subsetter.populate(unicodes=[int(code, 16) for code in codes])
+        subsetter.populate(unicodes=codes)
         subsetter.subset(font)
         font.save(path)
     for path in (site / FONTS).glob("*.woff2"):

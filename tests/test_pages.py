@@ -1,0 +1,105 @@
+"""What is put right in rendered pages, on a site of a few lines."""
+
+import re
+
+import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.ttLib import TTFont
+
+from sightline.pages import finish
+
+SVG = '<svg width="30pt" height="15pt" viewBox="0 0 30 15"></svg>'
+HEAD = """\
+<title>2. Two &amp; "three" &#8212; Sightline</title>
+<script defer src="../_static/scripts/fontawesome.js?digest=1"></script>
+<script src="../_static/searchtools.js"></script>
+<script src="../searchindex.js"></script>
+<script defer="defer" src="../_static/vendor/mathjax/startup.js?v=1"></script>
+"""
+BODY = """\
+<i class="fas fa-rocket"></i>
+<img alt="one" src="../_images/a.svg" />
+<img alt="two" src="../_images/b.svg" />
+<dt class="sig py"><dl><dd>a: int</dd></dl></dt><dl><dt>word</dt><dd>kept</dd></dl>
+"""
+STYLE = (
+    '.fa-rocket:before{content:"\\f135"}.fa-bug:before{content:"\\f188"}'
+    ".used,.never{a:b}@media print{.never{c:d}}p:not(.never){e:f}"
+    '@font-face{src:url(x/fa-solid.woff2) format("woff2"),url(x/fa-solid.ttf)}'
+)
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A rendered site with one page, one style sheet and one icon font."""
+    for folder in ("book", "_images", "_static/styles", "_static/scripts"):
+        (tmp_path / folder).mkdir(parents=True)
+    fonts = tmp_path / "_static/vendor/fontawesome/webfonts"
+    fonts.mkdir(parents=True)
+    for name in ("a", "b"):
+        (tmp_path / "_images" / f"{name}.svg").write_text(SVG)
+    page = f"<html><head>{HEAD}</head><body class='used'>{BODY}</body></html>"
+    (tmp_path / "book" / "two.html").write_text(page)
+    (tmp_path / "search.html").write_text(page.replace("../", ""))
+    (tmp_path / "_static/basic.css").write_text("")
+    (tmp_path / "_static/styles/pydata-sphinx-theme.css").write_text(STYLE)
+    (tmp_path / "_static/scripts/fontawesome.js").write_text("fa-rocket fa-bug")
+    write_font(fonts / "fa-solid.ttf")
+    (fonts / "fa-solid.woff2").touch()
+    finish(tmp_path)
+    return tmp_path
+
+
+def write_font(path):
+    """Write a font that has a rocket and a bug."""
+    builder = FontBuilder(1000, isTTF=True)
+    builder.setupGlyphOrder([".notdef", "rocket", "bug"])
+    builder.setupCharacterMap({0xF135: "rocket", 0xF188: "bug"})
+    builder.setupGlyf({})
+    builder.setupHorizontalMetrics(dict.fromkeys([".notdef", "rocket", "bug"], (9, 0)))
+    builder.setupHorizontalHeader()
+    builder.setupNameTable({"familyName": "icons", "styleName": "solid"})
+    builder.setupOS2()
+    builder.setupPost()
+    builder.save(path)
+
+
+@pytest.fixture
+def text(site):
+    """The page of the site."""
+    return (site / "book" / "two.html").read_text()
+
+
+def test_a_page_loads_no_script_that_it_does_not_use(text, site):
+    assert not re.findall(r"fontawesome|searchtools|searchindex|mathjax", text)
+    assert "searchindex.js" in (site / "search.html").read_text()
+
+
+def test_the_first_picture_loads_at_once_and_the_others_when_they_are_near(text):
+    first, second = re.findall(r"<img[^>]*>", text)
+    assert 'width="40" height="20"' in first and 'width="40" height="20"' in second
+    assert "lazy" not in first and 'loading="lazy"' in second
+
+
+def test_a_signature_is_no_list_and_other_lists_stay(text):
+    assert '<span class="sig-line">a: int</span>' in text
+    assert "<dl><dt>word</dt><dd>kept</dd></dl>" in text
+
+
+def test_paper_carries_the_title_of_the_page(text):
+    assert 'content: "2. Two & \\"three\\""' in text
+
+
+def test_style_sheets_keep_what_pages_and_their_scripts_name(site):
+    style = (site / "_static/styles/pydata-sphinx-theme.css").read_text()
+    assert ".fa-rocket:before" in style and "fa-bug" not in style
+    assert ".used{a:b}" in style and "c:d" not in style and "@media" not in style
+    assert "p:not(.never){e:f}" in style
+
+
+def test_an_icon_font_keeps_the_icons_that_are_shown(site):
+    fonts = site / "_static/vendor/fontawesome/webfonts"
+    assert [path.name for path in fonts.iterdir()] == ["fa-solid.ttf"]
+    assert set(TTFont(fonts / "fa-solid.ttf").getBestCmap()) == {0xF135}
+    style = (site / "_static/styles/pydata-sphinx-theme.css").read_text()
+    assert "woff2" not in style and "fa-solid.ttf" in style
