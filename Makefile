@@ -1,6 +1,6 @@
 # Sightline. `make help` lists what there is; every target does its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: book test edition site serve check clean help
+.PHONY: book test edition site serve check colab clean help
 
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -44,6 +44,9 @@ check: $(READY)  ## format and lint the library, the tests and the chapters
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/sightline book check
+
+colab: $(READY)  ## run chapters as Colab would, from the last commit; CHAPTER=01
+	$(BIN)/python tests/colab_path.py $(CHAPTER)
 
 clean:  ## remove what was built; runs/, data and .venv stay
 	rm -rf _build .pytest_cache .ruff_cache

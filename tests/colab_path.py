@@ -116,9 +116,14 @@ def make_environment(folder: Path) -> Path:
         wanted += pins or [name]
     asked = folder.with_suffix(".txt")
     asked.write_text("\n".join(wanted))
-    run("uv", "venv", "--quiet", "--python", sys.executable, str(folder))
     python = folder / "bin" / "python"
-    run("uv", "pip", "install", "--quiet", "--python", str(python), "-r", str(asked))
+    if shutil.which("uv"):  # its cache makes this a matter of seconds
+        run("uv", "venv", "--quiet", "--python", sys.executable, str(folder))
+        install = ("uv", "pip", "install", "--python", str(python))
+    else:
+        run(sys.executable, "-m", "venv", str(folder))
+        install = (str(python), "-m", "pip", "install")
+    run(*install, "--quiet", "-r", str(asked))
     [library] = folder.glob("lib/python*/site-packages")
     (library / "google" / "colab").mkdir(parents=True, exist_ok=True)
     (library / "google" / "colab" / "__init__.py").touch()

@@ -5,6 +5,7 @@ import re
 import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.ttLib import TTFont
+from fontTools.ttLib.tables._g_l_y_f import Glyph
 
 from sightline.pages import finish
 
@@ -53,10 +54,11 @@ def site(tmp_path):
 def write_font(path):
     """Write a font that has a rocket and a bug."""
     builder = FontBuilder(1000, isTTF=True)
-    builder.setupGlyphOrder([".notdef", "rocket", "bug"])
+    names = [".notdef", "rocket", "bug"]
+    builder.setupGlyphOrder(names)
     builder.setupCharacterMap({0xF135: "rocket", 0xF188: "bug"})
-    builder.setupGlyf({})
-    builder.setupHorizontalMetrics(dict.fromkeys([".notdef", "rocket", "bug"], (9, 0)))
+    builder.setupGlyf({name: Glyph() for name in names})
+    builder.setupHorizontalMetrics(dict.fromkeys(names, (9, 0)))
     builder.setupHorizontalHeader()
     builder.setupNameTable({"familyName": "icons", "styleName": "solid"})
     builder.setupOS2()

@@ -39,7 +39,10 @@ def public_names(module_name: str) -> Iterator[str]:
     for name in module.__all__:
         value, full = getattr(module, name), f"{module_name}.{name}"
         if inspect.isclass(value):
-            yield from (f".. autoclass:: {full}", "   :members:", "")
+            # the fields of a named tuple have no words of their own
+            silent = ", ".join(getattr(value, "_fields", ()))
+            yield from (f".. autoclass:: {full}", "   :members:")
+            yield from (f"   :exclude-members: {silent}" if silent else "", "")
             yield from fields_of(value)
         elif inspect.isfunction(value):
             yield from (f".. autofunction:: {full}", "")
