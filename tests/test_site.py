@@ -223,8 +223,12 @@ async def look_at(page: Page, url: str) -> dict:
         "document.querySelectorAll('mjx-merror').length]"
     )
     await page.show(width=1280, dark=True)
+    for _ in range(50):
+        found["theme"] = await page.value("document.documentElement.dataset.theme")
+        if found["theme"] == "dark":
+            break
+        await asyncio.sleep(0.1)
     found["dark"] = await violations(page)
-    found["theme"] = await page.value("document.documentElement.dataset.theme")
     found["filters"] = await page.value(
         "[...document.querySelectorAll('.bd-article img')]"
         ".map(image => getComputedStyle(image).filter)"
@@ -275,7 +279,7 @@ def test_no_page_scrolls_sideways_on_a_phone(seen, pages):
 
 @needs_chromium
 def test_the_dark_theme_leaves_the_colours_of_pictures_alone(seen, pages):
-    assert all(seen[name]["theme"] == "dark" for name in pages)
+    assert {n: t for n in pages if (t := seen[n]["theme"]) != "dark"} == {}
     filters = {value for name in pages for value in seen[name]["filters"]}
     assert filters <= {"none"}
 
