@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import matplotlib as mpl
 import numpy as np
 import pytest
+import tiny
 import torch
 from browser import find_chromium, open_page
 from exported import exported
@@ -21,6 +22,7 @@ from PIL import Image
 
 from sightline.augment import normalise_uint8
 from sightline.explain import default_layers, explain
+from sightline.export import export
 from sightline.pictures import read_picture
 from sightline.rounding import fold_batch_norms, round_weights
 
@@ -166,9 +168,10 @@ async def survey(address: str, folder) -> dict:
         seen["own"] = await do(page, OWN_PICTURE)
         seen["colours"] = await do(page, COLOURS)
         seen["requests"], seen["complaints"] = page.requests, page.complaints[:]
-        for name in ("broken", "missing"):
+        for name in ("broken", "missing", "exact"):
             await page.visit(f"{address}/{name}/index.html")
             seen[name] = await do(page, LOAD)
+        seen["exact pictures"] = await do(page, EVERY_PICTURE)
         await page.visit(f"file://{folder}/whole/index.html")
         seen["file"] = await page.value(
             "({ text: document.body.innerText, "
@@ -188,6 +191,7 @@ def done(tmp_path_factory):
     half = (root / "broken/model.onnx.gz").read_bytes()[:9000]
     (root / "broken/model.onnx.gz").write_bytes(half)
     (root / "missing/model.onnx.gz").unlink()
+    export(run, tiny.splits(), root / "exact", bits=32)
     return run, about, root
 
 
@@ -243,14 +247,17 @@ def test_logits_in_the_browser_are_those_of_python(seen, done, pixels):
         np.testing.assert_allclose(found["logits"], logits[0], rtol=0, atol=1e-4)
 
 
-def test_heatmaps_in_the_browser_are_those_of_explain(seen, done, pixels):
+@pytest.mark.parametrize("bits, name", [(4, "pictures"), (32, "exact pictures")])
+def test_heatmaps_in_the_browser_are_those_of_explain(seen, done, pixels, bits, name):
     run, _, _ = done
-    model = fold_batch_norms(run.load_model())
-    round_weights(model, 4)
+    model = run.load_model()
+    if bits == 4:
+        model = fold_batch_norms(model)
+        round_weights(model, bits)
     layers = default_layers(model, 32)
     wanted = explain(model, normalise_uint8(pixels, run.mean, run.std), layers=layers)
     for number, layer in enumerate(layers):
-        found = np.array([entry["maps"][number] for entry in seen["pictures"]])
+        found = np.array([entry["maps"][number] for entry in seen[name]])
         maps = wanted[layer].heatmaps.flatten(1).numpy()
         assert maps.max() == 1, "some of them show evidence"
         np.testing.assert_allclose(found, maps, rtol=0, atol=1e-3)

@@ -600,7 +600,7 @@ def report(
     help="cifar10, shapes, or a folder of pictures: ten, and the accuracy",
 )
 @click.option("--limit", type=int, help="training images at most; a quarter to test")
-@click.option("--bits", default=4, show_default=True, help="a weight, 2 to 8")
+@click.option("--bits", default=4, show_default=True, help="a weight, 2 to 8, or 32")
 def export(
     run: Path, out: Path, data: str | None, limit: int | None, bits: int
 ) -> None:

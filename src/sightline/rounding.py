@@ -12,6 +12,7 @@ from sightline.errors import SightlineError
 __all__ = ["BITS", "Rounded", "fold_batch_norms", "round_weight", "round_weights"]
 
 BITS = range(2, 9)  # more than 8 do not fit the stored bytes
+EXACT = 32  # bits: the weights stay as they are
 SMALL = 0.01  # a layer with a smaller share of all weights keeps 8 bits
 
 
@@ -56,13 +57,19 @@ def round_weights(model: nn.Module, bits: int) -> dict[str, Rounded]:
     Layers with less than 1 % of all weights are rounded to 8 bits whatever `bits` is:
     the first convolution and the head are such, cost little and matter much.
 
+    Returns:
+        The rounded weights by name; with 32 bits none, and nothing is rounded.
+
     Raises:
-        SightlineError: unless `bits` is 2 to 8.
+        SightlineError: unless `bits` is 2 to 8, or 32.
     """
+    if bits == EXACT:
+        return {}
     if bits not in BITS:
         raise SightlineError(
             f"{bits} bits a weight; choose {BITS[0]} to {BITS[-1]}, of which 8 changes "
-            "the answers least and 4 makes about the smallest file worth having"
+            "the answers least and 4 makes about the smallest file worth having, or "
+            f"{EXACT} to round nothing"
         )
     weights = {
         f"{name}.weight": layer.weight
