@@ -214,7 +214,7 @@ S0 = variant(
     "s0-published",
     batch_size=512,
     optimizer="adam",
-    max_lr=0.0970049,
+    max_lr=0.0970049125561403,
     weight_decay=1e-5,
     schedule_step="epoch",
     cutout=16,
@@ -252,7 +252,7 @@ S2 = variant(
     epochs=24,
     batch_size=512,
     optimizer="adam",
-    max_lr=0.0200220,
+    max_lr=0.020022003718155847,
     pct_start=5 / 24,
     div_factor=5.0,
     final_div_factor=20.0,
@@ -268,7 +268,7 @@ S2 = variant(
 S2_FIRST = variant(
     S2,
     "s2-first-published",
-    max_lr=0.3107610,
+    max_lr=0.3107610418205271,
     weight_decay=1e-4,
     div_factor=100.0,
     final_div_factor=100.0,
@@ -280,7 +280,7 @@ S3 = variant(
     "s3-published",
     batch_size=512,
     optimizer="adam",
-    max_lr=0.0522395,
+    max_lr=5.22e-2,  # typed in by hand, with the three digits that were printed
     pct_start=0.3,
     crop_padding=8,
     flip=0.5,
@@ -300,7 +300,7 @@ S4 = variant(
     COURSE,
     "s4-published",
     optimizer="adam",
-    max_lr=4.977e-4,
+    max_lr=1e-5 * 1e6 ** (28 / 99),  # rate 28 of 0..99 of a range test to 10
     weight_decay=1e-3,
     cutout=16,
     cutout_probability=0.5,
@@ -352,7 +352,7 @@ S4B = variant(
     epochs=24,
     batch_size=512,
     optimizer="adam",
-    max_lr=2.477e-4,
+    max_lr=1e-7 * 1e8 ** (42 / 99),  # rate 42 of 0..99 of a range test to 10
     weight_decay=0.1,
     pct_start=5 / 24,
     flip=0.5,
