@@ -15,9 +15,9 @@ from statistics import mean, stdev
 from common import header, save, table
 from systems import reduced
 
-from sightline.datasets import load
-from sightline.recipes import RECIPES
-from sightline.train import train
+from sightline.data.datasets import load
+from sightline.training.recipes import RECIPES
+from sightline.training.train import train
 
 CHANGES = {  # of the recipe resnet18, with a network that a CPU can train often
     "as it is": {},

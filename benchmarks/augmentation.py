@@ -17,13 +17,13 @@ import cv2
 import torch
 from common import Clock, alternate, header, save, table, versus
 
-from sightline.datasets import Splits, load
-from sightline.engine import train_one_epoch
-from sightline.loaders import albumentations_loader
-from sightline.recipes import RECIPES, Recipe
-from sightline.runtime import choose_runtime
-from sightline.train import build, chosen_splits, training_loader
-from sightline.transforms import TransformedDataset, train_transform
+from sightline.data.datasets import Splits, load
+from sightline.data.loaders import albumentations_loader
+from sightline.data.transforms import TransformedDataset, train_transform
+from sightline.training.engine import train_one_epoch
+from sightline.training.recipes import RECIPES, Recipe
+from sightline.training.runtime import choose_runtime
+from sightline.training.train import build, chosen_splits, training_loader
 
 NAMES = ("resnet18", "speedrun", "s3-published")
 OURS = "whole batches"

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from sightline.runtime import choose_runtime, describe
+from sightline.training.runtime import choose_runtime, describe
 
 __all__ = ["Clock", "alternate", "header", "save", "table", "versus"]
 

@@ -25,10 +25,10 @@ import torch
 from common import header, save, table
 from speedrun import run
 
-from sightline.datasets import Splits, load
-from sightline.recipes import RECIPES, Recipe
-from sightline.runtime import choose_runtime
-from sightline.train import chosen_splits, train
+from sightline.data.datasets import Splits, load
+from sightline.training.recipes import RECIPES, Recipe
+from sightline.training.runtime import choose_runtime
+from sightline.training.train import chosen_splits, train
 
 PARTS = ("resnet18", "speedrun", "systems")
 SCRIPT, RUNS_IN_SCRIPT = "airbench94_muon.py", "range(200)"

@@ -16,11 +16,11 @@ from memory import resident
 from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
 
-from sightline.augment import normalise_uint8
-from sightline.datasets import Splits, load
-from sightline.explain import METHODS, SLOW, default_layers, explain
+from sightline.data.augment import normalise_uint8
+from sightline.data.datasets import Splits, load
+from sightline.heatmaps.explain import METHODS, SLOW, default_layers, explain
 from sightline.models import build_model
-from sightline.runtime import choose_runtime
+from sightline.training.runtime import choose_runtime
 
 GOAL = 6.0  # seconds for a thousand maps
 FEW = {True: 4, False: 100}  # pictures of a window of one method: slow, or not

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # functions import these: what they take in memory is measured
     from torch import Tensor
 
-    from sightline.datasets import Splits
-    from sightline.runtime import Runtime
-    from sightline.train import Parts
+    from sightline.data.datasets import Splits
+    from sightline.training.runtime import Runtime
+    from sightline.training.train import Parts
 
 MB, GB = 1e6, 1e9
 GOAL = 2500  # MB beyond torch's own
@@ -81,11 +81,11 @@ def measure_cifar10(arguments: argparse.Namespace) -> None:
     from common import header, save, table
 
     header()
-    from sightline.datasets import load
-    from sightline.engine import evaluate
-    from sightline.recipes import RECIPES
-    from sightline.runtime import choose_runtime
-    from sightline.train import build, evaluation_loader
+    from sightline.data.datasets import load
+    from sightline.training.engine import evaluate
+    from sightline.training.recipes import RECIPES
+    from sightline.training.runtime import choose_runtime
+    from sightline.training.train import build, evaluation_loader
 
     rows = []
 
@@ -138,8 +138,8 @@ def stream(arguments: argparse.Namespace, scratch: Path) -> None:
     own = resident()
     from common import header, save, table
 
-    from sightline.datasets import Split, load
-    from sightline.stored import StoredImages, usable_memory
+    from sightline.data.datasets import Split, load
+    from sightline.data.stored import StoredImages, usable_memory
 
     header()
     print(
@@ -199,9 +199,9 @@ def train_by_turns(
     arguments: argparse.Namespace, streamed: "Splits", held: "Splits", cache: Path
 ) -> list[dict[str, float]]:
     """Train a small network; return memory and speed after every few updates."""
-    from sightline.recipes import RECIPES
-    from sightline.runtime import choose_runtime
-    from sightline.train import build
+    from sightline.training.recipes import RECIPES
+    from sightline.training.runtime import choose_runtime
+    from sightline.training.train import build
 
     runtime, every = choose_runtime("cpu"), arguments.every
     recipe = replace(RECIPES["resnet10"], batch_size=128)

@@ -17,8 +17,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from sightline.datasets import Splits
-from sightline.transforms import TransformedDataset
+from sightline.data.datasets import Splits
+from sightline.data.transforms import TransformedDataset
 
 __all__ = ["evaluate", "test_loader", "train", "train_loader"]
 

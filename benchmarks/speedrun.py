@@ -19,12 +19,12 @@ import reference
 import torch
 from common import Clock, header, save, table
 
-from sightline.datasets import Splits, load
-from sightline.engine import evaluate, fit
+from sightline.data.datasets import Splits, load
 from sightline.models import build_model
-from sightline.recipes import RECIPES, Recipe
-from sightline.runtime import Runtime, choose_runtime, keep_freed_memory
-from sightline.train import build, chosen_splits
+from sightline.training.engine import evaluate, fit
+from sightline.training.recipes import RECIPES, Recipe
+from sightline.training.runtime import Runtime, choose_runtime, keep_freed_memory
+from sightline.training.train import build, chosen_splits
 
 S4 = RECIPES["s4-published"]
 

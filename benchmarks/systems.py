@@ -15,10 +15,10 @@ from pathlib import Path
 
 from common import header, table
 
-from sightline.datasets import Splits, load
-from sightline.notebook import label
-from sightline.recipes import RECIPES, Recipe
-from sightline.train import train
+from sightline.book.notebook import label
+from sightline.data.datasets import Splits, load
+from sightline.training.recipes import RECIPES, Recipe
+from sightline.training.train import train
 
 ORDER = (
     "resnet18",

@@ -21,12 +21,12 @@ import reference
 import torch
 from common import Clock, alternate, header, save, table, versus
 
-from sightline.datasets import Splits, load
-from sightline.engine import evaluate, train_one_epoch
+from sightline.data.datasets import Splits, load
 from sightline.models import build_model
-from sightline.recipes import RECIPES
-from sightline.runtime import Runtime, choose_runtime, keep_freed_memory
-from sightline.train import build, evaluation_loader
+from sightline.training.engine import evaluate, train_one_epoch
+from sightline.training.recipes import RECIPES
+from sightline.training.runtime import Runtime, choose_runtime, keep_freed_memory
+from sightline.training.train import build, evaluation_loader
 
 BATCH = 512  # of the published loop
 CPU = torch.device("cpu")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import tiny
 
-from sightline.checkpoint import Run
-from sightline.export import export
-from sightline.train import train
+from sightline.export.export import export
+from sightline.training.run import Run
+from sightline.training.train import train
 
 
 def exported(folder: Path, bits: int = 4) -> tuple[Run, dict, Path]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sightline.augment import (
+from sightline.data.augment import (
     Augmentation,
     Draw,
     apply_augmentation,

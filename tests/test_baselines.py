@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sightline.baselines import (
+from sightline.data.shapes import draw_shapes
+from sightline.heatmaps.baselines import (
     BASELINES,
     ceiling,
     centre,
@@ -13,8 +14,7 @@ from sightline.baselines import (
     random,
     uniform,
 )
-from sightline.localisation import energy_in_mask, pointing_game
-from sightline.shapes import draw_shapes
+from sightline.heatmaps.localisation import energy_in_mask, pointing_game
 
 IMAGES = torch.randn(3, 3, 16, 24, generator=torch.Generator().manual_seed(0))
 

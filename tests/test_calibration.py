@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from sightline.calibration import (
+from sightline.errors import SightlineError
+from sightline.measures.calibration import (
     apply_temperature,
     brier_score,
     calibration_error,
@@ -13,7 +14,6 @@ from sightline.calibration import (
     log_loss,
     reliability,
 )
-from sightline.errors import SightlineError
 
 
 def honest(count: int, scale: float = 2.0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,7 +5,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from tiny_book import write_book
 
-from sightline import chapters
+from sightline.book import chapters
 from sightline.errors import SightlineError
 
 

@@ -11,11 +11,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from sightline.__main__ import main
-from sightline.checkpoint import Run
-from sightline.classifier import IMAGENET_MEAN, from_module, from_run
 from sightline.errors import DataError, SightlineError
-from sightline.explain import default_layers, explain
-from sightline.train import train
+from sightline.heatmaps.classifier import IMAGENET_MEAN, from_module, from_run
+from sightline.heatmaps.explain import default_layers, explain
+from sightline.training.run import Run
+from sightline.training.train import train
 from tests.tiny import ON_CPU, RECIPE, splits
 
 SOURCE = """

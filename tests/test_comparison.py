@@ -8,17 +8,17 @@ import pytest
 from click.testing import CliRunner
 
 from sightline.__main__ import main
-from sightline.checkpoint import Run
-from sightline.comparison import (
+from sightline.errors import RunError, SightlineError
+from sightline.models import build_model
+from sightline.reports.comparison import (
     compare,
     overview,
     sentences,
     target_sentence,
     trained_parameters,
 )
-from sightline.errors import RunError, SightlineError
-from sightline.models import build_model
-from sightline.train import train
+from sightline.training.run import Run
+from sightline.training.train import train
 from tests.tiny import ON_CPU, RECIPE, splits
 
 

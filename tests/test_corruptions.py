@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from sightline.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from sightline.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from sightline.data.shapes import draw_shapes
 from sightline.errors import SightlineError
-from sightline.shapes import draw_shapes
 
 IMAGES = torch.from_numpy(draw_shapes(60, seed=0).images)
 each_kind = pytest.mark.parametrize("kind", CORRUPTIONS)

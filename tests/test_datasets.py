@@ -18,11 +18,11 @@ import torch
 from PIL import Image
 from torchvision.datasets import CIFAR10
 
-from sightline import datasets, folders
-from sightline import pictures as pictures_module
-from sightline.datasets import load, load_shapes
+from sightline.data import datasets, folders
+from sightline.data import pictures as pictures_module
+from sightline.data.datasets import load, load_shapes
+from sightline.data.stored import StoredImages
 from sightline.errors import DataError
-from sightline.stored import StoredImages
 
 
 def draw(path, value, size=(8, 8)):

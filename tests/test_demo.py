@@ -20,11 +20,11 @@ from browser import find_chromium, open_page
 from exported import exported
 from PIL import Image
 
-from sightline.augment import normalise_uint8
-from sightline.explain import default_layers, explain
-from sightline.export import export
-from sightline.pictures import read_picture
-from sightline.rounding import fold_batch_norms, round_weights
+from sightline.data.augment import normalise_uint8
+from sightline.data.pictures import read_picture
+from sightline.export.export import export
+from sightline.export.rounding import fold_batch_norms, round_weights
+from sightline.heatmaps.explain import default_layers, explain
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.skipif(

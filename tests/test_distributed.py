@@ -14,14 +14,14 @@ import together
 import torch
 from safetensors.torch import load_file
 
-from sightline.augment import Augmentation
-from sightline.checkpoint import Run
-from sightline.datasets import Split, load
+from sightline.data.augment import Augmentation
+from sightline.data.datasets import Split, load
+from sightline.data.loaders import BatchLoader
 from sightline.errors import SightlineError
-from sightline.loaders import BatchLoader
 from sightline.models import build_model
-from sightline.runtime import Runtime, choose_runtime, first_to_speak
-from sightline.train import train
+from sightline.training.run import Run
+from sightline.training.runtime import Runtime, choose_runtime, first_to_speak
+from sightline.training.train import train
 
 STATISTICS = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
 CPU = choose_runtime("cpu", "fp32")

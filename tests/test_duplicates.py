@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from sightline.corruptions import corrupt
-from sightline.duplicates import near_duplicates, near_duplicates_within
+from sightline.data.corruptions import corrupt
+from sightline.data.duplicates import near_duplicates, near_duplicates_within
+from sightline.data.shapes import draw_shapes
 from sightline.errors import SightlineError
-from sightline.shapes import draw_shapes
 
 ORIGINALS = torch.from_numpy(draw_shapes(1_500, seed=0).images)
 FRESH = torch.from_numpy(draw_shapes(300, seed=1).images)

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-from sightline.datasets import Split
-from sightline.engine import Evaluation, evaluate, fit, train_one_epoch
+from sightline.data.datasets import Split
+from sightline.data.loaders import BatchLoader
 from sightline.errors import NonFiniteLossError
-from sightline.loaders import BatchLoader
-from sightline.runtime import choose_runtime
-from sightline.schedules import build_scheduler, one_cycle
+from sightline.training.engine import Evaluation, evaluate, fit, train_one_epoch
+from sightline.training.runtime import choose_runtime
+from sightline.training.schedules import build_scheduler, one_cycle
 
 CPU = choose_runtime("cpu", "fp32")
 STATISTICS = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}

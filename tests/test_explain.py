@@ -13,7 +13,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
 from sightline.errors import SightlineError
-from sightline.explain import (
+from sightline.heatmaps.explain import (
     METHODS,
     default_layers,
     explain,

@@ -16,13 +16,14 @@ import torch.nn.functional as F
 from browser import find_chromium, open_page
 from torch.optim.lr_scheduler import OneCycleLR
 
-from sightline import explorers, lr_finder
-from sightline.augment import Draw, apply_augmentation
+from sightline.book import explorers
+from sightline.data.augment import Draw, apply_augmentation
+from sightline.data.transforms import denormalise
 from sightline.errors import SightlineError
-from sightline.explain import Explanation, overlay
-from sightline.lr_finder import RangeTest, suggest
+from sightline.heatmaps.explain import Explanation, overlay
 from sightline.models.resnet import ResNet
-from sightline.transforms import denormalise
+from sightline.training import lr_finder
+from sightline.training.lr_finder import RangeTest, suggest
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "book/_static/explorers"

@@ -11,13 +11,13 @@ import torch
 from exported import exported
 from torch import nn
 
+from sightline.data.transforms import normalise
 from sightline.errors import RunError, SightlineError
-from sightline.explain import default_layers, explain
-from sightline.export import export
-from sightline.graph import Explained, onnx_model
+from sightline.export.export import export
+from sightline.export.graph import Explained, onnx_model
+from sightline.export.rounding import fold_batch_norms, round_weight, round_weights
+from sightline.heatmaps.explain import default_layers, explain
 from sightline.models import build_model
-from sightline.rounding import fold_batch_norms, round_weight, round_weights
-from sightline.transforms import normalise
 
 onnxruntime = pytest.importorskip("onnxruntime")
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.25)
@@ -149,7 +149,7 @@ def test_accuracies_are_those_of_the_test_images(done):
 
 
 def test_the_built_in_pictures_are_test_pictures_one_a_class(done):
-    from sightline.pictures import read_picture
+    from sightline.data.pictures import read_picture
 
     _, about, folder = done
     test = tiny.splits().test
@@ -175,12 +175,12 @@ def test_the_same_run_gives_the_same_bytes(done, tmp_path):
 def test_an_export_that_fails_leaves_the_old_one(done, monkeypatch):
     run, _, folder = done
     before = (folder / "model.onnx.gz").read_bytes()
-    monkeypatch.setattr("sightline.export.onnx_model", lambda *_: b"graph")
+    monkeypatch.setattr("sightline.export.export.onnx_model", lambda *_: b"graph")
 
     def full(*_):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("sightline.demo.page", full)
+    monkeypatch.setattr("sightline.export.demo.page", full)
     with pytest.raises(RunError, match="No space left"):
         export(run, tiny.splits(), folder)
     assert (folder / "model.onnx.gz").read_bytes() == before

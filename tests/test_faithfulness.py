@@ -9,9 +9,9 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputSoftmaxTarget
 from scipy.stats import spearmanr
 from torch import nn
 
-from sightline.baselines import edges, random, uniform
 from sightline.errors import SightlineError
-from sightline.faithfulness import (
+from sightline.heatmaps.baselines import edges, random, uniform
+from sightline.heatmaps.faithfulness import (
     cam,
     cascading_randomisation,
     class_sensitivity,

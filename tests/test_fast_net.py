@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sightline.data.shapes import draw_shapes
 from sightline.errors import SightlineError
 from sightline.models.fast_net import FastNet, fast_net
 from sightline.models.norms import NORMS
-from sightline.shapes import draw_shapes
 
 
 def tiny(**arguments) -> FastNet:

@@ -6,16 +6,16 @@ import pytest
 import tiny
 import torch
 
-from sightline import train as module
-from sightline.checkpoint import Run
-from sightline.classifier import from_run
-from sightline.datasets import Split, Splits
+from sightline.data.datasets import Split, Splits
 from sightline.errors import SightlineError
-from sightline.explain import default_layers
+from sightline.heatmaps.classifier import from_run
+from sightline.heatmaps.explain import default_layers
 from sightline.models.resnet import resnet10
-from sightline.recipes import RECIPES
-from sightline.runtime import choose_runtime
-from sightline.train import (
+from sightline.training import train as module
+from sightline.training.recipes import RECIPES
+from sightline.training.run import Run
+from sightline.training.runtime import choose_runtime
+from sightline.training.train import (
     IMAGENET_MEAN,
     augmentation_of,
     build,

@@ -5,16 +5,16 @@ from collections import Counter
 import pytest
 import torch
 
-from sightline.datasets import Split
-from sightline.errors import DataError
-from sightline.label_errors import (
+from sightline.data.datasets import Split
+from sightline.data.label_errors import (
     CIFAR10,
     confident_joint,
     find_validated,
     suspects,
     validated,
 )
-from sightline.shapes import draw_shapes
+from sightline.data.shapes import draw_shapes
+from sightline.errors import DataError
 
 
 def cifar10_like() -> Split:

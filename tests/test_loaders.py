@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from sightline.augment import Augmentation, normalise_uint8
-from sightline.datasets import Split
-from sightline.loaders import BatchLoader, albumentations_loader
-from sightline.transforms import train_transform
+from sightline.data.augment import Augmentation, normalise_uint8
+from sightline.data.datasets import Split
+from sightline.data.loaders import BatchLoader, albumentations_loader
+from sightline.data.transforms import train_transform
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 

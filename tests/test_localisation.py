@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sightline.errors import SightlineError
-from sightline.localisation import energy_in_mask, pointing_game, rank_accuracy
+from sightline.heatmaps.localisation import energy_in_mask, pointing_game, rank_accuracy
 
 SCORES = (pointing_game, energy_in_mask, rank_accuracy)
 MASKS = torch.zeros(1, 8, 8, dtype=torch.bool)

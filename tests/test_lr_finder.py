@@ -10,8 +10,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from sightline.errors import SightlineError
-from sightline.lr_finder import RULES, RangeTest, range_test, suggest, suggest_range
-from sightline.runtime import Runtime
+from sightline.training.lr_finder import (
+    RULES,
+    RangeTest,
+    range_test,
+    suggest,
+    suggest_range,
+)
+from sightline.training.runtime import Runtime
 
 FP32 = Runtime(torch.device("cpu"), "fp32", channels_last=True)
 BF16 = Runtime(torch.device("cpu"), "bf16", channels_last=True)

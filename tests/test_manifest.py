@@ -1,6 +1,6 @@
 """What an edition says about itself."""
 
-from sightline.manifest import duration, edition_line, is_current, result_sentence
+from sightline.book.manifest import duration, edition_line, is_current, result_sentence
 
 
 def test_the_result_is_stated_with_its_protocol():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sightline.errors import SightlineError
-from sightline.metrics import (
+from sightline.measures.metrics import (
     confusion_matrix,
     margins,
     mean_interval,

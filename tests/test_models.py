@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sightline.data.shapes import draw_shapes
 from sightline.errors import SightlineError
 from sightline.models import MODELS, build_model
 from sightline.models.custom_resnet import custom_resnet, custom_resnet_relu_first
@@ -13,7 +14,6 @@ from sightline.models.fast_net import fast_net
 from sightline.models.norms import NORMS, make_norm
 from sightline.models.resnet import ResNet
 from sightline.models.summary import receptive_fields, stage_shapes, summary
-from sightline.shapes import draw_shapes
 
 # the same networks with few channels, where the number of channels plays no part
 NARROW = {

@@ -10,10 +10,11 @@ from IPython.core.formatters import DisplayFormatter
 from matplotlib.figure import Figure
 from PIL import Image
 
-from sightline import notebook, plots
-from sightline.checkpoint import Run
+from sightline import plots
+from sightline.book import notebook
 from sightline.errors import SightlineError
-from sightline.metrics import confusion_matrix
+from sightline.measures.metrics import confusion_matrix
+from sightline.training.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +125,7 @@ def test_a_run_on_other_pictures_is_moved_aside(tiny, capsys):
 def test_source_is_shown_as_markdown_with_its_file(shown):
     notebook.show_source(confusion_matrix)
     ((page,), _) = shown[0]
-    assert page.data.startswith("*From `src/sightline/metrics.py`:*")
+    assert page.data.startswith("*From `src/sightline/measures/metrics.py`:*")
     assert "```python\ndef confusion_matrix(" in page.data
 
 

@@ -7,7 +7,7 @@ import torch
 
 from sightline.errors import SightlineError
 from sightline.models import build_model
-from sightline.optim import (
+from sightline.training.optim import (
     OPTIMIZERS,
     Muon,
     add_l1,

@@ -7,7 +7,7 @@ from fontTools.fontBuilder import FontBuilder
 from fontTools.ttLib import TTFont
 from fontTools.ttLib.tables._g_l_y_f import Glyph
 
-from sightline.pages import finish
+from sightline.book.pages import finish
 
 SVG = '<svg width="30pt" height="15pt" viewBox="0 0 30 15"></svg>'
 HEAD = """\

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sightline import pictures
+from sightline.data import pictures
+from sightline.data.pictures import picture_suffixes, read_picture, read_pictures
 from sightline.errors import DataError
-from sightline.pictures import picture_suffixes, read_picture, read_pictures
 
 ORIENTATION = 0x0112
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from sightline import plots
-from sightline.calibration import Reliability
 from sightline.errors import SightlineError
-from sightline.explain import Explanation
+from sightline.heatmaps.explain import Explanation
+from sightline.measures.calibration import Reliability
 
 CLASSES = ("cat", "dog", "ship")
 IMAGES = torch.from_numpy(

@@ -6,7 +6,7 @@ import pytest
 
 from sightline.errors import SightlineError
 from sightline.models import MODELS
-from sightline.recipes import (
+from sightline.training.recipes import (
     RECIPES,
     Recipe,
     complete,

@@ -8,13 +8,13 @@ import torch
 from click.testing import CliRunner
 
 from sightline.__main__ import main
-from sightline.checkpoint import Run
-from sightline.datasets import Split
+from sightline.data.datasets import Split
 from sightline.errors import SightlineError
-from sightline.report import write_report
-from sightline.runtime import choose_runtime
-from sightline.sections import SECTIONS, Subject, damage, trust
-from sightline.train import train
+from sightline.reports.report import write_report
+from sightline.reports.sections import SECTIONS, Subject, damage, trust
+from sightline.training.run import Run
+from sightline.training.runtime import choose_runtime
+from sightline.training.train import train
 from tests.tiny import ON_CPU, RECIPE, splits
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from sightline.errors import SightlineError
-from sightline.schedules import (
+from sightline.training.schedules import (
     build_scheduler,
     constant,
     cosine,

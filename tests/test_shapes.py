@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sightline.shapes import CLASSES, SIZE, draw_shapes
+from sightline.data.shapes import CLASSES, SIZE, draw_shapes
 
 CORNER = (slice(26, 31), slice(26, 31))
 

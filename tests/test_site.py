@@ -15,8 +15,8 @@ from browser import Page, find_chromium, open_page
 from server import serve
 
 from sightline import __version__
-from sightline.chapters import Book
-from sightline.site import build
+from sightline.book.chapters import Book
+from sightline.book.site import build
 
 ROOT = Path(__file__).parents[1]
 BOOK = Book(ROOT)

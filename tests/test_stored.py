@@ -10,13 +10,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sightline import stored
-from sightline.augment import Augmentation
-from sightline.datasets import Split
+from sightline.data import stored
+from sightline.data.augment import Augmentation
+from sightline.data.datasets import Split
+from sightline.data.loaders import BatchLoader, albumentations_loader
+from sightline.data.stored import HEADER, StoredImages, header, usable_memory
+from sightline.data.transforms import test_transform as plain_transform
 from sightline.errors import DataError
-from sightline.loaders import BatchLoader, albumentations_loader
-from sightline.stored import HEADER, StoredImages, header, usable_memory
-from sightline.transforms import test_transform as plain_transform
 
 COUNT, SIDE = 23, 8
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)

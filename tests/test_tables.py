@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from sightline.errors import SightlineError
-from sightline.tables import best_row, epoch_table, markdown_table, text_table
+from sightline.reports.tables import best_row, epoch_table, markdown_table, text_table
 
 HISTORY = [
     {

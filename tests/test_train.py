@@ -8,12 +8,12 @@ import pytest
 import tiny
 import torch
 
-from sightline import train as module
-from sightline.checkpoint import Run
 from sightline.errors import NonFiniteLossError, RunError
-from sightline.recipes import RECIPES
-from sightline.runtime import choose_runtime
-from sightline.train import build, evaluate_run, range_tests, train
+from sightline.training import train as module
+from sightline.training.recipes import RECIPES
+from sightline.training.run import Run
+from sightline.training.runtime import choose_runtime
+from sightline.training.train import build, evaluate_run, range_tests, train
 
 CPU = choose_runtime("cpu", "fp32")
 

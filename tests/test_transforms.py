@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from sightline import transforms
-from sightline.augment import Augmentation
-from sightline.datasets import Split
+from sightline.data import transforms
+from sightline.data.augment import Augmentation
+from sightline.data.datasets import Split
+from sightline.data.transforms import TransformedDataset, denormalise, normalise
 from sightline.errors import SightlineError
-from sightline.transforms import TransformedDataset, denormalise, normalise
 
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
 CONSTANTS = {"mean": MEAN, "std": STD}

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import torch
 
-from sightline.datasets import Split, Splits
-from sightline.recipes import RECIPES
-from sightline.shapes import CLASSES, draw_shapes
+from sightline.data.datasets import Split, Splits
+from sightline.data.shapes import CLASSES, draw_shapes
+from sightline.training.recipes import RECIPES
 
 # the last batch of 64 images is short
 RECIPE = replace(RECIPES["resnet10"], epochs=2, batch_size=24)

@@ -16,17 +16,17 @@ import tiny
 import torch
 from torch import Tensor
 
-from sightline.datasets import load
-from sightline.engine import evaluate, fit
+from sightline.data.datasets import load
 from sightline.errors import SightlineError
-from sightline.recipes import RECIPES
-from sightline.runtime import (
+from sightline.training.engine import evaluate, fit
+from sightline.training.recipes import RECIPES
+from sightline.training.runtime import (
     Runtime,
     choose_runtime,
     first_process_first,
     process_group,
 )
-from sightline.train import Parts, build, train
+from sightline.training.train import Parts, build, train
 
 # 64 images: three batches of 19, which two processes divide unevenly, and one of 7
 UNEVEN = replace(tiny.RECIPE, norm="group", batch_size=19, cutout=8, max_lr=0.01)

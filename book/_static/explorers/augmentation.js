@@ -5,7 +5,7 @@
     window.sightlineExplorers;
 
   /**
-   * What may be done to a picture, as `sightline.augment.Draw`.
+   * What may be done to a picture, as `sightline.data.augment.Draw`.
    * @typedef {{down: number, right: number, mirrored: boolean, border: string,
    *   row: number, column: number, hole: number, fill: string}} Draw
    */
@@ -30,7 +30,7 @@
   }
 
   /**
-   * Shift, mirror, normalise and punch a hole, as `sightline.augment` does.
+   * Shift, mirror, normalise and punch a hole, as `sightline.data.augment` does.
    * @returns {Float64Array} size × size × 3, in normalised units
    */
   function augment({ size, pixels, mean, std, fills }, d) {

@@ -52,7 +52,7 @@
   };
 
   /**
-   * What every rule suggests, as `sightline.lr_finder.suggest`.
+   * What every rule suggests, as `sightline.training.lr_finder.suggest`.
    * @param {number[]} lrs @param {number[]} smoothed
    * @param {number} start points left out at the left @param {number} end at the right
    * @returns {Record<string, number>}

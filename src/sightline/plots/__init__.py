@@ -18,7 +18,6 @@ from sightline.plots.curves import (
     lr_curves,
     schedule,
 )
-from sightline.plots.files import save, svg
 from sightline.plots.galleries import (
     before_after,
     captions,
@@ -31,6 +30,7 @@ from sightline.plots.galleries import (
     sample_grid,
 )
 from sightline.plots.matrices import confusion, confusion_difference
+from sightline.plots.output import save, svg
 from sightline.plots.style import COLOURS, DARK_INK, DARK_PAPER, INK, PAPER
 
 __all__ = [

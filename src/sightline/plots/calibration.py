@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from sightline.calibration import Reliability
-from sightline.metrics import wilson_interval
+from sightline.measures.calibration import Reliability
+from sightline.measures.metrics import wilson_interval
 from sightline.plots.style import (
     BLUE,
     COLOURS,

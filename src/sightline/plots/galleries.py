@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from sightline.errors import SightlineError
-from sightline.explain import Explanation, overlay
+from sightline.heatmaps.explain import Explanation, overlay
 from sightline.plots.sheet import (
     GAP,
     Cell,

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from sightline.metrics import per_class_accuracy
+from sightline.measures.metrics import per_class_accuracy
 from sightline.plots.sheet import EDGE, new_sheet, write
 from sightline.plots.style import (
     BLUE,

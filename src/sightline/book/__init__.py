@@ -1,0 +1,13 @@
+"""What makes the book; it needs the extra `book`.
+
+=========  ======================================================================
+notebook   what every chapter's first cells use
+explorers  figures that readers move
+chapters   a text file that people edit, and the notebook executed from it
+manifest   what an edition was made of
+execute    run the chapters with papermill
+pages      repairs of the built pages
+reference  the pages of the library, from docstrings
+site       build the static site
+=========  ======================================================================
+"""

@@ -1,0 +1,289 @@
+"""Explorers: what a chapter has recorded, as an element that a script brings to life.
+
+Each function returns what a cell displays: the data as JSON, and a sentence. On the
+book's own pages the scripts in `book/_static/explorers/` put controls in place of the
+sentence. Everywhere else it stands, and points at the figure above.
+"""
+
+import base64
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from IPython.display import HTML
+from PIL import Image
+from torch import Tensor, nn
+
+from sightline.data.augment import fill_values, normalise_uint8
+from sightline.errors import SightlineError
+from sightline.heatmaps.explain import Explanation
+from sightline.models.summary import receptive_fields
+from sightline.training.lr_finder import SKIP_END, SKIP_START, RangeTest
+
+__all__ = ["augmentation", "grad_cam", "lr_finder", "one_cycle", "receptive_field"]
+
+ELSEWHERE = (
+    "On the book’s own page, and with JavaScript, controls stand here. "
+    "The figures above show the same at rest."
+)
+BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+LEVELS = len(BASE64) - 1
+LARGEST_MAP = 32  # cells a side; a finer map would make the page heavy
+DECADES = 3.0  # of influence that are told apart
+
+
+def augmentation(
+    picture: Tensor, *, mean: tuple[float, ...], std: tuple[float, ...], reach: int = 4
+) -> HTML:
+    """Let the reader shift and mirror one picture and punch a hole into it.
+
+    Args:
+        picture: (H, H, 3) uint8.
+        mean: per channel, of pixels in 0..1.
+        std: per channel, of pixels in 0..1.
+        reach: pixels: largest shift of the recipe; twice as much can be tried.
+    """
+    fills = {
+        name: rounded(fill_values(name, mean, std))
+        for name in ("mean", "raw_mean", "black")
+    }
+    data = {
+        "size": len(picture),
+        "pixels": encoded(picture.numpy().tobytes()),
+        "mean": rounded(mean),
+        "std": rounded(std),
+        "fills": fills,
+        "reach": reach,
+    }
+    return element("augmentation", data)
+
+
+def receptive_field(
+    model: nn.Module,
+    picture: Tensor,
+    influence: Mapping[str, Tensor],
+    *,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> HTML:
+    """Let the reader choose a unit of a map and see which pixels reach it.
+
+    Args:
+        model: a network whose convolutions are padded by half of their kernels, so
+            that unit i is centred on pixel i · stride.
+        picture: (H, H, 3) uint8.
+        influence: for each layer, (S, S): how strongly each pixel of a canvas reaches
+            one unit, whose field lies around pixel S // 2.
+        mean: per channel, of pixels in 0..1.
+        std: per channel, of pixels in 0..1.
+    """
+    layers = []
+    place = next(model.parameters())
+    x = normalise_uint8(picture[None], mean, std).to(place)
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        for name, (field, jump) in receptive_fields(model).items():
+            x = getattr(model, name)(x)
+            layers.append(
+                {
+                    "name": name,
+                    "field": field,
+                    "jump": jump,
+                    "side": x.shape[-1],
+                    "map": digits(stretched(x[0].mean(0).cpu())),
+                    "influence": digits(seen_of(influence[name], field)),
+                }
+            )
+    model.train(was_training)
+    pixels = encoded(picture.numpy().tobytes())
+    data = {"side": len(picture), "pixels": pixels, "layers": layers}
+    return element("receptive-field", data)
+
+
+def lr_finder(
+    tests: Sequence[RangeTest],
+    trained: Mapping[float, float],
+    *,
+    guess: float,
+    smoothing: float = 0.05,
+) -> HTML:
+    """Let the reader smooth, trim and read recorded range tests.
+
+    Args:
+        tests: one for each seed.
+        trained: the accuracy, 0..1, after a short training with each rate; NaN where
+            it diverged.
+        guess: loss of guessing.
+        smoothing: weight of the newest loss, as it was recorded.
+    """
+    rates = sorted(trained)
+    accuracies = [trained[rate] for rate in rates]
+    data = {
+        "tests": [
+            {"lrs": rounded(t.lrs), "losses": rounded(t.losses, 9)} for t in tests
+        ],
+        "trained": {
+            "rates": rounded(rates),
+            "accuracies": [
+                None if math.isnan(value) else round(value, 5) for value in accuracies
+            ],
+        },
+        "guess": round(guess, 4),
+        "smoothing": smoothing,
+        "skip": [SKIP_START, SKIP_END],
+    }
+    return element("lr-finder", data)
+
+
+def one_cycle(
+    *,
+    max_lr: float,
+    total_steps: int,
+    pct_start: float,
+    div_factor: float,
+    final_div_factor: float,
+) -> HTML:
+    """Let the reader bend one cycle, beginning with these arguments of OneCycleLR."""
+    data = {
+        "max_lr": max_lr,
+        "total_steps": total_steps,
+        "pct_start": pct_start,
+        "div_factor": div_factor,
+        "final_div_factor": final_div_factor,
+        "base_momentum": 0.85,
+        "max_momentum": 0.95,
+        "anneal_strategy": "cos",
+    }
+    return element("one-cycle", data)
+
+
+def grad_cam(
+    pictures: Tensor,
+    answers: Sequence[Mapping[str, Explanation]],
+    probabilities: Tensor,
+    labels: Tensor,
+    classes: Sequence[str],
+) -> HTML:
+    """Let the reader choose picture, layer and class among recorded maps.
+
+    Args:
+        pictures: (N, H, H, 3) uint8.
+        answers: what `explain` returned for each question; its targets are the
+            classes that were asked. Maps finer than 32 × 32 are left out.
+        probabilities: (N, K).
+        labels: (N,), the actual classes.
+        classes: their K names.
+    """
+    layers = [
+        {"name": name, "side": side}
+        for name, found in answers[0].items()
+        if (side := found.evidence.shape[-1]) <= LARGEST_MAP
+    ]
+    if not layers:
+        raise SightlineError(
+            f"no layer has maps of at most {LARGEST_MAP} × {LARGEST_MAP} cells: "
+            "explain a later one"
+        )
+    data = {
+        "size": pictures.shape[1],
+        "classes": list(classes),
+        "colours": inferno(),
+        "layers": layers,
+        "pictures": [
+            {
+                "png": png(pictures[i]),
+                "label": int(labels[i]),
+                "asked": questions(
+                    i, answers, probabilities[i], [layer["name"] for layer in layers]
+                ),
+            }
+            for i in range(len(pictures))
+        ],
+    }
+    return element("grad-cam", data)
+
+
+def questions(
+    i: int,
+    answers: Sequence[Mapping[str, Explanation]],
+    probabilities: Tensor,
+    layers: Sequence[str],
+) -> list[dict]:
+    """Return the classes that were asked of picture `i`, the most probable first."""
+    asked = {int(answer[layers[0]].targets[i]): answer for answer in answers}
+    ranked = sorted(asked, key=lambda k: -probabilities[k].item())
+    return [
+        {
+            "label": k,
+            "share": round(probabilities[k].item(), 5),
+            "maps": [recorded(asked[k][layer], i) for layer in layers],
+        }
+        for k in ranked
+    ]
+
+
+def recorded(found: Explanation, i: int) -> list | None:
+    """Return the strongest evidence and the map in digits; None: nothing to draw."""
+    if found.status[i] != "ok":
+        return None
+    evidence = found.evidence[i]
+    most = evidence.max()
+    return [float(f"{most.item():.3g}"), digits(evidence / most)]
+
+
+def element(name: str, data: dict) -> HTML:
+    """Wrap data for the script called `name`; nothing in it can end the element."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    text = text.replace("<", "\\u003c")
+    return HTML(
+        f'<div class="explorer" data-explorer="{name}">\n'
+        f'<script type="application/json">{text}</script>\n'
+        f"<p>{ELSEWHERE}</p>\n</div>"
+    )
+
+
+def seen_of(influence: Tensor, field: int) -> Tensor:
+    """Cut the field out of the canvas, strongest 1, weakest shown 0, logarithmic."""
+    middle, half = influence.shape[-1] // 2, field // 2
+    kept = slice(middle - half, middle + half + 1)
+    relative = influence[kept, kept] / influence.max()
+    return (1 + relative.clamp(min=1e-12).log10() / DECADES).clamp(min=0)
+
+
+def stretched(values: Tensor) -> Tensor:
+    """Stretch values to 0..1."""
+    span = (values.max() - values.min()).clamp(min=1e-12)
+    return (values - values.min()) / span
+
+
+def digits(values: Tensor) -> str:
+    """Write values of 0..1 in 64 steps, one digit of base64 each, row by row."""
+    return "".join(BASE64[v] for v in (values * LEVELS).round().int().flatten())
+
+
+def rounded(values: Sequence[float], figures: int = 6) -> list[float]:
+    """Keep so many significant figures."""
+    return [float(f"{value:.{figures}g}") for value in values]
+
+
+def encoded(data: bytes) -> str:
+    """Return bytes in base64."""
+    return base64.b64encode(data).decode()
+
+
+def png(picture: Tensor) -> str:
+    """Return (H, W, 3) uint8 as a PNG in base64."""
+    file = io.BytesIO()
+    Image.fromarray(picture.numpy()).save(file, "PNG", optimize=True)
+    return encoded(file.getvalue())
+
+
+def inferno() -> str:
+    """Return the 256 colours that `sightline.heatmaps.explain.overlay` uses, in base64."""
+    table = mpl.colormaps["inferno"](np.arange(256))[:, :3]
+    return encoded((255 * table).round().astype(np.uint8).tobytes())

@@ -1,0 +1,17 @@
+"""From files to batches.
+
+============  ===================================================================
+shapes        drawn pictures with exact masks: a data set that needs no download
+pictures      one file to pixels
+stored        pixels of a whole folder on disk, read in parts
+folders       a folder with one sub-folder per class, decoded once
+datasets      training, validation and test split of a data set
+augment       augmentation of whole batches: drawn first, then applied
+transforms    the same picture by picture, with albumentations
+loaders       batches
+check         what would spoil a training on a folder
+duplicates    equal and nearly equal pictures
+corruptions   damaged copies of pictures
+label_errors  labels that are probably wrong
+============  ===================================================================
+"""

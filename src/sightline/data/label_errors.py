@@ -1,0 +1,148 @@
+"""Labels that may be wrong: found by confident learning, or by people.
+
+`label_errors.json` holds 54 images of CIFAR-10's test part whose label fewer than
+three of five people kept (Northcutt et al., 2021, "Pervasive Label Errors"), from
+github.com/cleanlab/label-errors, Apache-2.0.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sightline.data.datasets import Split
+from sightline.errors import DataError
+
+__all__ = [
+    "LabelError",
+    "Suspects",
+    "confident_joint",
+    "find_validated",
+    "suspects",
+    "validated",
+]
+
+CIFAR10 = (
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+)
+PER_CLASS = 1000  # test images
+COLOUR_TOLERANCE = 8  # levels of 255; a JPEG copy moves a mean colour by less than 2
+
+
+class Suspects(NamedTuple):
+    """Images whose label is in doubt, the most doubtful first."""
+
+    indices: Tensor  # (S,) int64
+    suggested: Tensor  # (S,) int64: the class that is confidently predicted
+    self_confidence: Tensor  # (S,) probability of the given label
+
+
+@dataclass(frozen=True)
+class LabelError:
+    """An image of CIFAR-10's test part whose label people did not confirm."""
+
+    index: int  # in the order of the original files
+    label: str  # as given
+    place: int  # among the images of its class, from 0
+    suggested: str  # by the network that raised the doubt
+    votes: tuple[int, int, int, int]  # for: given, suggested, both, neither
+    colour: tuple[int, int, int]  # mean of the picture, to recognise it by
+
+    @property
+    def verdict(self) -> str:
+        """Say what the majority saw: "suggested", "neither" or "no agreement"."""
+        _, suggested, _, neither = self.votes
+        agreed = "suggested" if suggested >= 3 else "neither" if neither >= 3 else None
+        return agreed or "no agreement"
+
+
+def confident_joint(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Count labels against the classes that are confidently predicted.
+
+    A class is confidently predicted for an image if its probability reaches the mean
+    that it has over the images so labelled; of several the most probable. Northcutt,
+    Jiang and Chuang (2021), eq. 1.
+
+    Args:
+        probabilities: (N, K), of a model that was not trained on these images.
+        labels: (N,) as given.
+
+    Returns:
+        (K, K) int64, rows given: off the diagonal are the suspects.
+    """
+    classes = probabilities.shape[1]
+    found = _confident_class(probabilities, labels)
+    cells = (labels * classes + found)[found >= 0]
+    return cells.bincount(minlength=classes**2).reshape(classes, classes)
+
+
+def suspects(probabilities: Tensor, labels: Tensor) -> Suspects:
+    """Find images that are confidently of another class than their label.
+
+    Args:
+        probabilities: (N, K), of a model that was not trained on these images.
+        labels: (N,) as given.
+    """
+    found = _confident_class(probabilities, labels)
+    doubtful = ((found >= 0) & (found != labels)).nonzero()[:, 0]
+    own = probabilities[doubtful, labels[doubtful]]
+    order = own.argsort(stable=True)
+    chosen = doubtful[order]
+    return Suspects(chosen, found[chosen], own[order])
+
+
+def _confident_class(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Return the class that each image is confidently of, -1 for none, (N,)."""
+    thresholds = torch.full((probabilities.shape[1],), torch.inf)
+    for label in labels.unique():
+        thresholds[label] = probabilities[labels == label, label].mean()
+    enough = probabilities >= thresholds
+    best = torch.where(enough, probabilities, -1).argmax(1)
+    return torch.where(enough.any(1), best, -1)
+
+
+def validated() -> tuple[LabelError, ...]:
+    """Return the 54 images of CIFAR-10's test part that people did not confirm."""
+    text = files("sightline").joinpath("label_errors.json").read_text()
+    fields = ("votes", "colour")
+    return tuple(
+        LabelError(**row | {name: tuple(row[name]) for name in fields})
+        for row in json.loads(text)["images"]
+    )
+
+
+def find_validated(test: Split, classes: Sequence[str]) -> Tensor:
+    """Return where the validated images are in a test part, (54,).
+
+    The order may be the original one or that of a folder of classes: within a class
+    both are the same. Mean colours are compared, lest another order goes unnoticed.
+
+    Raises:
+        DataError: if this is not the whole test part of CIFAR-10 in its order.
+    """
+    counts = test.labels.bincount(minlength=len(classes)).tolist()
+    if tuple(classes) != CIFAR10 or counts != [PER_CLASS] * len(CIFAR10):
+        raise DataError(
+            "the list of label errors is for the 10,000 test images of CIFAR-10; "
+            f"these are {len(test.labels):,} of {len(classes)} classes "
+            f"({', '.join(classes[:3])}, ...)"
+        )
+    found = []
+    of_class = {name: (test.labels == i).nonzero() for i, name in enumerate(classes)}
+    for error in validated():
+        found.append(int(of_class[error.label][error.place]))
+    where = torch.tensor(found)
+    colours = test.images[where].double().mean((1, 2))
+    wanted = torch.tensor([error.colour for error in validated()])
+    others = ((colours - wanted).abs() > COLOUR_TOLERANCE).any(1)
+    if others.any():
+        raise DataError(
+            f"{int(others.sum())} of {len(where)} listed images have other colours "
+            "here: within a class the images are not in the original order"
+        )
+    return where

@@ -1,0 +1,167 @@
+"""Augmentations for one picture at a time, by albumentations; normalising and back.
+
+albumentations 2 ignores arguments it does not know, with no more than a warning:
+cutout written for version 1 then makes holes of 5 pixels instead of 16. Importing
+this module turns that warning into an error. (Its look for newer versions, which would
+need a network, is turned off in sightline/__init__.py, before any import.)
+"""
+
+import warnings
+from collections.abc import Sequence
+
+import albumentations as A
+import cv2
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, get_worker_info
+
+from sightline.data.augment import Augmentation, fill_values
+from sightline.data.datasets import Split
+from sightline.errors import SightlineError
+
+__all__ = [
+    "TransformedDataset",
+    "denormalise",
+    "normalise",
+    "seed_worker",
+    "test_transform",
+    "train_transform",
+]
+
+warnings.filterwarnings("error", message=r"Argument\(s\)", category=UserWarning)
+
+
+def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Subtract the mean and divide by the standard deviation of each channel.
+
+    Args:
+        images: (..., C, H, W), float, 0 to 1.
+        mean: one number per channel, 0 to 1.
+        std: one number per channel.
+    """
+    return (images - _per_channel(mean, images)) / _per_channel(std, images)
+
+
+def denormalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Undo `normalise`: back to (..., C, H, W), 0 to 1."""
+    return images * _per_channel(std, images) + _per_channel(mean, images)
+
+
+def _per_channel(values: Sequence[float], images: Tensor) -> Tensor:
+    """Shape one number per channel so that it meets (..., C, H, W)."""
+    return torch.as_tensor(values, dtype=images.dtype, device=images.device)[
+        :, None, None
+    ]
+
+
+def train_transform(
+    augmentation: Augmentation,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    image_size: int = 32,
+    seed: int | None = None,
+) -> A.Compose:
+    """Build affine, shift, flip, normalise and cutout: uint8 (H, W, C) to (C, H, W).
+
+    Everything that is filled is filled after normalising, where 0 is the mean.
+
+    Args:
+        augmentation: what may happen to a picture.
+        mean: of each channel, 0 to 1.
+        std: of each channel.
+        image_size: side of the pictures in pixels.
+        seed: of this pipeline; numpy's and Python's global seeds have no effect.
+
+    Raises:
+        SightlineError: for holes clipped at the border: these are drawn per batch.
+    """
+    if augmentation.cutout and augmentation.cutout_place == "clipped":
+        raise SightlineError(
+            "cutout_place clipped needs workers 0: albumentations draws whole holes; "
+            "choose inside, or augment whole batches"
+        )
+    mean, std = tuple(mean), tuple(std)
+    steps: list[A.BasicTransform] = [A.HorizontalFlip(p=augmentation.flip)]
+    if augmentation.affine:
+        steps.append(_affine(augmentation))
+    steps.append(A.Normalize(mean, std))
+    if augmentation.crop_padding:
+        steps.append(_padding(augmentation, mean, std))
+    crop = A.RandomCrop(image_size, image_size)
+    if augmentation.cutout:
+        hole = _hole(augmentation, mean, std)
+        canvas = augmentation.cutout_place == "canvas"
+        steps += [hole, crop] if canvas else [crop, hole]
+    else:
+        steps.append(crop)
+    return A.Compose([*steps, A.ToTensorV2()], seed=seed)
+
+
+def _hole(augmentation: Augmentation, mean: tuple, std: tuple) -> A.CoarseDropout:
+    """Cut one square hole into a normalised picture."""
+    side = (augmentation.cutout, augmentation.cutout)
+    return A.CoarseDropout(
+        num_holes_range=(1, 1),
+        hole_height_range=side,
+        hole_width_range=side,
+        fill=fill_values(augmentation.cutout_fill, mean, std),
+        p=augmentation.cutout_probability,
+    )
+
+
+def _affine(augmentation: Augmentation) -> A.Affine:
+    """Rotate, scale and shift, borders reflected without repeating the edge."""
+    shift, angle, scale = augmentation.shift, augmentation.rotate, augmentation.scale
+    return A.Affine(
+        rotate=(-angle, angle),
+        scale=(1 - scale, 1 + scale),
+        keep_ratio=True,
+        translate_percent={"x": (-shift, shift), "y": (-shift, shift)},
+        border_mode=cv2.BORDER_REFLECT_101,
+        p=augmentation.affine,
+    )
+
+
+def _padding(augmentation: Augmentation, mean: tuple, std: tuple) -> A.Pad:
+    """Widen a normalised picture on all sides, by reflection or with one colour."""
+    if augmentation.border == "reflect":
+        return A.Pad(augmentation.crop_padding, border_mode=cv2.BORDER_REFLECT_101)
+    return A.Pad(
+        augmentation.crop_padding,
+        border_mode=cv2.BORDER_CONSTANT,
+        fill=fill_values(augmentation.border, mean, std),
+    )
+
+
+def test_transform(*, mean: Sequence[float], std: Sequence[float]) -> A.Compose:
+    """Build what validation and test pictures get: normalising, nothing random."""
+    return A.Compose([A.Normalize(mean, std), A.ToTensorV2()])
+
+
+class TransformedDataset(Dataset[tuple[Tensor, int]]):
+    """Pictures of a split, each put through a transform when it is asked for."""
+
+    def __init__(self, split: Split, transform: A.Compose):
+        self.split = split
+        self.transform = transform
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        """Return the transformed picture (C, H, W) and its label."""
+        image = self.transform(image=self.split.images[index].numpy())["image"]
+        return image, int(self.split.labels[index])
+
+
+def seed_worker(worker_id: int) -> None:
+    """Give a worker of a `DataLoader` a random stream of its own.
+
+    Use it as `worker_init_fn`. Workers start as copies of the main process, and
+    albumentations 2.0.8 lets all of them, in every epoch, repeat one stream.
+    """
+    del worker_id  # torch's seed differs between workers and epochs already
+    transform = get_worker_info().dataset.transform
+    transform.set_random_seed(torch.initial_seed() % 2**32)

@@ -1,0 +1,154 @@
+"""A run as a page that anybody can open: the network, rounded, with its heatmaps.
+
+===================== ====================================================
+index.html            the page; beside it its scripts and its style
+model.onnx.gz         logits and heatmaps as one graph, compressed
+model.json            classes, layers, accuracy before and after rounding
+pictures/             ten test pictures, as PNG
+ort/                  onnxruntime-web, which computes the graph in a browser
+===================== ====================================================
+"""
+
+import gzip
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import nn
+
+from sightline.data.datasets import Splits
+from sightline.errors import RunError
+from sightline.export import demo
+from sightline.export.graph import Explained, onnx_model
+from sightline.export.rounding import fold_batch_norms, round_weights
+from sightline.heatmaps.explain import default_layers
+from sightline.models.summary import output_shapes
+from sightline.training.engine import evaluate
+from sightline.training.run import Run
+from sightline.training.runtime import choose_runtime
+from sightline.training.train import evaluation_loader
+
+__all__ = ["BITS", "export"]
+
+BITS = 4  # a weight, unless somebody says otherwise
+
+
+def export(run: Run, splits: Splits, out: str | Path, *, bits: int = BITS) -> dict:
+    """Write `run` as a folder that any web server can serve, whole or not at all.
+
+    Args:
+        run: any run with weights.
+        splits: pictures of the same classes; the accuracy is that on its test images,
+            ten of which go into the folder.
+        out: an export is replaced, any other folder refused.
+        bits: a weight, 2 to 8; 32 rounds nothing.
+
+    Returns:
+        What `model.json` holds.
+
+    Raises:
+        RunError: if the classes are other ones, or `out` cannot be written.
+        SightlineError: for other bits, or if onnx is not installed.
+    """
+    out = Path(out)
+    _check(run, splits, out)
+    original = run.load_model()
+    model = fold_batch_norms(original)
+    rounded = round_weights(model, bits)
+    size = run.manifest["image_size"]
+    layers = default_layers(model, size)
+    network = Explained(model, layers, run.mean, run.std, size, len(run.classes))
+    graph = gzip.compress(onnx_model(network, rounded), mtime=0)
+    pictures = demo.pick_pictures(splits.test, run.classes)
+    about = {
+        **_network(run, network),
+        "bits": bits,
+        "data": splits.name,
+        "digest": splits.digest,
+        "accuracy": {
+            "images": len(splits.test),
+            "before": _accuracy(original, run, splits),
+            "after": _accuracy(model, run, splits),
+        },
+        "pictures": [
+            {"file": f"pictures/{number:02}.png", "class": picture.name}
+            for number, picture in enumerate(pictures, 1)
+        ],
+        "bytes": {
+            "model": len(graph),
+            "runtime": sum((demo.WEB / name).stat().st_size for name in demo.RUNTIME),
+        },
+    }
+    _replace(out, lambda folder: _write(folder, graph, about, pictures))
+    return about
+
+
+def _network(run: Run, network: Explained) -> dict:
+    """Describe a network to those who show it pictures."""
+    shapes = output_shapes(network.model, network.layers, network.image_size)
+    return {
+        "run": run.path.name,
+        "model": run.recipe["model"],
+        "parameters": sum(p.numel() for p in run.load_model().parameters()),
+        "classes": list(run.classes),
+        "image_size": network.image_size,
+        "mean": list(run.mean),
+        "layers": [{"name": name, "side": shapes[name][1]} for name in network.layers],
+    }
+
+
+def _check(run: Run, splits: Splits, out: Path) -> None:
+    """Refuse pictures of other classes, and to overwrite what is no export."""
+    if tuple(splits.classes) != run.classes:
+        raise RunError(
+            f"{run.path} was trained on the classes {', '.join(run.classes)}, but "
+            f"{splits.name} has {', '.join(splits.classes)}; name pictures of the same "
+            "classes, in folders of the same names"
+        )
+    if out.exists() and not (out / "model.json").exists() and any(out.iterdir()):
+        raise RunError(
+            f"{out} exists and is no export: it has no model.json; choose another --out"
+        )
+
+
+def _accuracy(model: nn.Module, run: Run, splits: Splits) -> float:
+    """Return the accuracy on the test images, 0..1."""
+    runtime = choose_runtime("auto", "fp32")
+    loader = evaluation_loader(splits.test, run.mean, run.std, runtime)
+    return evaluate(runtime.place(model), loader, runtime=runtime).accuracy
+
+
+def _write(
+    folder: Path, graph: bytes, about: dict, pictures: list[demo.Picture]
+) -> None:
+    """Fill an empty folder with all that belongs to an export."""
+    demo.copy_app(folder)
+    (folder / "model.onnx.gz").write_bytes(graph)
+    (folder / "model.json").write_text(json.dumps(about, indent=2) + "\n")
+    (folder / "pictures").mkdir()
+    for entry, picture in zip(about["pictures"], pictures, strict=True):
+        (folder / entry["file"]).write_bytes(picture.png)
+    (folder / "index.html").write_text(demo.page(about), encoding="utf-8")
+
+
+def _replace(out: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a folder beside `out`, then move it into place."""
+    partial, old = (out.with_name(f".{out.name}.{word}") for word in ("partial", "old"))
+    try:
+        for folder in (partial, old):  # of a killed process
+            shutil.rmtree(folder, ignore_errors=True)
+        partial.mkdir(parents=True)
+        write(partial)
+        if out.exists():
+            os.replace(out, old)
+        os.replace(partial, out)
+    except OSError as error:
+        raise RunError(
+            f"could not write {out}: {error}. Free some space or make the folder "
+            "writable, then export again"
+        ) from error
+    finally:
+        for folder in (partial, old):
+            shutil.rmtree(folder, ignore_errors=True)

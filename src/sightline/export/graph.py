@@ -1,0 +1,303 @@
+"""A network and its Grad-CAM as one ONNX graph: forward, backward, heatmaps.
+
+ONNX knows no gradients. So the backward pass is recorded like the forward one, in
+torch's elementary operations, and both become one graph whose weights they share.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch._decomp import get_decompositions
+from torch.func import functional_call
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from sightline.errors import SightlineError
+from sightline.export.rounding import Rounded
+from sightline.heatmaps.explain import FLAT, find_layer
+from sightline.models.summary import output_shapes
+
+__all__ = ["Explained", "onnx_model"]
+
+OPSET = 21  # the first whose DequantizeLinear takes 4 bits
+# numbers of the graph beside those of the network
+MEAN, STD, ENLARGE = "colour.mean", "colour.std", "enlarge.{}"
+aten = torch.ops.aten
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What the graph computes: logits, and the heatmaps of some layers."""
+
+    model: nn.Module  # in evaluation mode, on the CPU
+    layers: Sequence[str]  # from the input to the output
+    mean: Sequence[float]  # of pixels in 0..1
+    std: Sequence[float]
+    image_size: int
+    num_classes: int
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """Return all numbers that the graph computes with, by name."""
+        shapes = output_shapes(self.model, self.layers, self.image_size)
+        sides = {shape[1] for shape in shapes.values()}
+        return (
+            {name: tensor.detach() for name, tensor in self._own()}
+            | {MEAN: _per_channel(self.mean), STD: _per_channel(self.std)}
+            | {ENLARGE.format(side): _enlarge(side, self.image_size) for side in sides}
+        )
+
+    def _own(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the network's parameters and buffers by name."""
+        yield from self.model.named_parameters()
+        yield from self.model.named_buffers()
+
+    @property
+    def examples(self) -> tuple[Tensor, Tensor]:
+        """Return an input of the right shapes: a picture and a class."""
+        picture = torch.rand(1, 3, self.image_size, self.image_size)
+        return picture, F.one_hot(torch.tensor([0]), self.num_classes).float()
+
+    def __call__(
+        self, state: Mapping[str, Tensor], image: Tensor, target: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Compute logits and heatmaps as `sightline.heatmaps.explain.explain` does.
+
+        Args:
+            state: as the property of that name.
+            image: (1, 3, H, W) in 0..1.
+            target: (1, K), 1 at the class to explain; all 0: the predicted one.
+
+        Returns:
+            Logits (1, K), then one heatmap (H, W) in [0, 1] for each layer.
+        """
+        own = {name: state[name] for name, _ in self._own()}
+        seen: dict[str, Tensor] = {}
+        hooks = [
+            find_layer(self.model, name).register_forward_hook(_keep(name, seen))
+            for name in self.layers
+        ]
+        try:
+            logits = functional_call(
+                self.model, own, ((image - state[MEAN]) / state[STD],)
+            )
+        finally:
+            for hook in hooks:
+                hook.remove()
+        predicted = (logits >= logits.amax(1, keepdim=True)).float().detach()
+        target = torch.where(target.sum(1, keepdim=True) > 0, target, predicted)
+        kept = [seen[name] for name in self.layers]
+        gradients = torch.autograd.grad((logits * target).sum(), kept)
+        maps = [
+            _heatmap(*pair, state[ENLARGE.format(pair[0].shape[2])])
+            for pair in zip(kept, gradients, strict=True)
+        ]
+        return logits.detach(), *maps
+
+
+def onnx_model(explained: Explained, rounded: Mapping[str, Rounded]) -> bytes:
+    """Write the graph, with rounded weights as bytes that are scaled on loading.
+
+    Inputs: `image` and `target`; outputs: `logits`, then the names of the layers.
+
+    Args:
+        explained: the network; its weights are those of `rounded`.
+        rounded: by name of the parameter.
+
+    Raises:
+        SightlineError: if onnx or onnxscript is not installed.
+    """
+    try:
+        import onnx
+        import onnxscript.optimizer
+    except ImportError as error:
+        raise SightlineError(
+            f"{error.name} is not installed, and an export needs it: "
+            "pip install 'sightline[export]', or pip install onnx onnxscript"
+        ) from error
+    state = explained.state
+    recorded = _Recorded(_record(explained, state), state)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch about itself
+        program = torch.onnx.export(
+            recorded,
+            explained.examples,
+            dynamo=True,
+            optimize=False,  # it would turn and rename weights
+            opset_version=OPSET,
+            input_names=["image", "target"],
+            output_names=["logits", *explained.layers],
+            verbose=False,
+        )
+        model = program.model_proto
+        _store_rounded(model, {recorded.names[name]: r for name, r in rounded.items()})
+        model = onnxscript.optimizer.optimize(model)
+    _tidy(model)
+    onnx.checker.check_model(model)
+    return model.SerializeToString(deterministic=True)
+
+
+def _keep(name: str, seen: dict[str, Tensor]) -> Callable:
+    """Make a hook that notes a layer's output and lets backward end there."""
+
+    def hook(layer: nn.Module, inputs: tuple, output: Tensor) -> None:
+        seen[name] = output if output.requires_grad else output.requires_grad_()
+
+    return hook
+
+
+def _heatmap(activations: Tensor, gradients: Tensor, enlarge: Tensor) -> Tensor:
+    """Weigh the maps (1, C, h, h) by mean gradients; return (H, H) in [0, 1]."""
+    weights = gradients.mean((2, 3), keepdim=True)
+    evidence = F.relu((weights * activations).sum((0, 1)))
+    flat = evidence.amax((0, 1)) - evidence.amin((0, 1)) <= FLAT
+    enlarged = enlarge @ evidence @ enlarge.T
+    above = enlarged - enlarged.amin((0, 1))
+    scaled = above / above.amax((0, 1)).clamp_min(torch.finfo(above.dtype).tiny)
+    return torch.where(flat, torch.zeros_like(scaled), scaled)
+
+
+def _enlarge(side: int, size: int) -> Tensor:
+    """Return the matrix (size, side) that stretches a column, bilinearly.
+
+    ONNX resizes, too, but torch's exporter writes a table of places for each pixel.
+    """
+    columns = torch.eye(side)[None]
+    stretched = F.interpolate(columns, size, mode="linear", align_corners=False)
+    return stretched[0].T.contiguous()
+
+
+def _per_channel(colour: Sequence[float]) -> Tensor:
+    """Return a colour as (1, 3, 1, 1)."""
+    return torch.tensor(colour).view(1, 3, 1, 1)
+
+
+class _Recorded(nn.Module):
+    """A recorded graph with its numbers, as torch's exporter takes it."""
+
+    def __init__(self, graph: nn.Module, state: Mapping[str, Tensor]):
+        super().__init__()
+        self.graph = graph
+        self.names = {name: name.replace(".", "_") for name in state}
+        for name, tensor in state.items():
+            self.register_buffer(self.names[name], tensor)
+
+    def forward(self, image: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+        """Compute logits and heatmaps."""
+        state = {name: getattr(self, own) for name, own in self.names.items()}
+        return self.graph(state, image, target)
+
+
+def _record(explained: Explained, state: Mapping[str, Tensor]) -> nn.Module:
+    """Run forward and backward once, noting every elementary operation."""
+    names = ("threshold_backward", "native_group_norm", "native_group_norm_backward")
+    names += ("native_batch_norm", "native_batch_norm_backward", "silu_backward")
+    table = get_decompositions([getattr(aten, name) for name in names])
+    table[aten.convolution_backward.default] = _convolution_backward
+    table[aten.max_pool2d_with_indices_backward.default] = _max_pool_backward
+    table[aten.adaptive_max_pool2d.default] = _max_pool_to_one
+    table[aten.adaptive_max_pool2d_backward.default] = _max_pool_to_one_backward
+    return make_fx(explained, decomposition_table=table)(state, *explained.examples)
+
+
+def _convolution_backward(
+    gradient: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias_sizes: Sequence[int] | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    transposed: bool,
+    output_padding: Sequence[int],
+    groups: int,
+    wanted: Sequence[bool],
+) -> tuple[Tensor, None, None]:
+    """Return the gradient of a convolution's input: a transposed convolution.
+
+    Where the stride has left pixels over, the output is padded by as many.
+    """
+    left_over = [
+        side + 2 * pad - reach * (kernel - 1) - 1 - (out - 1) * step
+        for side, out, kernel, step, pad, reach in zip(
+            x.shape[2:],
+            gradient.shape[2:],
+            weight.shape[2:],
+            stride,
+            padding,
+            dilation,
+            strict=True,
+        )
+    ]
+    geometry = (stride, padding, dilation, True, left_over, groups)
+    return aten.convolution(gradient, weight, None, *geometry), None, None
+
+
+def _max_pool_backward(
+    gradient: Tensor,
+    x: Tensor,
+    kernel_size: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    ceil_mode: bool,
+    indices: Tensor,
+) -> Tensor:
+    """Return the gradient of a max-pooling's input: it goes where the maxima were."""
+    zeros = torch.zeros_like(x).flatten(2)
+    return zeros.scatter_add(2, indices.flatten(2), gradient.flatten(2)).view(x.shape)
+
+
+def _max_pool_to_one(x: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return the maximum of each map and its place: ONNX has no adaptive pooling."""
+    return aten.max_pool2d_with_indices(x, x.shape[2:])
+
+
+def _max_pool_to_one_backward(gradient: Tensor, x: Tensor, indices: Tensor) -> Tensor:
+    """Return the gradient of the input of `_max_pool_to_one`."""
+    return _max_pool_backward(gradient, x, (), (), (), (), False, indices)
+
+
+def _tidy(model: object) -> None:
+    """Drop what names files and lines of this machine."""
+    model.producer_version = ""
+    for part in (model, model.graph, *model.graph.node, *model.graph.value_info):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    for part in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
+
+
+def _store_rounded(model: object, rounded: Mapping[str, Rounded]) -> None:
+    """Replace weights by levels and scales, and a node that multiplies them."""
+    from onnx import helper, numpy_helper
+
+    graph, nodes = model.graph, []
+    kept = [tensor for tensor in graph.initializer if tensor.name not in rounded]
+    missing = set(rounded) - {tensor.name for tensor in graph.initializer}
+    assert not missing, f"the graph computes with other weights than {missing}"
+    for name, weight in rounded.items():
+        parts = [f"{name}_levels", f"{name}_scale"]
+        kept.append(_levels_tensor(weight.levels, parts[0]))
+        kept.append(numpy_helper.from_array(weight.scale.numpy(), parts[1]))
+        nodes.append(helper.make_node("DequantizeLinear", parts, [name], axis=0))
+    others = list(graph.node)
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(kept)
+    graph.node.extend([*nodes, *others])
+
+
+def _levels_tensor(levels: Tensor, name: str) -> object:
+    """Store levels as bytes, or two in a byte where they fit, the first one low."""
+    from onnx import TensorProto, helper
+
+    flat, kind = levels.flatten().numpy(), TensorProto.INT8
+    if abs(flat).max() < 8:
+        flat = np.append(flat, np.zeros(len(flat) % 2, flat.dtype))
+        flat, kind = (flat[0::2] & 15) | (flat[1::2] << 4), TensorProto.INT4
+    return helper.make_tensor(name, kind, levels.shape, flat.tobytes(), raw=True)

@@ -1,0 +1,10 @@
+"""Why, and whether to believe it.
+
+============  ===================================================================
+classifier    a network that can be asked, whoever trained it
+explain       heatmaps of a network's answers
+baselines     maps that never saw the network
+localisation  heatmaps against masks
+faithfulness  heatmaps against the network itself
+============  ===================================================================
+"""

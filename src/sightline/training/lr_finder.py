@@ -1,0 +1,266 @@
+"""The LR range test: train a few batches while the learning rate climbs.
+
+Smith (2017), "Cyclical Learning Rates for Training Neural Networks", section 3.3.
+The sweep is torch-lr-finder's; around it: copies instead of `reset`, a stop at the
+first loss that is not finite, bf16, and four rules that read the curve.
+"""
+
+import contextlib
+import copy
+import io
+import math
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from unittest import mock
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from sightline.errors import SightlineError
+from sightline.training.runtime import Runtime
+
+with warnings.catch_warnings():  # it imports tqdm.autonotebook, which warns
+    warnings.simplefilter("ignore")
+    from torch_lr_finder import LRFinder, TrainDataLoaderIter
+    from torch_lr_finder import lr_finder as torch_lr_finder
+
+__all__ = [
+    "RULES",
+    "RangeTest",
+    "doubts",
+    "range_test",
+    "suggest",
+    "suggest_range",
+]
+
+SKIP_START, SKIP_END = 10, 5  # points that the rules leave out
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """The recorded curve; all lists have the same length and are finite."""
+
+    lrs: list[float]
+    losses: list[float]  # of one batch each, before the update with lrs[i]
+    smoothed: list[float]  # s ← smoothing · loss + (1 − smoothing) · s
+    stopped: str  # "end", "diverged" or "not finite"
+
+
+class _NotFinite(Exception):
+    """Ends the sweep."""
+
+
+class _FiniteLRFinder(LRFinder):
+    """torch-lr-finder that stops at NaN (its own test `nan > x` never holds)."""
+
+    def _train_batch(self, *args, **kwargs) -> float:
+        loss = super()._train_batch(*args, **kwargs)
+        if not math.isfinite(loss):
+            raise _NotFinite
+        self.raw_losses.append(loss)
+        return loss
+
+
+@contextlib.contextmanager
+def quiet(progress: bool):
+    """Keep torch-lr-finder's prints off the page; show a plain bar if wanted."""
+    hidden = None if progress else True  # None: a bar on terminals only
+    bar = partial(tqdm, desc="range test", unit="batch", leave=False, disable=hidden)
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        mock.patch.object(torch_lr_finder, "tqdm", bar),
+    ):
+        yield
+
+
+def range_test(
+    model: nn.Module,
+    make_optimizer: Callable[[nn.Module], torch.optim.Optimizer],
+    loader: Iterable[tuple[Tensor, Tensor]],
+    *,
+    loss_fn: Callable[[Tensor, Tensor], Tensor],
+    runtime: Runtime,
+    start_lr: float = 1e-5,
+    end_lr: float = 10.0,
+    num_iter: int = 100,
+    smoothing: float = 0.05,
+    seed: int = 0,
+    progress: bool = False,
+) -> RangeTest:
+    """Record the loss while the learning rate climbs from `start_lr` to `end_lr`.
+
+    Works on a copy: the model's weights, buffers, mode and gradients and torch's
+    generators are afterwards as they were.
+
+    Args:
+        model: the network as it would start training.
+        make_optimizer: builds the optimizer of the real training over a model; one
+            with another momentum or decay has another curve.
+        loader: training batches; repeated when shorter than `num_iter`.
+        loss_fn: of logits and labels.
+        runtime: device and precision.
+        start_lr: low enough that nothing is learnt there.
+        end_lr: high enough to diverge.
+        num_iter: updates, if the loss does not diverge before.
+        smoothing: weight of the newest loss in the running mean; 1 means none.
+        seed: of order and augmentation.
+        progress: show a bar.
+
+    Raises:
+        SightlineError: if the range is empty or fewer than 2 losses were finite.
+    """
+    if not 0 < start_lr < end_lr or num_iter < 2 or not 0 < smoothing <= 1:
+        raise SightlineError(
+            f"a range test needs 0 < start_lr < end_lr, num_iter ≥ 2 and smoothing in "
+            f"(0, 1]; got {start_lr}, {end_lr}, {num_iter} and {smoothing}"
+        )
+    tested = runtime.place(copy.deepcopy(model))
+    finder = _FiniteLRFinder(
+        tested,
+        make_optimizer(tested),
+        lambda logits, labels: loss_fn(logits.float(), labels),
+        device=runtime.device,
+        amp_backend="torch",
+        amp_config={
+            "device_type": runtime.device.type,
+            "dtype": torch.bfloat16,
+            "enabled": runtime.precision == "bf16",
+        },
+        grad_scaler=torch.amp.GradScaler(runtime.device.type, enabled=False),
+    )
+    finder.raw_losses = []
+    stopped = "end"
+    devices = [runtime.device] if runtime.device.type == "cuda" else []
+    with torch.random.fork_rng(devices), quiet(progress):
+        torch.manual_seed(seed)
+        try:
+            finder.range_test(
+                TrainDataLoaderIter(loader),
+                start_lr=start_lr,
+                end_lr=end_lr,
+                num_iter=num_iter,
+                smooth_f=smoothing if smoothing < 1 else 0.0,
+            )
+        except _NotFinite:
+            stopped = "not finite"
+    lrs, smoothed = finder.history["lr"], finder.history["loss"]
+    if stopped == "end" and len(lrs) < num_iter:
+        stopped = "diverged"
+    if len(lrs) < 2:
+        raise SightlineError(
+            f"the loss was not finite from learning rate {start_lr:g} on: check the "
+            "pictures and the loss, or start lower"
+        )
+    return RangeTest(lrs, finder.raw_losses, smoothed, stopped)
+
+
+def trimmed(test: RangeTest) -> tuple[np.ndarray, np.ndarray]:
+    """Return learning rates and smoothed losses without the noisy ends."""
+    needed = SKIP_START + SKIP_END + 2
+    if len(test.lrs) < needed:
+        raise SightlineError(
+            f"only {len(test.lrs)} points were recorded before the range test ended "
+            f"({test.stopped}), but a suggestion needs {needed}: start lower"
+        )
+    kept = slice(SKIP_START, -SKIP_END)
+    return np.array(test.lrs[kept]), np.array(test.smoothed[kept])
+
+
+def steepest(test: RangeTest) -> float:
+    """Return the rate at which the loss falls fastest on its way to the minimum.
+
+    torch-lr-finder's rule, without what comes after the minimum: there the loss
+    jumps up and down, and the steepest fall of all means nothing.
+    """
+    lrs, losses = trimmed(test)
+    slopes = np.gradient(losses)[: losses.argmin() + 1]
+    return float(lrs[slopes.argmin()])
+
+
+def minimum(test: RangeTest) -> float:
+    """Return a tenth of the rate with the smallest loss (fastai's `minimum`)."""
+    lrs, losses = trimmed(test)
+    return float(lrs[losses.argmin()] / 10)
+
+
+def valley(test: RangeTest) -> float:
+    """Return the middle of the longest descent (fastai's `valley`).
+
+    A descent may be interrupted by bumps: it is a longest falling subsequence, and
+    its points count as if they lay side by side.
+    """
+    lrs, losses = trimmed(test)
+    length = np.ones(len(losses), dtype=int)  # of the longest fall that ends here
+    for i in range(1, len(losses)):
+        length[i] += max(length[:i][losses[:i] > losses[i]], default=0)
+    end = int(length.argmax())
+    return float(lrs[end - length[end] // 2])
+
+
+def slide(test: RangeTest, width: int = 15, threshold: float = 0.005) -> float:
+    """Return the rate where, sliding in from the right, the explosion is over.
+
+    An interval of `width` points moves to the left until the slopes at its two
+    ends differ by at most `threshold` (after fastai's `slide`). Where nothing
+    explodes, it does not move: the suggestion is then near the right end.
+    """
+    lrs, losses = trimmed(test)
+    slopes = np.gradient(losses)
+    for right in range(len(slopes) - 1, width, -1):
+        if abs(slopes[right] - slopes[right - width]) <= threshold:
+            return float(lrs[right - width])
+    return float(lrs[0])
+
+
+RULES: dict[str, Callable[[RangeTest], float]] = {
+    "steepest": steepest,
+    "valley": valley,
+    "minimum": minimum,
+    "slide": slide,
+}
+
+
+def suggest(test: RangeTest) -> dict[str, float]:
+    """Return the suggestion of every rule.
+
+    Raises:
+        SightlineError: if the test ended before a rule had enough points.
+    """
+    return {name: rule(test) for name, rule in RULES.items()}
+
+
+def suggest_range(tests: Sequence[RangeTest]) -> dict[str, tuple[float, float, float]]:
+    """Return the lowest, median and highest suggestion of every rule over seeds."""
+    each = [suggest(test) for test in tests]
+    ranges = {}
+    for name in RULES:
+        values = [suggestion[name] for suggestion in each]
+        ranges[name] = (min(values), float(np.median(values)), max(values))
+    return ranges
+
+
+def doubts(
+    tests: Sequence[RangeTest],
+    ranges: Mapping[str, Sequence[float]],
+    num_classes: int,
+) -> list[str]:
+    """Say where range tests tell little: no real fall, or rules that disagree."""
+    found = []
+    lowest, chance = min(min(t.smoothed) for t in tests), math.log(num_classes)
+    if lowest > 0.97 * chance:
+        found.append(
+            f"the smoothed loss never fell clearly below chance ({lowest:.2f}, "
+            f"ln {num_classes} = {chance:.2f}); try more --num-iter or a lower "
+            "--start-lr"
+        )
+    medians = [values[1] for values in ranges.values()]
+    if max(medians) > 10 * min(medians):
+        found.append(
+            f"the rules disagree, from {min(medians):.2g} to {max(medians):.2g}; "
+            "short trainings decide (--epochs 2)"
+        )
+    return found

@@ -1,0 +1,136 @@
+"""Learning-rate schedules: as values to call and plot, and as torch runs them.
+
+The functions of a step are closed forms of what torch's schedulers set; tests
+compare them at every step.
+"""
+
+import math
+
+import torch
+from torch.optim import lr_scheduler
+
+from sightline.errors import SightlineError
+
+__all__ = [
+    "SCHEDULES",
+    "build_scheduler",
+    "constant",
+    "cosine",
+    "linear",
+    "one_cycle",
+    "one_cycle_momentum",
+]
+
+
+def anneal(start: float, end: float, progress: float, shape: str) -> float:
+    """Go from `start` to `end` while `progress` goes from 0 to 1."""
+    if shape == "linear":
+        return start + (end - start) * progress
+    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def one_cycle(
+    step: int,
+    *,
+    total_steps: int,
+    max_lr: float,
+    pct_start: float = 0.3,
+    div_factor: float = 25.0,
+    final_div_factor: float = 1e4,
+    shape: str = "cos",
+) -> float:
+    """Return the learning rate that update `step` uses (0 ≤ step < total_steps).
+
+    It climbs from max_lr/div_factor to max_lr at step pct_start·total_steps − 1,
+    then falls to max_lr/(div_factor·final_div_factor) at the last step.
+
+    Source: Smith (2018), arXiv:1803.09820; arguments as torch's OneCycleLR.
+    """
+    start = max_lr / div_factor
+    end = start / final_div_factor
+    peak = pct_start * total_steps - 1
+    if step < peak:
+        return anneal(start, max_lr, step / peak, shape)
+    return anneal(max_lr, end, (step - peak) / (total_steps - 1 - peak), shape)
+
+
+def one_cycle_momentum(
+    step: int,
+    *,
+    total_steps: int,
+    base_momentum: float = 0.85,
+    max_momentum: float = 0.95,
+    pct_start: float = 0.3,
+    shape: str = "cos",
+) -> float:
+    """Return the momentum of update `step`: the mirror image of the learning rate."""
+    peak = pct_start * total_steps - 1
+    if step < peak:
+        return anneal(max_momentum, base_momentum, step / peak, shape)
+    progress = (step - peak) / (total_steps - 1 - peak)
+    return anneal(base_momentum, max_momentum, progress, shape)
+
+
+def cosine(step: int, *, total_steps: int, max_lr: float) -> float:
+    """Return max_lr at step 0, falling along half a cosine towards 0."""
+    return anneal(max_lr, 0.0, step / total_steps, "cos")
+
+
+def linear(step: int, *, total_steps: int, max_lr: float) -> float:
+    """Return max_lr at step 0, falling along a straight line towards 0."""
+    return anneal(max_lr, 0.0, step / total_steps, "linear")
+
+
+def constant(step: int, *, total_steps: int, max_lr: float) -> float:
+    """Return max_lr at every step."""
+    return max_lr
+
+
+SCHEDULES = ("one_cycle", "cosine", "linear", "constant", "plateau")
+
+
+def build_scheduler(
+    name: str,
+    optimizer: torch.optim.Optimizer,
+    *,
+    total_steps: int,
+    max_lr: float,
+    pct_start: float = 0.3,
+    div_factor: float = 25.0,
+    final_div_factor: float = 1e4,
+    shape: str = "cos",
+) -> lr_scheduler.LRScheduler:
+    """Build torch's scheduler called `name`.
+
+    All are meant to be stepped after every batch, except "plateau": after every epoch,
+    with the validation loss (`sightline.training.engine.fit` knows). "one_cycle" also cycles
+    the momentum 0.95 → 0.85 → 0.95 and so overwrites the optimizer's own.
+
+    Raises:
+        SightlineError: if `name` is not in `SCHEDULES`.
+    """
+    if name == "one_cycle":
+        if pct_start * total_steps == 1:
+            # A climb of exactly one step makes torch divide by zero.
+            pct_start = math.nextafter(pct_start, 0.0)
+        return lr_scheduler.OneCycleLR(
+            optimizer,
+            max_lr=max_lr,
+            total_steps=total_steps,
+            pct_start=pct_start,
+            div_factor=div_factor,
+            final_div_factor=final_div_factor,
+            anneal_strategy=shape,
+        )
+    if name == "cosine":
+        return lr_scheduler.CosineAnnealingLR(optimizer, T_max=total_steps)
+    if name == "linear":  # of every parameter group's own rate
+        return lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / total_steps)
+    if name == "constant":
+        return lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
+    if name == "plateau":
+        return lr_scheduler.ReduceLROnPlateau(
+            optimizer, factor=0.1, patience=4, min_lr=1e-7
+        )
+    known = ", ".join(SCHEDULES)
+    raise SightlineError(f"unknown schedule {name!r}; choose from: {known}")

@@ -1,0 +1,602 @@
+"""A recipe in, a run out: the only place that unpacks a `Recipe`."""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+from tqdm import tqdm
+
+from sightline.data.augment import Augmentation, normalise_uint8
+from sightline.data.datasets import Split, Splits
+from sightline.data.loaders import BatchLoader, albumentations_loader
+from sightline.data.transforms import train_transform
+from sightline.errors import NonFiniteLossError, RunError, SightlineError
+from sightline.models import build_model
+from sightline.models.fast_net import FastNet
+from sightline.models.pretrained import load_imagenet
+from sightline.training.engine import Epoch, Evaluation, Loader, evaluate, fit
+from sightline.training.lr_finder import RangeTest, range_test
+from sightline.training.optim import Muon, add_l1, build_optimizer, muon_groups
+from sightline.training.recipes import Recipe, complete, describe_fields
+from sightline.training.run import Run
+from sightline.training.runtime import (
+    LOST,
+    Runtime,
+    choose_runtime,
+    describe,
+    is_lost,
+    seed_everything,
+)
+from sightline.training.schedules import build_scheduler
+
+__all__ = [
+    "Parts",
+    "build",
+    "evaluate_run",
+    "evaluation_loader",
+    "make_optimizer",
+    "range_tests",
+    "train",
+    "training_loader",
+]
+
+WHITENING_IMAGES = 5000
+EVALUATION_BATCH = 500  # images; larger gains nothing on a CPU
+# what decides the last bits
+MACHINE = ("device", "threads", "processes", "precision", "torch")
+PER_PROCESS = (
+    "note: on CPUs batch norm of each of the {} processes sees its own images only, so "
+    "this is not the training of one process (with --norm group it would be)"
+)
+
+
+@dataclass
+class Parts:
+    """What a recipe becomes for one data set on one machine."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: LRScheduler
+    train_loader: Loader
+    validation_loader: Loader
+    loss_fn: nn.Module
+
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def chosen_splits(recipe: Recipe, splits: Splits) -> Splits:
+    """Return the splits as the recipe uses them.
+
+    Who watches the test images trains on the validation images, too, as published
+    systems do; whoever normalises by ImageNet's statistics, as its weights expect,
+    replaces the data's own.
+
+    Raises:
+        SightlineError: if the pictures have another size than the recipe says.
+    """
+    size = splits.train.images.shape[1]
+    if size != recipe.image_size:
+        raise SightlineError(
+            f"{splits.name} has pictures of {size}x{size} pixels, but the recipe has "
+            f"image_size {recipe.image_size}; load them at that size, or change it"
+        )
+    if recipe.watch == "test":
+        everything = splits.train.join(splits.validation)
+        splits = replace(splits, train=everything, validation=splits.test)
+    if recipe.statistics == "imagenet" or recipe.pretrained:
+        splits = replace(splits, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    return splits
+
+
+def augmentation_of(recipe: Recipe) -> Augmentation:
+    """Return the recipe's augmentation; what it gives in pixels of 32 is scaled."""
+    values = {f.name: getattr(recipe, f.name) for f in fields(Augmentation)}
+    for name in ("crop_padding", "cutout"):
+        values[name] = values[name] * recipe.image_size // 32
+    return Augmentation(**values)
+
+
+def training_loader(recipe: Recipe, splits: Splits, runtime: Runtime) -> Loader:
+    """Build shuffled, augmented training batches."""
+    augmentation = augmentation_of(recipe)
+    if recipe.workers and runtime.world_size > 1:
+        raise SightlineError(
+            f"workers {recipe.workers} with {runtime.world_size} processes: choose "
+            "workers 0, which augments whole batches"
+        )
+    if recipe.workers:
+        transform = train_transform(
+            augmentation,
+            mean=splits.mean,
+            std=splits.std,
+            image_size=recipe.image_size,
+        )
+        return albumentations_loader(
+            splits.train,
+            transform,
+            batch_size=recipe.batch_size,
+            shuffle=True,
+            workers=recipe.workers,
+        )
+    return BatchLoader(
+        splits.train,
+        batch_size=recipe.batch_size,
+        mean=splits.mean,
+        std=splits.std,
+        augmentation=augmentation,
+        shuffle=True,
+        device=runtime.device,
+        rank=runtime.rank,
+        world_size=runtime.world_size,
+    )
+
+
+def evaluation_loader(
+    split: Split,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+    runtime: Runtime,
+) -> BatchLoader:
+    """Build plain batches in the order of the split: no shuffling, no augmentation.
+
+    Of several processes each gets a part of the split, one after the other.
+    """
+    if runtime.world_size > 1:
+        split = split.take(runtime.part(len(split)))
+    return BatchLoader(
+        split, batch_size=EVALUATION_BATCH, mean=mean, std=std, device=runtime.device
+    )
+
+
+def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """Build the recipe's optimizer over `model`."""
+    if recipe.optimizer == "muon":
+        groups = muon_groups(
+            model,
+            lr=recipe.max_lr,
+            bias_lr=recipe.bias_lr,
+            head_lr=recipe.head_lr,
+            weight_decay=recipe.weight_decay,
+        )
+        return Muon(groups, lr=recipe.max_lr, momentum=recipe.momentum)
+    optimizer = build_optimizer(
+        recipe.optimizer,
+        model,
+        lr=recipe.max_lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        weight_decay=recipe.weight_decay,
+        decay=recipe.decay,
+    )
+    if recipe.l1:
+        add_l1(optimizer, recipe.l1, recipe.l1_of)
+    return optimizer
+
+
+def make_scheduler(
+    recipe: Recipe, optimizer: torch.optim.Optimizer, loader: Loader
+) -> LRScheduler:
+    """Build the recipe's schedule, sized as the recipe says."""
+    by_images = recipe.schedule_length == "images"
+    steps = len(loader.dataset) if by_images else len(loader)
+    return build_scheduler(
+        recipe.schedule,
+        optimizer,
+        total_steps=recipe.epochs * steps,
+        max_lr=recipe.max_lr,
+        pct_start=recipe.pct_start,
+        div_factor=recipe.div_factor,
+        final_div_factor=recipe.final_div_factor,
+        shape=recipe.anneal,
+    )
+
+
+def make_model(recipe: Recipe, splits: Splits, *, blank: bool = False) -> nn.Module:
+    """Build the recipe's network; one that whitens its input sees the first images.
+
+    A `blank` one gets its weights elsewhere: ImageNet's need not be there.
+    """
+    model = build_model(
+        recipe.model,
+        num_classes=len(splits.classes),
+        norm=recipe.norm,
+        image_size=recipe.image_size,
+        pretrained=recipe.pretrained,
+    )
+    if recipe.pretrained and not blank:
+        load_imagenet(model)
+    if isinstance(model, FastNet):
+        first = splits.train.images[:WHITENING_IMAGES]
+        model.whiten(normalise_uint8(first, splits.mean, splits.std))
+    return model
+
+
+def build(
+    recipe: Recipe, splits: Splits, runtime: Runtime, *, blank: bool = False
+) -> Parts:
+    """Build network, optimizer, schedule, loaders and loss from a seeded start."""
+    seed_everything(recipe.seed)
+    model = runtime.place(make_model(recipe, splits, blank=blank))
+    optimizer = make_optimizer(recipe, model)
+    train_loader = training_loader(recipe, splits, runtime)
+    return Parts(
+        model=model,
+        optimizer=optimizer,
+        scheduler=make_scheduler(recipe, optimizer, train_loader),
+        train_loader=train_loader,
+        validation_loader=evaluation_loader(
+            splits.validation, splits.mean, splits.std, runtime
+        ),
+        loss_fn=nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
+    )
+
+
+def train(
+    recipe: Recipe,
+    splits: Splits,
+    *,
+    out: str | Path,
+    resume: bool = False,
+    device: str = "auto",
+    precision: str = "auto",
+    profile: str = "full",
+    progress: bool = True,
+    tensorboard: bool = False,
+    compiled: bool = False,
+) -> Run:
+    """Train, keep the best weights by validation, read the test split once.
+
+    Args:
+        recipe: what to train.
+        splits: on which pictures.
+        out: the run folder.
+        resume: go on with the run in `out` if there is one; a finished run is
+            returned as it is.
+        device: as in `sightline.training.runtime.choose_runtime`.
+        precision: as in `sightline.training.runtime.choose_runtime`.
+        profile: "full" or "fast": how far this run may be quoted.
+        progress: show a bar.
+        tensorboard: also write TensorBoard scalars into the run folder.
+        compiled: compile the training step's network first: half a minute or more
+            that a GPU earns back in long trainings; on CPUs it has only cost time.
+
+    Several processes that `torchrun` started (see `sightline.training.runtime.process_group`)
+    train one network: each computes its part of every batch. All must see `out`; the
+    first one writes.
+
+    Raises:
+        RunError: if `out` holds a run and `resume` is off, or another run, or one
+            that another process is training.
+        NonFiniteLossError: if the loss diverged; the last good epoch is kept.
+    """
+    runtime = choose_runtime(device, precision)
+    run = Run(out, writes=runtime.rank == 0)
+    splits = chosen_splits(recipe, splits)
+    if tensorboard:
+        summary_writer()  # is it installed? ask before the first epoch
+    with run.locked():
+        if run.writes:
+            prepare(run, recipe, splits, runtime, resume=resume, profile=profile)
+        runtime.wait()
+        runtime.agree(
+            **asdict(recipe),
+            digest=splits.digest,
+            finished=run.finished,
+            epochs_done=len(run.history),
+        )
+        if not run.finished:
+            train_on(
+                run,
+                recipe,
+                splits,
+                runtime,
+                progress=progress and run.writes,
+                tensorboard=tensorboard and run.writes,
+                compiled=compiled,
+            )
+    return run
+
+
+def train_on(
+    run: Run,
+    recipe: Recipe,
+    splits: Splits,
+    runtime: Runtime,
+    *,
+    progress: bool,
+    tensorboard: bool,
+    compiled: bool,
+) -> None:
+    """Train from the last finished epoch to the end, and read the test split."""
+    parts = build(recipe, splits, runtime, blank=bool(run.history))
+    if progress and runtime.divides(parts.model):
+        tqdm.write(PER_PROCESS.format(runtime.world_size), file=sys.stderr)
+    history = run.restore(parts.model, parts.optimizer, parts.scheduler)
+    if compiled:
+        # "default": CUDA graphs ("reduce-overhead") keep memory for every shape apart,
+        # autotuning takes minutes; a short last batch is compiled on its own
+        parts.model.compile(mode="default", dynamic=False)
+    epochs = fit(
+        runtime.distribute(parts.model),
+        parts.train_loader,
+        parts.validation_loader,
+        parts.optimizer,
+        parts.scheduler,
+        epochs=recipe.epochs,
+        loss_fn=parts.loss_fn,
+        runtime=runtime,
+        step=recipe.schedule_step,
+        seed=recipe.seed,
+        first_epoch=len(history) + 1,
+        progress=progress,
+    )
+    with scalars(run.path / "tensorboard", history, tensorboard) as write:
+        keep_epochs(epochs, run, recipe, parts, history, write)
+    if run.writes:
+        finish(run, recipe, splits, runtime.alone())
+    runtime.wait()
+
+
+def keep_epochs(
+    epochs: Iterable[Epoch],
+    run: Run,
+    recipe: Recipe,
+    parts: Parts,
+    history: list[dict],
+    write: Callable[[dict], None],
+) -> None:
+    """Train to the end, and save after every epoch what is needed to go on.
+
+    Raises:
+        NonFiniteLossError: if the loss diverged.
+        RunError: if another process of the same training is gone.
+    """
+    try:
+        for epoch in epochs:
+            best = epoch.validation_accuracy >= best_accuracy(history)
+            best = best or recipe.keep == "last"
+            history.append(asdict(epoch))
+            run.save_epoch(
+                history, parts.model, parts.optimizer, parts.scheduler, best=best
+            )
+            write(history[-1])
+    except NonFiniteLossError as error:
+        raise NonFiniteLossError(
+            f"epoch {len(history) + 1}: {error}. {kept(run, history)}"
+        ) from error
+    except RuntimeError as error:
+        if not is_lost(error):
+            raise
+        raise RunError(
+            f"{LOST}, in epoch {len(history) + 1}. {kept(run, history)}; go on with "
+            "--resume"
+        ) from error
+
+
+def kept(run: Run, history: list[dict]) -> str:
+    """Say what is left of a training that went wrong."""
+    if not history:
+        return "No epoch was finished, so nothing is kept"
+    return f"The state after epoch {len(history)} is kept in {run.path}"
+
+
+def best_accuracy(history: list[dict]) -> float:
+    """Return the best validation accuracy so far; −1 before the first epoch."""
+    return max((row["validation_accuracy"] for row in history), default=-1.0)
+
+
+def prepare(
+    run: Run,
+    recipe: Recipe,
+    splits: Splits,
+    runtime: Runtime,
+    *,
+    resume: bool,
+    profile: str,
+) -> None:
+    """Start the run folder, or make sure that it holds this very run."""
+    if (run.path / "recipe.json").exists():
+        if not resume:
+            raise RunError(
+                f"{run.path} already holds a run; go on with it by --resume, or choose "
+                "another --out"
+            )
+        refuse_other_run(run, recipe, splits)
+        note_machine(run, runtime)
+        return
+    run.path.mkdir(parents=True, exist_ok=True)
+    run.write(
+        "manifest.json",
+        {
+            "profile": profile,
+            **about(splits),
+            **describe(runtime),
+        },
+    )
+    run.write("recipe.json", asdict(recipe))
+
+
+def note_machine(run: Run, runtime: Runtime) -> None:
+    """Record in the manifest that a run goes on elsewhere: its bits may differ."""
+    manifest, here = run.manifest, describe(runtime)
+    before = [manifest, *manifest.get("resumed_on", [])]
+    if not run.finished and any(
+        before[-1].get(key, here[key]) != here[key] for key in MACHINE
+    ):
+        run.write("manifest.json", {**manifest, "resumed_on": [*before[1:], here]})
+
+
+def about(splits: Splits) -> dict:
+    """Return what a manifest says about the pictures."""
+    return {
+        "data": splits.name,
+        "digest": splits.digest,
+        "test_digest": splits.test_digest,
+        "classes": splits.classes,
+        "mean": splits.mean,
+        "std": splits.std,
+        "image_size": splits.train.images.shape[1],
+        "images": {
+            "training": len(splits.train),
+            "validation": len(splits.validation),
+            "test": len(splits.test),
+        },
+        "notes": splits.notes,
+    }
+
+
+def refuse_other_run(run: Run, recipe: Recipe, splits: Splits) -> None:
+    """Raise unless the folder holds a run of this recipe on these pictures."""
+    there, here = complete(run.recipe), asdict(recipe)
+    different = [n for n in ("name", *describe_fields()) if there[n] != here[n]]
+    if different:
+        changes = ", ".join(f"{n} {there[n]!r} ≠ {here[n]!r}" for n in different)
+        raise RunError(
+            f"{run.path} holds a run of another recipe ({changes}); resume it with its "
+            "own values, or choose another --out"
+        )
+    if run.manifest["digest"] != splits.digest:
+        raise RunError(
+            f"{run.path} was trained on other pictures (digest "
+            f"{run.manifest['digest']}, now {splits.digest}); name the same data, "
+            "limit and seed, or choose another --out"
+        )
+
+
+def finish(run: Run, recipe: Recipe, splits: Splits, runtime: Runtime) -> None:
+    """Read the test split with the weights that count, and complete the manifest."""
+    model = runtime.place(run.load_model("best"))
+    loader = evaluation_loader(splits.test, splits.mean, splits.std, runtime)
+    started = time.perf_counter()
+    evaluation = evaluate(
+        model, loader, runtime=runtime, flip_average=recipe.flip_average
+    )
+    seconds = time.perf_counter() - started
+    run.save_test(evaluation)
+    history = run.history
+    best = max(history, key=lambda row: (row["validation_accuracy"], row["epoch"]))
+    best = history[-1] if recipe.keep == "last" else best
+    run.write(
+        "manifest.json",
+        {
+            **run.manifest,
+            **about(splits),
+            "train_seconds": round(sum(row["seconds"] for row in history), 1),
+            "best_epoch": best["epoch"],
+            "validation_accuracy": best["validation_accuracy"],
+            "test": {
+                "accuracy": evaluation.accuracy,
+                "loss": evaluation.loss,
+                "seconds": round(seconds, 1),
+            },
+        },
+    )
+
+
+def summary_writer() -> type:
+    """Return TensorBoard's writer.
+
+    Raises:
+        RunError: if TensorBoard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise RunError(
+            "TensorBoard is not installed: pip install 'sightline[tensorboard]'"
+        ) from error
+    return SummaryWriter
+
+
+@contextmanager
+def scalars(
+    folder: Path, history: list[dict], wanted: bool
+) -> Iterator[Callable[[dict], None]]:
+    """Open TensorBoard's file; yield what appends one epoch to it, if `wanted`.
+
+    Loss and accuracy share axes per kind and stand at the end of their epoch, the
+    learning rate of its first update at the beginning. A restart writes all epochs
+    anew: a kill may have come between saving one and writing it here.
+    """
+    if not wanted:
+        yield lambda row: None
+        return
+
+    def write(row: dict) -> None:
+        for name in ("loss", "accuracy"):
+            for part in ("train", "validation"):
+                value = row[f"{part}_{name}"]
+                writer.add_scalar(f"{name}/{part}", value, row["epoch"])
+        writer.add_scalar("lr", row["lr"], row["epoch"] - 1)
+        writer.flush()
+
+    shutil.rmtree(folder, ignore_errors=True)
+    with summary_writer()(folder) as writer:
+        for row in history:
+            write(row)
+        yield write
+
+
+def evaluate_run(run: Run, splits: Splits, part: str, runtime: Runtime) -> Evaluation:
+    """Evaluate the best weights of `run` on one part of `splits`.
+
+    Normalises with the run's own mean and standard deviation.
+
+    Args:
+        run: a run with weights.
+        splits: pictures of the same classes.
+        part: "train", "validation" or "test".
+        runtime: device and precision.
+
+    Raises:
+        RunError: if the classes are not the ones that the run was trained on.
+    """
+    if tuple(splits.classes) != run.classes:
+        raise RunError(
+            f"{run.path} was trained on the classes {', '.join(run.classes)}, but "
+            f"{splits.name} has {', '.join(splits.classes)}; name pictures of the same "
+            "classes, in folders of the same names"
+        )
+    model = runtime.place(run.load_model())
+    loader = evaluation_loader(getattr(splits, part), run.mean, run.std, runtime)
+    flip_average = complete(run.recipe)["flip_average"]
+    return evaluate(model, loader, runtime=runtime, flip_average=flip_average)
+
+
+def range_tests(
+    recipe: Recipe,
+    splits: Splits,
+    runtime: Runtime,
+    *,
+    seeds: Iterable[int],
+    start_lr: float = 1e-5,
+    end_lr: float = 10.0,
+    num_iter: int = 100,
+    progress: bool = True,
+) -> list[RangeTest]:
+    """Run the LR range test of `recipe` once per seed of weights and order."""
+    splits, tests = chosen_splits(recipe, splits), []
+    for seed in seeds:
+        parts = build(replace(recipe, seed=seed), splits, runtime)
+        test = range_test(
+            parts.model,
+            lambda model: make_optimizer(recipe, model),
+            parts.train_loader,
+            loss_fn=parts.loss_fn,
+            runtime=runtime,
+            start_lr=start_lr,
+            end_lr=end_lr,
+            num_iter=num_iter,
+            seed=seed,
+            progress=progress,
+        )
+        tests.append(test)
+    return tests

@@ -1,0 +1,273 @@
+"""From a folder to a page: every step is done once, wherever it was cut off."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from sightline import pipeline
+from sightline.__main__ import INTERRUPTED, main
+from sightline.data.shapes import draw_shapes
+from sightline.errors import DataError, RunError
+from sightline.pipeline import Journey, travel
+from sightline.reports import report, sections
+from sightline.training.lr_finder import RangeTest
+from sightline.training.recipes import RECIPES
+from sightline.training.run import Run
+
+RECIPE = replace(RECIPES["folder"], epochs=2, batch_size=16)
+FALLING = RangeTest(
+    lrs=np.geomspace(1e-5, 10, 40).tolist(),
+    losses=[0.7 - 0.01 * i for i in range(40)],
+    smoothed=[0.7 - 0.01 * i for i in range(40)],
+    stopped="end",
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Two classes of 30 drawn shapes."""
+    there = tmp_path_factory.mktemp("pictures") / "shapes"
+    drawn = draw_shapes(300, seed=1)
+    for label, name in enumerate(("disc", "ring")):
+        (there / name).mkdir(parents=True)
+        for place in np.flatnonzero(drawn.labels == label):
+            Image.fromarray(drawn.images[place]).save(there / name / f"{place}.png")
+    return there
+
+
+@pytest.fixture
+def quick(monkeypatch) -> list[str]:
+    """Keep range tests and the sections of a report short; count the former."""
+    calls = []
+
+    def range_tests(*args, **kwargs):
+        calls.append("range tests")
+        return [FALLING, FALLING]
+
+    monkeypatch.setattr(pipeline, "range_tests", range_tests)
+    few = {name: sections.SECTIONS[name] for name in ("run", "classes")}
+    monkeypatch.setattr(report, "SECTIONS", few)
+    return calls
+
+
+def go(folder: Path, out: Path, **changes) -> list[str]:
+    """Travel; return what was said."""
+    said = []
+    given = {"recipe": RECIPE, "given": {"epochs"}} | changes
+    travel(
+        Journey(
+            folder,
+            out,
+            device="cpu",
+            precision="fp32",
+            progress=False,
+            say=said.append,
+            **given,
+        )
+    )
+    return said
+
+
+@pytest.fixture(scope="module")
+def unbroken(folder, tmp_path_factory) -> Path:
+    """A journey that nothing interrupted, without a demo."""
+    out = tmp_path_factory.mktemp("unbroken")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "range_tests", lambda *a, **k: [FALLING] * 2)
+        patch.setattr(report, "SECTIONS", {"run": sections.SECTIONS["run"]})
+        patch.setitem(pipeline.STEPS, "demo", lambda journey: None)
+        go(folder, out)
+    return out
+
+
+def weights(out: Path) -> bytes:
+    return (out / "run/weights.safetensors").read_bytes()
+
+
+def test_every_step_leaves_its_result_and_the_page_leads_to_all(unbroken):
+    for name in ("check.json", "rate.json", "rate.svg", "report/report.html"):
+        assert (unbroken / name).exists()
+    page = (unbroken / "index.html").read_text()
+    assert "report/report.html" in page
+    assert "test accuracy" in page
+    rate = json.loads((unbroken / "rate.json").read_text())
+    assert Run(unbroken / "run").recipe["max_lr"] == rate["max_lr"]
+    assert "median of the valley rule over 2 range tests" in rate["why"]
+
+
+def test_the_same_command_again_repeats_nothing(unbroken, folder, quick):
+    files = [p for p in unbroken.rglob("*") if p.is_file() and p.name != "index.html"]
+    before = {file: file.stat().st_mtime_ns for file in files}
+    said = go(folder, unbroken)
+    assert not quick
+    assert "  done before: report/report.html" in said
+    after = {file: file.stat().st_mtime_ns for file in files}
+    assert after == before
+
+
+class StopHereError(Exception):
+    """Stands for a kill."""
+
+
+@pytest.mark.parametrize("step", ["learning rate", "training", "report", "page"])
+def test_a_journey_that_was_cut_off_before_a_step_goes_on_there(
+    step, folder, tmp_path, quick, unbroken, monkeypatch
+):
+    def stop(journey):
+        raise StopHereError
+
+    with monkeypatch.context() as patch:
+        patch.setitem(pipeline.STEPS, "demo", lambda journey: None)
+        patch.setitem(pipeline.STEPS, step, stop)
+        with pytest.raises(StopHereError):
+            go(folder, tmp_path)
+    assert not (tmp_path / "index.html").exists()
+    with monkeypatch.context() as patch:
+        patch.setitem(pipeline.STEPS, "demo", lambda journey: None)
+        go(folder, tmp_path)
+    assert quick == ["range tests"]  # once, before or after the cut
+    assert weights(tmp_path) == weights(unbroken)
+    assert (tmp_path / "index.html").exists()
+
+
+def test_a_training_that_was_cut_off_ends_with_the_same_weights(
+    folder, tmp_path, quick, unbroken, monkeypatch
+):
+    save = Run.save_epoch
+
+    def save_and_stop(self, *args, **kwargs):
+        save(self, *args, **kwargs)
+        raise StopHereError
+
+    monkeypatch.setitem(pipeline.STEPS, "demo", lambda journey: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "save_epoch", save_and_stop)
+        with pytest.raises(StopHereError):
+            go(folder, tmp_path)
+    assert len(Run(tmp_path / "run").history) == 1
+    said = go(folder, tmp_path)
+    assert any("1 of 2 epochs" in line for line in said)
+    assert weights(tmp_path) == weights(unbroken)
+
+
+def test_another_recipe_or_other_pictures_are_refused(unbroken, folder, tmp_path):
+    with pytest.raises(RunError, match="epochs 2 ≠ 3"):
+        go(folder, unbroken, recipe=replace(RECIPE, epochs=3))
+    more = tmp_path / "more"
+    for name in ("disc", "ring"):
+        (more / name).mkdir(parents=True)
+        for file in (folder / name).iterdir():
+            (more / name / file.name).write_bytes(file.read_bytes())
+    next((more / "disc").iterdir()).unlink()
+    with pytest.raises(RunError, match="digest"):
+        go(more, unbroken)
+
+
+def test_pictures_that_cannot_be_trained_on_end_the_journey_at_once(folder, tmp_path):
+    spoilt = tmp_path / "spoilt"
+    for name, count in (("a", 5), ("b", 1)):
+        (spoilt / name).mkdir(parents=True)
+        for file in list((folder / "disc").iterdir())[:count]:
+            (spoilt / name / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(DataError, match="b has 1 readable picture"):
+        go(spoilt, tmp_path / "out")
+    assert not (tmp_path / "out/run").exists()
+
+
+def test_epochs_follow_from_the_number_of_pictures(folder, tmp_path, quick):
+    shown = Journey(folder, tmp_path, RECIPE, progress=False, say=lambda line: None)
+    pipeline.look(shown)
+    assert shown.recipe.epochs == pipeline.MOST_EPOCHS  # 44 training pictures
+
+
+@pytest.mark.parametrize(
+    ("loss", "suggested"), [(1.0, True), (1.99, False), (3.0, False)]
+)
+def test_short_trainings_decide_and_the_recipe_has_the_benefit_of_the_doubt(
+    loss, suggested, folder, tmp_path, monkeypatch
+):
+    tried = []
+
+    def try_rate(journey, lr):
+        tried.append(lr)
+        return 2.0 if lr == RECIPE.max_lr else loss
+
+    monkeypatch.setattr(pipeline, "try_rate", try_rate)
+    low = replace(FALLING, lrs=np.geomspace(1e-6, 1e-2, 40).tolist())
+    shown = Journey(folder, tmp_path, RECIPE, progress=False)
+    rate = pipeline.choose_rate(shown, [low, low])
+    assert len(tried) == 2 and RECIPE.max_lr in tried
+    assert rate["max_lr"] == (min(tried) if suggested else RECIPE.max_lr)
+    assert f"validation loss of {loss:.2f} and 2.00" in rate["why"]
+
+
+def test_a_rate_is_tried_by_a_real_training(folder, tmp_path):
+    shown = Journey(folder, tmp_path, RECIPE, device="cpu", progress=False)
+    assert 0 < pipeline.try_rate(shown, 0.01) < 5
+
+
+def test_range_tests_that_end_too_soon_leave_the_recipes_rate(folder, tmp_path):
+    short = replace(FALLING, lrs=[1e-5, 1e-4], losses=[1, 2], smoothed=[1, 2])
+    shown = Journey(folder, tmp_path, RECIPE, progress=False)
+    rate = pipeline.choose_rate(shown, [short])
+    assert rate["max_lr"] == RECIPE.max_lr
+    assert "only 2 points" in rate["why"]
+
+
+def test_a_rate_that_was_given_is_not_looked_for(folder, tmp_path, quick, monkeypatch):
+    for step in ("report", "demo", "page"):
+        monkeypatch.setitem(pipeline.STEPS, step, lambda journey: None)
+    recipe = replace(RECIPE, max_lr=0.05, epochs=1)
+    said = go(folder, tmp_path, recipe=recipe, given={"epochs", "max_lr"})
+    assert not quick
+    assert "  max_lr 0.05: it was given" in said
+
+
+def test_without_the_export_extra_everything_else_is_made(
+    folder, tmp_path, quick, monkeypatch
+):
+    import sys
+
+    monkeypatch.setitem(
+        sys.modules, "sightline.export.export.export", None
+    )  # its import fails
+    said = go(folder, tmp_path, recipe=replace(RECIPE, epochs=1))
+    assert any("left out" in line for line in said)
+    assert "It was not exported" in (tmp_path / "index.html").read_text()
+
+
+def test_the_command_says_how_to_go_on_after_an_interruption(
+    folder, tmp_path, monkeypatch
+):
+    def interrupt(journey):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(pipeline.STEPS, "learning rate", interrupt)
+    out = str(tmp_path / "out")
+    done = CliRunner().invoke(main, ["all", str(folder), "--out", out, "--epochs", "1"])
+    assert done.exit_code == INTERRUPTED
+    assert "go on with: sightline" in done.output
+    assert (tmp_path / "out/check.json").exists()
+
+
+def test_the_command_ends_with_a_table_of_what_there_is(
+    folder, tmp_path, quick, monkeypatch
+):
+    monkeypatch.setitem(pipeline.STEPS, "demo", lambda journey: None)
+    done = CliRunner().invoke(
+        main,
+        [
+            *["all", str(folder), "--out", str(tmp_path), "--device", "cpu"],
+            *["--epochs", "1", "--max-lr", "0.05", "--image-size", "64"],
+        ],
+        catch_exceptions=False,
+    )
+    assert done.exit_code == 0
+    assert "report.html" in done.output
+    assert "next: open" in done.output
+    assert Run(tmp_path / "run").manifest["image_size"] == 64

@@ -1,0 +1,275 @@
+"""A run folder: only whole files, the same after a kill, clear when damaged."""
+
+import errno
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file
+
+from sightline.errors import RunError
+from sightline.training import run as checkpoint
+from sightline.training.run import Run, write_atomically
+from sightline.training.train import train
+
+# trains in a child process that kills itself, as a power cut would, in epoch 2
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import torch
+import tiny
+from sightline.data import loaders
+from sightline.training import run as checkpoint
+from sightline.train import train
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def mid_epoch():
+    start, passes = loaders.BatchLoader.__iter__, []
+    def batches(self):
+        passes.append(self.shuffle)
+        for number, batch in enumerate(start(self)):
+            if sum(passes) == 2 and self.shuffle and number == 1:
+                die()
+            yield batch
+    loaders.BatchLoader.__iter__ = batches
+
+def mid_write():
+    save, calls = torch.save, []
+    def half(state, file):
+        save(state, file)
+        calls.append(file)
+        if len(calls) == 2:
+            whole = Path(file).read_bytes()
+            Path(file).write_bytes(whole[: len(whole) // 2])
+            die()
+    torch.save = half
+
+def before_the_move():
+    replace, calls = os.replace, []
+    def never(partial, path):
+        calls.append(path.name)
+        if calls.count("state.pt") == 2:
+            die()
+        replace(partial, path)
+    os.replace = never
+
+torch.set_num_threads(int(sys.argv[2]))
+for scenario in (mid_epoch, mid_write, before_the_move):
+    child = os.fork()
+    if not child:
+        scenario()
+        out = Path(sys.argv[1]) / scenario.__name__
+        train(tiny.RECIPE, tiny.splits(), out=out, **tiny.ON_CPU)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+SCENARIOS = ["mid_epoch", "mid_write", "before_the_move"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Run:
+    """A run that nothing disturbed."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    return train(tiny.RECIPE, tiny.splits(), out=out, **tiny.ON_CPU)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory) -> Path:
+    """Return a folder of runs that were killed in their second epoch."""
+    folder = tmp_path_factory.mktemp("killed")
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(folder), str(torch.get_num_threads())],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        capture_output=True,
+        text=True,
+    )
+    died = [str(-signal.SIGKILL)] * len(SCENARIOS)
+    assert done.stdout.split() == died, done.stderr
+    return folder
+
+
+def files(run: Run) -> list[str]:
+    return sorted(path.name for path in run.path.iterdir())
+
+
+def state(run: Run) -> dict:
+    return torch.load(run.path / "state.pt", weights_only=True)
+
+
+def without_clock(run: Run) -> list[dict]:
+    clock = "seconds", "images_per_second"
+    return [{k: v for k, v in row.items() if k not in clock} for row in run.history]
+
+
+def assert_same(one, other) -> None:
+    """Compare nested dicts, lists and tensors bit for bit."""
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other)
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same(one[key], other[key])
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other)
+        for a, b in zip(one, other, strict=True):
+            assert_same(a, b)
+    else:
+        assert one == other
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_run_that_was_killed_and_resumed_equals_the_unbroken_one(
+    whole, killed, scenario
+):
+    run = Run(killed / scenario)
+    assert len(run.history) == 1
+    torch.load(run.path / "state.pt", weights_only=True)  # whole, whatever happened
+    partial = [name for name in files(run) if name.endswith(".partial")]
+    assert bool(partial) == (scenario != "mid_epoch")
+
+    train(tiny.RECIPE, tiny.splits(), out=run.path, resume=True, **tiny.ON_CPU)
+
+    assert files(run) == files(whole)
+    for name in ("model", "optimizer", "scheduler"):
+        assert_same(state(run)[name], state(whole)[name])
+    best = "weights.safetensors"
+    assert (run.path / best).read_bytes() == (whole.path / best).read_bytes()
+    assert torch.equal(run.test.logits, whole.test.logits)
+    assert without_clock(run) == without_clock(whole)
+
+
+def test_a_run_holds_what_its_docstring_lists(whole):
+    listed = [
+        line.split()[0]
+        for line in checkpoint.__doc__.splitlines()
+        if line.split(" ")[0].endswith((".json", ".jsonl", ".safetensors", ".pt"))
+    ]
+    assert files(whole) == sorted(listed)
+
+
+def test_the_best_weights_are_the_best_by_validation(whole):
+    accuracies = [row["validation_accuracy"] for row in whole.history]
+    last = max(accuracies) == accuracies[-1]
+    same = all(
+        torch.equal(value, state(whole)["model"][name])
+        for name, value in load_file(whole.path / "weights.safetensors").items()
+    )
+    assert same == last
+    assert whole.manifest["validation_accuracy"] == max(accuracies)
+
+
+def test_weights_that_are_worse_by_validation_do_not_replace_the_best(tmp_path):
+    run, model = Run(tmp_path / "run"), torch.nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    run.save_epoch([{"epoch": 1}], model, optimizer, None, best=True)
+    best = model.weight.clone()
+    torch.nn.init.zeros_(model.weight)
+    run.save_epoch([{"epoch": 1}, {"epoch": 2}], model, optimizer, None, best=False)
+    kept = load_file(run.path / "weights.safetensors")
+    assert torch.equal(kept["weight"], best)
+    assert state(run)["model"]["weight"].eq(0).all()
+    assert len(run.history) == 2
+
+
+def test_a_model_comes_back_in_evaluation_mode_best_or_last(whole):
+    for which in ("best", "last"):
+        model = whole.load_model(which)
+        assert not any(module.training for module in model.modules())
+    assert_same(dict(model.state_dict()), state(whole)["model"])
+
+
+@pytest.mark.parametrize("raised", [OSError, RuntimeError])
+def test_a_full_disk_is_an_error_with_a_remedy_and_leaves_the_old_file(
+    tmp_path, raised
+):
+    file = tmp_path / "state.pt"
+    file.write_text("old")
+
+    def write(partial: Path) -> None:
+        partial.write_text("ha")
+        raise raised(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(RunError, match=r"No space left.*Free some space.*--resume"):
+        write_atomically(file, write)
+    assert file.read_text() == "old"
+    assert os.listdir(tmp_path) == ["state.pt"]
+
+
+def test_a_disk_that_is_really_full_is_reported_for_every_kind_of_file(whole, tmp_path):
+    run = Run(tmp_path / "run")
+    model = whole.load_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    run.save_epoch([{"epoch": 1}], model, optimizer, None, best=True)
+    before = {name: (run.path / name).read_bytes() for name in files(run)}
+    torch.nn.init.zeros_(model.stem[0].weight)
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        for best in (True, False):  # safetensors and torch fail each in its own way
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+            with pytest.raises(RunError, match="could not write"):
+                run.save_epoch([], model, optimizer, None, best=best)
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert {name: (run.path / name).read_bytes() for name in files(run)} == before
+
+
+def test_an_interrupted_write_leaves_no_partial_file(tmp_path):
+    def write(partial: Path) -> None:
+        partial.write_text("ha")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(tmp_path / "state.pt", write)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_damaged_state_says_which_file_to_delete(tmp_path):
+    run = Run(tmp_path)
+    (tmp_path / "state.pt").write_bytes(b"PK\x03\x04 half a file")
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    with pytest.raises(RunError, match=r"state\.pt is damaged.*delete it"):
+        run.restore(model, optimizer, None)
+
+
+def test_a_folder_that_is_no_run_is_refused_by_name(tmp_path):
+    with pytest.raises(RunError, match=r"is not a run: it has no weights\.safetensors"):
+        Run.open(tmp_path)
+    with pytest.raises(RunError, match=r"recipe\.json is missing"):
+        _ = Run(tmp_path).recipe
+    (tmp_path / "recipe.json").write_text("{")
+    with pytest.raises(RunError, match="not valid JSON"):
+        _ = Run(tmp_path).recipe
+
+
+def test_a_run_without_a_test_result_says_how_far_it_came(tmp_path):
+    run = Run(tmp_path)
+    run.write("recipe.json", {"epochs": 5})
+    run.write_history([{"epoch": 1}, {"epoch": 2}])
+    with pytest.raises(RunError, match="2 of 5 epochs are done"):
+        _ = run.test
+    assert not run.finished
+
+
+def test_weights_of_another_network_are_refused(whole, tmp_path):
+    run = Run(tmp_path)
+    for name in ("recipe.json", "manifest.json"):
+        run.write(name, json.loads((whole.path / name).read_text()))
+    run.write("recipe.json", {**whole.recipe, "model": "resnet18"})
+    weights = (whole.path / "weights.safetensors").read_bytes()
+    (tmp_path / "weights.safetensors").write_bytes(weights)
+    with pytest.raises(RunError, match="Expected a resnet18 with 10 classes"):
+        run.load_model()
