@@ -21,9 +21,10 @@ from sightline.data.datasets import Splits, load
 from sightline.data.loaders import albumentations_loader
 from sightline.data.transforms import TransformedDataset, train_transform
 from sightline.training.engine import train_one_epoch
-from sightline.training.recipes import RECIPES, Recipe
+from sightline.training.parts import build, chosen_splits, training_loader
+from sightline.training.recipe import Recipe
+from sightline.training.recipes import RECIPES
 from sightline.training.runtime import choose_runtime
-from sightline.training.train import build, chosen_splits, training_loader
 
 NAMES = ("resnet18", "speedrun", "s3-published")
 OURS = "whole batches"

@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from sightline.training.runtime import choose_runtime, describe
+from sightline.training.machine import describe
+from sightline.training.runtime import choose_runtime
 
 __all__ = ["Clock", "alternate", "header", "save", "table", "versus"]
 

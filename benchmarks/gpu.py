@@ -26,9 +26,11 @@ from common import header, save, table
 from speedrun import run
 
 from sightline.data.datasets import Splits, load
-from sightline.training.recipes import RECIPES, Recipe
+from sightline.training.parts import chosen_splits
+from sightline.training.recipe import Recipe
+from sightline.training.recipes import RECIPES
 from sightline.training.runtime import choose_runtime
-from sightline.training.train import chosen_splits, train
+from sightline.training.train import train
 
 PARTS = ("resnet18", "speedrun", "systems")
 SCRIPT, RUNS_IN_SCRIPT = "airbench94_muon.py", "range(200)"

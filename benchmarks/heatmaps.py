@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from sightline.data.augment import normalise_uint8
 from sightline.data.datasets import Splits, load
-from sightline.heatmaps.explain import METHODS, SLOW, default_layers, explain
+from sightline.heatmaps.explain import METHODS, SLOW, explain
+from sightline.heatmaps.layers import default_layers
 from sightline.models import build_model
 from sightline.training.runtime import choose_runtime
 

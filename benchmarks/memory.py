@@ -25,8 +25,8 @@ if TYPE_CHECKING:  # functions import these: what they take in memory is measure
     from torch import Tensor
 
     from sightline.data.datasets import Splits
+    from sightline.training.parts import Parts
     from sightline.training.runtime import Runtime
-    from sightline.training.train import Parts
 
 MB, GB = 1e6, 1e9
 GOAL = 2500  # MB beyond torch's own
@@ -83,9 +83,9 @@ def measure_cifar10(arguments: argparse.Namespace) -> None:
     header()
     from sightline.data.datasets import load
     from sightline.training.engine import evaluate
+    from sightline.training.parts import build, evaluation_loader
     from sightline.training.recipes import RECIPES
     from sightline.training.runtime import choose_runtime
-    from sightline.training.train import build, evaluation_loader
 
     rows = []
 
@@ -199,9 +199,9 @@ def train_by_turns(
     arguments: argparse.Namespace, streamed: "Splits", held: "Splits", cache: Path
 ) -> list[dict[str, float]]:
     """Train a small network; return memory and speed after every few updates."""
+    from sightline.training.parts import build
     from sightline.training.recipes import RECIPES
     from sightline.training.runtime import choose_runtime
-    from sightline.training.train import build
 
     runtime, every = choose_runtime("cpu"), arguments.every
     recipe = replace(RECIPES["resnet10"], batch_size=128)

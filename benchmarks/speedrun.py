@@ -22,9 +22,11 @@ from common import Clock, header, save, table
 from sightline.data.datasets import Splits, load
 from sightline.models import build_model
 from sightline.training.engine import evaluate, fit
-from sightline.training.recipes import RECIPES, Recipe
-from sightline.training.runtime import Runtime, choose_runtime, keep_freed_memory
-from sightline.training.train import build, chosen_splits
+from sightline.training.machine import keep_freed_memory
+from sightline.training.parts import build, chosen_splits
+from sightline.training.recipe import Recipe
+from sightline.training.recipes import RECIPES
+from sightline.training.runtime import Runtime, choose_runtime
 
 S4 = RECIPES["s4-published"]
 

@@ -17,7 +17,8 @@ from common import header, table
 
 from sightline.book.notebook import label
 from sightline.data.datasets import Splits, load
-from sightline.training.recipes import RECIPES, Recipe
+from sightline.training.recipe import Recipe
+from sightline.training.recipes import RECIPES
 from sightline.training.train import train
 
 ORDER = (

@@ -24,9 +24,10 @@ from common import Clock, alternate, header, save, table, versus
 from sightline.data.datasets import Splits, load
 from sightline.models import build_model
 from sightline.training.engine import evaluate, train_one_epoch
+from sightline.training.machine import keep_freed_memory
+from sightline.training.parts import build, evaluation_loader
 from sightline.training.recipes import RECIPES
-from sightline.training.runtime import Runtime, choose_runtime, keep_freed_memory
-from sightline.training.train import build, evaluation_loader
+from sightline.training.runtime import Runtime, choose_runtime
 
 BATCH = 512  # of the published loop
 CPU = torch.device("cpu")

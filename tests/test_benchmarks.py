@@ -13,7 +13,7 @@ from tiny import splits
 
 from sightline.data.datasets import load_shapes
 from sightline.heatmaps.explain import METHODS
-from sightline.training.train import chosen_splits
+from sightline.training.parts import chosen_splits
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 SCRIPTS = sorted(p.stem for p in FOLDER.glob("*.py") if "def main" in p.read_text())

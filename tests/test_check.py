@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from sightline.__main__ import main
+from sightline.cli import main
 from sightline.data import check as folder_check
 from sightline.data.check import FolderCheck, check_folder
 from sightline.data.shapes import draw_shapes

@@ -10,10 +10,11 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from sightline.__main__ import main
+from sightline.cli import main
 from sightline.errors import DataError, SightlineError
 from sightline.heatmaps.classifier import IMAGENET_MEAN, from_module, from_run
-from sightline.heatmaps.explain import default_layers, explain
+from sightline.heatmaps.explain import explain
+from sightline.heatmaps.layers import default_layers
 from sightline.training.run import Run
 from sightline.training.train import train
 from tests.tiny import ON_CPU, RECIPE, splits

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from sightline.__main__ import main
+from sightline.cli import main
 from sightline.errors import RunError, SightlineError
 from sightline.models import build_model
 from sightline.reports.comparison import (

@@ -24,7 +24,8 @@ from sightline.data.augment import normalise_uint8
 from sightline.data.pictures import read_picture
 from sightline.export.export import export
 from sightline.export.rounding import fold_batch_norms, round_weights
-from sightline.heatmaps.explain import default_layers, explain
+from sightline.heatmaps.explain import explain
+from sightline.heatmaps.layers import default_layers
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.skipif(

@@ -19,8 +19,9 @@ from sightline.data.datasets import Split, load
 from sightline.data.loaders import BatchLoader
 from sightline.errors import SightlineError
 from sightline.models import build_model
+from sightline.training.distributed import first_to_speak
 from sightline.training.run import Run
-from sightline.training.runtime import Runtime, choose_runtime, first_to_speak
+from sightline.training.runtime import Runtime, choose_runtime
 from sightline.training.train import train
 
 STATISTICS = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}

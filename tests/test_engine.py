@@ -13,7 +13,8 @@ from tqdm import tqdm
 from sightline.data.datasets import Split
 from sightline.data.loaders import BatchLoader
 from sightline.errors import NonFiniteLossError
-from sightline.training.engine import Evaluation, evaluate, fit, train_one_epoch
+from sightline.measures.evaluation import Evaluation
+from sightline.training.engine import evaluate, fit, train_one_epoch
 from sightline.training.runtime import choose_runtime
 from sightline.training.schedules import build_scheduler, one_cycle
 

@@ -13,18 +13,13 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
 from sightline.errors import SightlineError
-from sightline.heatmaps.explain import (
-    METHODS,
-    default_layers,
-    explain,
-    find_layer,
-    grad_cam_by_hand,
-    overlay,
-)
+from sightline.heatmaps.explain import METHODS, explain, grad_cam_by_hand
+from sightline.heatmaps.layers import default_layers, find_layer
 from sightline.models.custom_resnet import custom_resnet
 from sightline.models.dilated_net import dilated_net
 from sightline.models.fast_net import fast_net
 from sightline.models.resnet import resnet10
+from sightline.plots.overlay import overlay
 
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
 

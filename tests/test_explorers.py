@@ -20,8 +20,9 @@ from sightline.book import explorers
 from sightline.data.augment import Draw, apply_augmentation
 from sightline.data.transforms import denormalise
 from sightline.errors import SightlineError
-from sightline.heatmaps.explain import Explanation, overlay
+from sightline.heatmaps.explain import Explanation
 from sightline.models.resnet import ResNet
+from sightline.plots.overlay import overlay
 from sightline.training import lr_finder
 from sightline.training.lr_finder import RangeTest, suggest
 

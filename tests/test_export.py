@@ -16,7 +16,8 @@ from sightline.errors import RunError, SightlineError
 from sightline.export.export import export
 from sightline.export.graph import Explained, onnx_model
 from sightline.export.rounding import fold_batch_norms, round_weight, round_weights
-from sightline.heatmaps.explain import default_layers, explain
+from sightline.heatmaps.explain import explain
+from sightline.heatmaps.layers import default_layers
 from sightline.models import build_model
 
 onnxruntime = pytest.importorskip("onnxruntime")

@@ -9,20 +9,15 @@ import torch
 from sightline.data.datasets import Split, Splits
 from sightline.errors import SightlineError
 from sightline.heatmaps.classifier import from_run
-from sightline.heatmaps.explain import default_layers
+from sightline.heatmaps.layers import default_layers
 from sightline.models.resnet import resnet10
+from sightline.training import parts
 from sightline.training import train as module
+from sightline.training.parts import IMAGENET_MEAN, augmentation_of, build
 from sightline.training.recipes import RECIPES
 from sightline.training.run import Run
 from sightline.training.runtime import choose_runtime
-from sightline.training.train import (
-    IMAGENET_MEAN,
-    augmentation_of,
-    build,
-    evaluate_run,
-    range_tests,
-    train,
-)
+from sightline.training.train import evaluate_run, range_tests, train
 
 CPU = choose_runtime("cpu", "fp32")
 RECIPE = replace(tiny.RECIPE, image_size=64, epochs=1)
@@ -123,19 +118,19 @@ def test_a_size_or_a_start_that_cannot_be_is_named(changes, message):
 
 def test_pretrained_weights_come_with_imagenets_statistics_and_stem(monkeypatch):
     loaded = []
-    monkeypatch.setattr(module, "load_imagenet", loaded.append)
-    chosen = module.chosen_splits(PRETRAINED, splits())
-    parts = build(PRETRAINED, chosen, CPU)
-    assert loaded == [parts.model]
-    assert parts.train_loader.mean == IMAGENET_MEAN
-    assert parts.model.stem[0].kernel_size == (7, 7)
+    monkeypatch.setattr(parts, "load_imagenet", loaded.append)
+    chosen = parts.chosen_splits(PRETRAINED, splits())
+    built = build(PRETRAINED, chosen, CPU)
+    assert loaded == [built.model]
+    assert built.train_loader.mean == IMAGENET_MEAN
+    assert built.model.stem[0].kernel_size == (7, 7)
 
 
 def test_going_on_needs_no_download(tmp_path, monkeypatch):
     def refuse(model):
         raise AssertionError("downloaded again")
 
-    monkeypatch.setattr(module, "load_imagenet", lambda model: None)
+    monkeypatch.setattr(parts, "load_imagenet", lambda model: None)
     part = Run(tmp_path)
     fit = module.fit
 
@@ -147,7 +142,7 @@ def test_going_on_needs_no_download(tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(module, "fit", stop)
         train(longer, splits(), out=tmp_path, **tiny.ON_CPU)
-    monkeypatch.setattr(module, "load_imagenet", refuse)
+    monkeypatch.setattr(parts, "load_imagenet", refuse)
     train(longer, splits(), out=tmp_path, resume=True, **tiny.ON_CPU)
     assert part.finished
     assert part.load_model().stem[0].kernel_size == (7, 7)

@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from sightline.cli import commands
-from sightline.__main__ import main
+from sightline.cli import main, training
 from sightline.training.lr_finder import RangeTest
-from sightline.training.recipes import RECIPES, describe_fields
+from sightline.training.recipe import describe_fields
+from sightline.training.recipes import RECIPES
 
 TINY = ["--data", "shapes", "--limit", "60", "--device", "cpu", "--precision", "fp32"]
 
@@ -129,12 +129,12 @@ def test_lr_find_prints_four_rules_over_seeds(tmp_path):
 def test_a_range_test_that_says_little_is_doubted_aloud(capsys):
     ranges = {"valley": (0.001, 0.001, 0.002), "slide": (0.3, 0.4, 0.4)}
     flat = RangeTest(lrs=[1e-5], losses=[2.3], smoothed=[2.29], stopped="end")
-    commands.say_what_to_doubt([flat], ranges, 10)
+    training.say_what_to_doubt([flat], ranges, 10)
     said = " ".join(capsys.readouterr().out.split())
     assert "never fell clearly below chance (2.29, ln 10 = 2.30)" in said
     assert "the rules disagree, from 0.001 to 0.4" in said
     fell = replace(flat, smoothed=[1.9])
-    commands.say_what_to_doubt([fell], {"valley": (0.1, 0.1, 0.2)}, 10)
+    training.say_what_to_doubt([fell], {"valley": (0.1, 0.1, 0.2)}, 10)
     assert capsys.readouterr().out == ""
 
 

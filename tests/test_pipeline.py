@@ -1,6 +1,7 @@
 """From a folder to a page: every step is done once, wherever it was cut off."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from sightline import pipeline
-from sightline.__main__ import INTERRUPTED, main
+from sightline.cli import main
+from sightline.cli.group import INTERRUPTED
 from sightline.data.shapes import draw_shapes
 from sightline.errors import DataError, RunError
 from sightline.pipeline import Journey, travel
@@ -231,11 +233,8 @@ def test_a_rate_that_was_given_is_not_looked_for(folder, tmp_path, quick, monkey
 def test_without_the_export_extra_everything_else_is_made(
     folder, tmp_path, quick, monkeypatch
 ):
-    import sys
-
-    monkeypatch.setitem(
-        sys.modules, "sightline.export.export.export", None
-    )  # its import fails
+    # its import fails
+    monkeypatch.setitem(sys.modules, "sightline.export.export", None)
     said = go(folder, tmp_path, recipe=replace(RECIPE, epochs=1))
     assert any("left out" in line for line in said)
     assert "It was not exported" in (tmp_path / "index.html").read_text()

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from sightline.datasets import Split
-from sightline.loaders import BatchLoader
-from sightline.recipes import RECIPES, Recipe
-from sightline.train import make_optimizer, make_scheduler
+from sightline.data.datasets import Split
+from sightline.data.loaders import BatchLoader
+from sightline.training.parts import make_optimizer, make_scheduler
+from sightline.training.recipe import Recipe
+from sightline.training.recipes import RECIPES
 
 # of S3: the rate at the start of epochs 1 to 20, the one that its first update uses
 S3_AT_START = (

@@ -6,13 +6,8 @@ import pytest
 
 from sightline.errors import SightlineError
 from sightline.models import MODELS
-from sightline.training.recipes import (
-    RECIPES,
-    Recipe,
-    complete,
-    describe_fields,
-    find_recipe,
-)
+from sightline.training.recipe import Recipe, complete, describe_fields
+from sightline.training.recipes import RECIPES, find_recipe
 
 
 def test_every_recipe_names_a_network_that_exists():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from sightline.__main__ import main
+from sightline.cli import main
 from sightline.data.datasets import Split
 from sightline.errors import SightlineError
 from sightline.reports.report import write_report

@@ -15,8 +15,9 @@ import torch
 from safetensors.torch import load_file
 
 from sightline.errors import RunError
+from sightline.files import write_atomically
 from sightline.training import run as checkpoint
-from sightline.training.run import Run, write_atomically
+from sightline.training.run import Run
 from sightline.training.train import train
 
 # trains in a child process that kills itself, as a power cut would, in epoch 2
@@ -27,7 +28,7 @@ import torch
 import tiny
 from sightline.data import loaders
 from sightline.training import run as checkpoint
-from sightline.train import train
+from sightline.training.train import train
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
@@ -86,9 +87,10 @@ def whole(tmp_path_factory) -> Run:
 def killed(tmp_path_factory) -> Path:
     """Return a folder of runs that were killed in their second epoch."""
     folder = tmp_path_factory.mktemp("killed")
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(folder), str(torch.get_num_threads())],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True,
         text=True,
     )

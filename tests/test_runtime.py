@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from sightline.errors import SightlineError
-from sightline.training.runtime import choose_runtime, describe, seed_everything
+from sightline.training.machine import describe
+from sightline.training.runtime import choose_runtime, seed_everything
 
 
 def test_asking_for_a_gpu_that_is_not_there_names_the_remedy(monkeypatch):

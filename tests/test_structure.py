@@ -11,76 +11,60 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "sightline"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-# a module imports only from those before it
+# a room imports only from those before it
 LAYERS = [
-    *[
-        "errors",
-        "recipes",
-        "shapes",
-        "pictures",
-        "stored",
-        "folders",
-        "datasets",
-        "augment",
-    ],
-    *["transforms", "loaders", "models", "optim", "schedules", "runtime", "lr_finder"],
-    *["engine", "checkpoint", "train", "metrics"],
-    *["calibration", "label_errors", "corruptions", "duplicates", "folder_check"],
-    *["explain", "classifier", "baselines", "localisation", "faithfulness", "plots"],
-    *["tables", "comparison", "sections", "report", "explorers"],
-    *["rounding", "graph", "demo", "export"],
-    *[
-        "journey",
-        "notebook",
-        "chapters",
-        "manifest",
-        "reference",
-        "pages",
-        "site",
-        "bookrun",
-        "__main__",
-    ],
+    *["errors", "files", "measures", "models", "data", "training", "heatmaps"],
+    *["plots", "export", "reports", "book", "pipeline", "cli", "__main__"],
 ]
-USERS_OF_RECIPES = {"train", "journey", "notebook", "__main__"}
 SHOWN_LINES = 40  # of a function that a chapter shows, docstring included
 
 
-def module_of(path: Path) -> str:
-    """Name of the layer a file belongs to: models/resnet.py is of `models`."""
+def room_of(path: Path) -> str:
+    """Name of the room a file belongs to: models/resnet.py is of `models`."""
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def imports_of(path: Path) -> set[str]:
-    """Layers of sightline that a file imports, at its top or inside functions."""
+    """Files of sightline that a file imports, anywhere in it."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == "sightline":
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} if node.module.startswith("sightline.") else set()
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+            "sightline"
+        ):
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            files = inner & NAMES
+            names |= files or {node.module}
         elif isinstance(node, ast.Import):
             names |= {a.name for a in node.names if a.name.startswith("sightline.")}
-    return {n.removeprefix("sightline.").split(".")[0] for n in names}
+    return {name.removeprefix("sightline.") for name in names - {"sightline"}}
 
 
+def name_of(path: Path) -> str:
+    """Dotted name under which a file is imported."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+NAMES = {name_of(path) for path in SOURCES}
 MODULES = [path for path in SOURCES if path != PACKAGE / "__init__.py"]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_a_module_imports_only_from_the_layers_below_it(path):
-    layer = module_of(path)
-    assert layer in LAYERS, f"{layer} has no place in the layers of design.md"
-    above = {
-        name
-        for name in imports_of(path) - {layer, "__version__"}
-        if LAYERS.index(name) >= LAYERS.index(layer)
-    }
-    assert not above, f"{layer} imports from above: {sorted(above)}"
+def test_a_room_imports_only_from_the_rooms_before_it(path):
+    room = room_of(path)
+    assert room in LAYERS, f"{room} has no place in the layers of design.md"
+    rooms = {name.split(".")[0] for name in imports_of(path)} - {room}
+    above = {name for name in rooms if LAYERS.index(name) >= LAYERS.index(room)}
+    assert not above, f"{room} imports from above: {sorted(above)}"
 
 
-def test_only_train_the_notebook_and_the_command_line_know_recipes():
-    users = {module_of(p) for p in MODULES if "recipes" in imports_of(p)}
-    assert users <= USERS_OF_RECIPES
+def test_no_files_import_each_other_in_a_circle():
+    names = {name_of(path).removeprefix("sightline."): path for path in MODULES}
+    inner = {n: imports_of(p) - {n} for n, p in names.items() if p.stem != "__init__"}
+    while leaves := [name for name, needs in inner.items() if not needs & set(inner)]:
+        for name in leaves:
+            del inner[name]
+    assert not inner, f"imported in a circle: {sorted(inner)}"
 
 
 def test_the_library_knows_neither_the_tests_nor_a_page_of_the_book():
@@ -91,17 +75,11 @@ def test_the_library_knows_neither_the_tests_nor_a_page_of_the_book():
                 assert named.split(".")[0] not in ("tests", "book"), path
 
 
-def name_of(path: Path) -> str:
-    """Dotted name under which a file is imported."""
-    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
-    return ".".join(parts).removesuffix(".__init__")
-
-
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_every_public_name_exists_and_is_documented(path):
     module = importlib.import_module(name_of(path))
     assert inspect.getdoc(module), f"{path} does not say what it is"
-    for name in module.__all__:
+    for name in getattr(module, "__all__", ()):
         value = getattr(module, name)
         if inspect.isclass(value) or inspect.isfunction(value):
             assert value.__doc__, f"{module.__name__}.{name} has no docstring"
@@ -124,13 +102,13 @@ def shown_names() -> set[str]:
 
 def test_functions_that_chapters_show_are_at_most_forty_lines_long():
     shown, long = shown_names(), []
-    for path in [path for path in MODULES if module_of(path) != "__main__"]:
+    for path in [path for path in MODULES if room_of(path) != "cli"]:
         for node in ast.walk(ast.parse(path.read_text())):
             inside = [node] if isinstance(node, ast.FunctionDef) else []
             if isinstance(node, ast.ClassDef):
                 inside = [n for n in node.body if isinstance(n, ast.FunctionDef)]
             name = getattr(node, "name", None)
-            if not {name, f"{module_of(path)}.{name}"} & shown:
+            if not {name, f"{path.stem}.{name}"} & shown:
                 continue
             lengths = {n.name: n.end_lineno - n.lineno + 1 for n in inside}
             long += [
@@ -142,10 +120,8 @@ def test_functions_that_chapters_show_are_at_most_forty_lines_long():
 def test_every_file_is_used_by_another_one_or_by_a_chapter():
     chapters = "".join(p.read_text() for p in (ROOT / "book").glob("[0-9][0-9]_*.md"))
     chapters += (ROOT / "_config.yml").read_text()  # Sphinx uses `reference`
-    used = {layer for p in MODULES for layer in imports_of(p) - {module_of(p)}}
-    unused = [
-        layer
-        for layer in {module_of(p) for p in MODULES} - used - {"__main__"}
-        if f"sightline.{layer}" not in chapters
-    ]
+    files = [path for path in MODULES if path.stem not in ("__init__", "__main__")]
+    used = {name for path in MODULES for name in imports_of(path)}
+    names = {name_of(path).removeprefix("sightline.") for path in files}
+    unused = [n for n in names - used if f"sightline.{n}" not in chapters]
     assert not unused, f"nothing uses {unused}"

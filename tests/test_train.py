@@ -10,10 +10,11 @@ import torch
 
 from sightline.errors import NonFiniteLossError, RunError
 from sightline.training import train as module
+from sightline.training.parts import build
 from sightline.training.recipes import RECIPES
 from sightline.training.run import Run
 from sightline.training.runtime import choose_runtime
-from sightline.training.train import build, evaluate_run, range_tests, train
+from sightline.training.train import evaluate_run, range_tests, train
 
 CPU = choose_runtime("cpu", "fp32")
 

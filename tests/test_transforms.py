@@ -150,7 +150,7 @@ def refuse(*arguments, **options):
     calls.append(repr(arguments))
     raise OSError("no network")
 socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse
-from sightline import transforms
+from sightline.data import transforms
 import albumentations as A
 try:
     A.CoarseDropout(max_holes=1, max_height=16, max_width=16)

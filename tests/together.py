@@ -18,15 +18,12 @@ from torch import Tensor
 
 from sightline.data.datasets import load
 from sightline.errors import SightlineError
+from sightline.training.distributed import first_process_first, process_group
 from sightline.training.engine import evaluate, fit
+from sightline.training.parts import Parts, build
 from sightline.training.recipes import RECIPES
-from sightline.training.runtime import (
-    Runtime,
-    choose_runtime,
-    first_process_first,
-    process_group,
-)
-from sightline.training.train import Parts, build, train
+from sightline.training.runtime import Runtime, choose_runtime
+from sightline.training.train import train
 
 # 64 images: three batches of 19, which two processes divide unevenly, and one of 7
 UNEVEN = replace(tiny.RECIPE, norm="group", batch_size=19, cutout=8, max_lr=0.01)

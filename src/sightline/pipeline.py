@@ -25,6 +25,7 @@ from sightline import plots
 from sightline.data.check import check_folder
 from sightline.data.datasets import Splits, data_folder, load_folder
 from sightline.errors import DataError, NonFiniteLossError, RunError, SightlineError
+from sightline.files import write_atomically
 from sightline.measures.metrics import (
     balanced_accuracy,
     confusion_matrix,
@@ -35,10 +36,11 @@ from sightline.reports.sections import Section, Subject
 from sightline.reports.tables import markdown_table
 from sightline.training.engine import fit
 from sightline.training.lr_finder import RangeTest, suggest, suggest_range
-from sightline.training.recipes import Recipe
-from sightline.training.run import Run, write_atomically
+from sightline.training.parts import build, chosen_splits
+from sightline.training.recipe import Recipe
+from sightline.training.run import Run
 from sightline.training.runtime import Runtime, choose_runtime
-from sightline.training.train import build, chosen_splits, range_tests, train
+from sightline.training.train import range_tests, train
 
 __all__ = ["STEPS", "Journey", "travel"]
 

@@ -30,7 +30,7 @@
   }
 
   /**
-   * Lay a map of 0..1 over a picture turned grey, as `sightline.heatmaps.explain.overlay`.
+   * Lay a map of 0..1 over a picture turned grey, as `sightline.plots.overlay.overlay`.
    * @param {Uint8ClampedArray} rgb @param {Float64Array | null} map
    * @param {number} opacity @param {Uint8Array} colours 256 × 3
    */

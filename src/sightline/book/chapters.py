@@ -14,7 +14,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from sightline.errors import SightlineError
-from sightline.training.run import write_atomically
+from sightline.files import write_atomically
 
 __all__ = [
     "Book",

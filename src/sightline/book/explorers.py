@@ -284,6 +284,6 @@ def png(picture: Tensor) -> str:
 
 
 def inferno() -> str:
-    """Return the 256 colours that `sightline.heatmaps.explain.overlay` uses, in base64."""
+    """Return the 256 colours that `sightline.plots.overlay.overlay` uses, in base64."""
     table = mpl.colormaps["inferno"](np.arange(256))[:, :3]
     return encoded((255 * table).round().astype(np.uint8).tobytes())

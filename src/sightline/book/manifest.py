@@ -11,8 +11,9 @@ from nbformat import NotebookNode
 
 from sightline.book.chapters import text_of
 from sightline.book.notebook import Edition
-from sightline.training.run import Run, write_atomically
-from sightline.training.runtime import describe, git_revision
+from sightline.files import write_atomically
+from sightline.training.machine import describe, git_revision
+from sightline.training.run import Run
 
 __all__ = [
     "complete_manifest",

@@ -19,7 +19,8 @@ from sightline import plots
 from sightline.data.datasets import Splits, load
 from sightline.errors import SightlineError
 from sightline.plots import INK
-from sightline.training.recipes import RECIPES, Recipe
+from sightline.training.recipe import Recipe
+from sightline.training.recipes import RECIPES
 from sightline.training.run import Run
 from sightline.training.runtime import Runtime, choose_runtime
 from sightline.training.train import train

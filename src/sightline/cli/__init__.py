@@ -1,5 +1,16 @@
-"""The command line: `sightline train`, `lr-find`, `evaluate`, `compare`, and more."""
+"""The command line: one file for each group of commands.
 
-from sightline.cli.commands import main
+========  =======================================================================
+group     the group of all commands, and how a command ends
+options   options that several commands share
+training  recipes, train, lr-find
+looking   evaluate, compare, explain, report
+folder    check, all, export
+book      what makes the book
+========  =======================================================================
+"""
 
-__all__ = ["main"]
+from sightline.cli import book, folder, looking, training
+from sightline.cli.group import main
+
+__all__ = ["book", "folder", "looking", "main", "training"]

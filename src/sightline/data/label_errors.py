@@ -108,7 +108,7 @@ def _confident_class(probabilities: Tensor, labels: Tensor) -> Tensor:
 
 def validated() -> tuple[LabelError, ...]:
     """Return the 54 images of CIFAR-10's test part that people did not confirm."""
-    text = files("sightline").joinpath("label_errors.json").read_text()
+    text = files("sightline.data").joinpath("label_errors.json").read_text()
     fields = ("votes", "colour")
     return tuple(
         LabelError(**row | {name: tuple(row[name]) for name in fields})

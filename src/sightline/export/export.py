@@ -23,12 +23,12 @@ from sightline.errors import RunError
 from sightline.export import demo
 from sightline.export.graph import Explained, onnx_model
 from sightline.export.rounding import fold_batch_norms, round_weights
-from sightline.heatmaps.explain import default_layers
+from sightline.heatmaps.layers import default_layers
 from sightline.models.summary import output_shapes
 from sightline.training.engine import evaluate
+from sightline.training.parts import evaluation_loader
 from sightline.training.run import Run
 from sightline.training.runtime import choose_runtime
-from sightline.training.train import evaluation_loader
 
 __all__ = ["BITS", "export"]
 

@@ -18,7 +18,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from sightline.errors import SightlineError
 from sightline.export.rounding import Rounded
-from sightline.heatmaps.explain import FLAT, find_layer
+from sightline.heatmaps.explain import FLAT
+from sightline.heatmaps.layers import find_layer
 from sightline.models.summary import output_shapes
 
 __all__ = ["Explained", "onnx_model"]

@@ -4,15 +4,12 @@ The maps come from grad-cam; this module removes its side effects, keeps the lay
 apart, and says which maps show nothing.
 """
 
-import copy
 import io
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import matplotlib as mpl
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -20,18 +17,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from sightline.errors import SightlineError
-from sightline.models.summary import output_shapes
+from sightline.heatmaps.layers import find_layer
+from sightline.models.lend import borrowed
 
-__all__ = [
-    "METHODS",
-    "SLOW",
-    "Explanation",
-    "default_layers",
-    "explain",
-    "find_layer",
-    "grad_cam_by_hand",
-    "overlay",
-]
+__all__ = ["METHODS", "SLOW", "Explanation", "explain", "grad_cam_by_hand"]
 
 if TYPE_CHECKING:
     from pytorch_grad_cam.base_cam import BaseCAM
@@ -55,7 +44,6 @@ CHANNELS_AT_ONCE = 64
 # grad-cam adds this to every divisor: a map that varies by less is rounding noise
 FLAT = 1e-7
 
-LUMA = torch.tensor((0.299, 0.587, 0.114))  # weights of red, green, blue: ITU-R BT.601
 
 Status = Literal["ok", "blank", "not finite"]
 Targets = Literal["predicted"] | int | Sequence[int] | Tensor
@@ -103,7 +91,7 @@ def explain(
     wanted = [_check_targets(classes, images) for classes in (targets, against)]
     step = SLOW_BATCH if method in SLOW else batch_size
     starts, passes = range(0, max(len(images), 1), step), []
-    with _borrowed(model) as model:
+    with borrowed(model) as model:
         # a bar only on a terminal, and only when the wait is long
         for start in tqdm(starts, desc=method, delay=3, leave=False, disable=None):
             parts = _parts((images, *wanted), slice(start, start + step))
@@ -111,63 +99,6 @@ def explain(
                 passes.append(_one_pass(model, *parts, recorders))
     *said, maps = zip(*passes, strict=True)
     return _explanations(images, *map(torch.cat, said), maps)
-
-
-def default_layers(model: nn.Module, image_size: int) -> list[str]:
-    """Name the last two stages of a network that give maps beyond 1×1.
-
-    Of a network that does not name its stages, for each of the last two sizes of maps
-    the last of the outermost parts that give it, poolings left out.
-
-    Raises:
-        SightlineError: if no part gives maps.
-    """
-    with _borrowed(model) as model:
-        own = getattr(model, "stages", None)
-        names = own or [name for name, _ in model.named_modules() if name]
-        names = [name for name in names if not _is_pooling(find_layer(model, name))]
-        shapes = output_shapes(model, names, image_size)
-    maps = [name for name in shapes if _is_map(shapes[name])]
-    if not own:
-        last = {}
-        for name in sorted(maps, key=lambda name: -name.count(".")):  # outermost last
-            last[shapes[name][1:]] = name
-        maps = [name for name in maps if name in last.values()]
-    if not maps:
-        raise SightlineError(
-            f"no part of this {type(model).__name__} gives maps for pictures of "
-            f"{image_size}×{image_size}: name a layer"
-        )
-    return maps[-2:]
-
-
-def _is_pooling(layer: nn.Module) -> bool:
-    """Tell whether a layer is one of torch's poolings, such as `MaxPool2d`."""
-    return type(layer).__name__.endswith("Pool2d")
-
-
-def _is_map(shape: Sequence[int]) -> bool:
-    """Tell whether a shape is that of maps (C, h, w) beyond 1×1."""
-    return len(shape) == 3 and max(shape[1:]) > 1
-
-
-def find_layer(model: nn.Module, name: str) -> nn.Module:
-    """Look up a layer by its dotted name; a stage (`nn.Sequential`) is its last block.
-
-    Raises:
-        SightlineError: if `model` has no such layer; the message lists those it has.
-    """
-    modules = dict(model.named_modules())
-    if not name or name not in modules:
-        known = ", ".join(top for top, _ in model.named_children())
-        raise SightlineError(
-            f"unknown layer {name!r}; choose from: {known}, "
-            "or a part of one by its dotted name"
-        )
-    layer = modules[name]
-    while isinstance(layer, nn.Sequential) and len(layer):
-        layer = layer[-1]
-    return layer
 
 
 def grad_cam_by_hand(
@@ -203,71 +134,6 @@ def grad_cam_by_hand(
     weights = seen["gradients"].mean(dim=(2, 3), keepdim=True)  # (B, C', 1, 1)
     evidence = F.relu((weights * seen["activations"]).sum(dim=1))  # (B, h, w)
     return _to_unit_range(_enlarge(evidence, images.shape[2:]))
-
-
-def overlay(
-    images: Tensor | np.ndarray, heatmaps: Tensor | np.ndarray, *, opacity: float = 0.6
-) -> Tensor:
-    """Lay heatmaps over pictures turned grey, so that all colour is evidence.
-
-    The lightness of the colour map (inferno) rises evenly with the evidence.
-
-    Args:
-        images: (..., H, W, 3) uint8.
-        heatmaps: (..., H, W) in [0, 1], as many as `images`.
-        opacity: share of the colour; 0 leaves the grey picture, 1 hides it.
-
-    Returns:
-        (..., H, W, 3) uint8.
-    """
-    grey = torch.as_tensor(images).float() @ LUMA
-    colours = mpl.colormaps["inferno"](np.asarray(heatmaps))[..., :3]
-    colours = torch.from_numpy(colours).float() * 255
-    mixed = torch.lerp(grey[..., None].expand_as(colours), colours, opacity)
-    return mixed.round().to(torch.uint8)
-
-
-@contextmanager
-def _borrowed(model: nn.Module) -> Iterator[nn.Module]:
-    """Lend a model, frozen, in evaluation mode and float32; give it back as it was.
-
-    Of a compiled model that is the original, of one in half precision a copy.
-    """
-    model = getattr(model, "_orig_mod", model)  # of torch.compile
-    if any(weight.dtype != torch.float32 for weight in model.parameters()):
-        model = copy.deepcopy(model).float()
-    modes = [(module, module.training) for module in model.modules()]
-    weights = [(weight, weight.requires_grad) for weight in model.parameters()]
-    device = weights[0][0].device
-    with (
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        torch.autocast(device.type, enabled=False),
-        torch.compiler.set_stance("force_eager"),  # for parts compiled by themselves
-        _own_random_numbers(device),
-    ):
-        try:
-            model.eval()
-            for weight, _ in weights:
-                weight.requires_grad_(False)  # so that backward leaves .grad alone
-            yield model
-        finally:
-            for module, training in modes:
-                module.training = training
-            for weight, trainable in weights:
-                weight.requires_grad_(trainable)
-
-
-@contextmanager
-def _own_random_numbers(device: torch.device) -> Iterator[None]:
-    """Let a network that draws numbers take none from the caller's generators."""
-    python, numpys = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpys)
 
 
 @contextmanager

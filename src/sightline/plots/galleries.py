@@ -10,7 +10,8 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from sightline.errors import SightlineError
-from sightline.heatmaps.explain import Explanation, overlay
+from sightline.heatmaps.explain import Explanation
+from sightline.plots.overlay import overlay
 from sightline.plots.sheet import (
     GAP,
     Cell,

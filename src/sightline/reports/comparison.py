@@ -11,6 +11,7 @@ import torch
 
 from sightline import plots
 from sightline.errors import RunError, SightlineError
+from sightline.files import write_atomically
 from sightline.measures.metrics import (
     confusion_matrix,
     paired_difference,
@@ -18,7 +19,7 @@ from sightline.measures.metrics import (
 )
 from sightline.models import build_model
 from sightline.reports.tables import best_row, markdown_table
-from sightline.training.run import Run, write_atomically
+from sightline.training.run import Run
 
 __all__ = [
     "compare",

@@ -10,8 +10,8 @@ from markdown_it import MarkdownIt
 
 from sightline import plots
 from sightline.errors import SightlineError
+from sightline.files import write_atomically
 from sightline.reports.sections import SECTIONS, Section, Subject
-from sightline.training.run import write_atomically
 
 __all__ = ["render", "write_report"]
 

@@ -20,8 +20,9 @@ from sightline.data.label_errors import find_validated, suspects
 from sightline.errors import DataError, SightlineError
 from sightline.heatmaps import faithfulness
 from sightline.heatmaps.baselines import BASELINES
-from sightline.heatmaps.explain import default_layers, explain
+from sightline.heatmaps.explain import explain
 from sightline.heatmaps.faithfulness import Explainer, Grids, picture_grids
+from sightline.heatmaps.layers import default_layers
 from sightline.heatmaps.localisation import energy_in_mask
 from sightline.measures.calibration import (
     apply_temperature,
@@ -31,6 +32,7 @@ from sightline.measures.calibration import (
     log_loss,
     reliability,
 )
+from sightline.measures.evaluation import Evaluation
 from sightline.measures.metrics import (
     balanced_accuracy,
     confusion_matrix,
@@ -42,10 +44,11 @@ from sightline.measures.metrics import (
     wilson_interval,
 )
 from sightline.reports.tables import markdown_table
-from sightline.training.engine import Evaluation, evaluate
+from sightline.training.engine import evaluate
+from sightline.training.parts import evaluation_loader
 from sightline.training.run import Run
 from sightline.training.runtime import Runtime
-from sightline.training.train import evaluate_run, evaluation_loader
+from sightline.training.train import evaluate_run
 
 __all__ = ["SECTIONS", "Section", "Subject"]
 

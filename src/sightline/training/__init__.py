@@ -1,13 +1,19 @@
 """A recipe in, a run out.
 
 ===========  ====================================================================
-recipes      everything that decides how a network is trained, as one value
+recipe       everything that decides how a network is trained, as one value
+recipes      our recipes, and all recipes by name
+systems      five published course systems: as published, and corrected
+parts        what a recipe becomes for one data set on one machine
 optim        optimizers, which parameters decay, the L1 penalty
 schedules    learning rate and momentum of every step
 lr_finder    the range test, and the rules that read it
-runtime      device, precision, memory format
 engine       the loop
 train        a recipe and pictures become a finished run
 run          the folder in which everything about one training is kept
+runtime      device, precision, memory format
+distributed  several processes that `torchrun` started
+machine      this machine, and its memory
+tensorboard  TensorBoard's file of a run
 ===========  ====================================================================
 """

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.utils.data import DataLoader
@@ -15,9 +14,10 @@ from tqdm import tqdm
 
 from sightline.data.loaders import BatchLoader
 from sightline.errors import NonFiniteLossError
+from sightline.measures.evaluation import Evaluation
 from sightline.training.runtime import Runtime
 
-__all__ = ["Epoch", "Evaluation", "evaluate", "fit", "train_one_epoch"]
+__all__ = ["Epoch", "evaluate", "fit", "train_one_epoch"]
 
 Loader = BatchLoader | DataLoader
 SYNC_EVERY = 20  # steps between looks at the loss: each look waits for the device
@@ -46,39 +46,6 @@ class Epoch:
             f"lr {self.lr:.3g}→{self.last_lr:.3g}  {self.seconds:.0f} s  "
             f"{self.images_per_second:.0f} img/s"
         )
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a model says about a whole split."""
-
-    logits: Tensor  # (N, K) float32, on the CPU
-    labels: Tensor  # (N,) int64
-
-    @property
-    def loss(self) -> float:
-        """Return the cross-entropy per image."""
-        return F.cross_entropy(self.logits, self.labels).item()
-
-    @property
-    def accuracy(self) -> float:
-        """Return the share of images whose largest logit is the label's, 0..1."""
-        return (self.predictions == self.labels).double().mean().item()
-
-    @property
-    def predictions(self) -> Tensor:
-        """Return the most probable class of every image, (N,)."""
-        return self.logits.argmax(1)
-
-    @property
-    def probabilities(self) -> Tensor:
-        """Return the softmax of the logits, (N, K)."""
-        return self.logits.softmax(1)
-
-    @property
-    def confidences(self) -> Tensor:
-        """Return the probability of the predicted class, (N,)."""
-        return self.probabilities.amax(1)
 
 
 def train_one_epoch(

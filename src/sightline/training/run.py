@@ -15,48 +15,25 @@ killed at any moment holds only whole files.
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sightline.errors import RunError
+from sightline.files import write_atomically
+from sightline.measures.evaluation import Evaluation
 from sightline.models import build_model
-from sightline.training.engine import Evaluation
 
 try:
     import fcntl
 except ImportError:  # Windows has none
     fcntl = None
 
-__all__ = ["Run", "write_atomically"]
-
-
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a file beside `path`, then move it into place.
-
-    Raises:
-        RunError: if the disk is full or the folder cannot be written to; the old
-            file is untouched then.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        write(partial)
-        with open(partial, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except (OSError, RuntimeError, SafetensorError) as error:  # of a full disk
-        raise RunError(
-            f"could not write {path}: {error}. Free some space or make the folder "
-            "writable, then go on with --resume; nothing already saved is lost"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+__all__ = ["Run"]
 
 
 class Run:

@@ -1,19 +1,9 @@
 """Where, in which precision and in how many processes the arithmetic runs."""
 
-import ctypes
 import itertools
-import json
-import os
-import platform
 import random
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,22 +11,9 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from sightline.errors import RunError, SightlineError
+from sightline.training.distributed import local_rank, processes
 
-__all__ = [
-    "Runtime",
-    "choose_runtime",
-    "describe",
-    "first_process_first",
-    "first_to_speak",
-    "is_lost",
-    "keep_freed_memory",
-    "process_group",
-    "seed_everything",
-    "tell_torchrun",
-]
-
-PATIENCE = timedelta(hours=1)  # with a process that downloads, decodes or saves
-LOST = "another process of this training has ended"
+__all__ = ["Runtime", "choose_runtime", "seed_everything"]
 
 
 @dataclass(frozen=True)
@@ -149,98 +126,6 @@ class Runtime:
                 )
 
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
-
-
-def keep_freed_memory() -> None:
-    """Keep freed memory in this process until it ends; does nothing without glibc.
-
-    Otherwise what an update frees goes back to the system, and the next one waits
-    for empty pages: with large batches about a tenth of an update on a CPU.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_MAX, 0)
-        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-        libc.mallopt(M_TOP_PAD, 2**28)
-
-
-def local_rank() -> int:
-    """Return which of the processes on its machine this one is."""
-    return int(os.environ.get("LOCAL_RANK", 0))
-
-
-def processes() -> int:
-    """Return how many processes `torchrun` started; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", 1))
-
-
-@contextmanager
-def process_group() -> Iterator[None]:
-    """Join the processes that `torchrun` started; a single process is left alone.
-
-    Raises:
-        RunError: if another one of them ended before the block did.
-    """
-    if processes() == 1:
-        yield
-        return
-    backend = "gloo"
-    if torch.cuda.is_available():
-        torch.cuda.set_device(min(local_rank(), torch.cuda.device_count() - 1))
-        backend = "cpu:gloo,cuda:nccl"
-    distributed.init_process_group(backend, timeout=PATIENCE)
-    try:
-        yield
-    except RuntimeError as error:
-        if is_lost(error):
-            raise RunError(f"{LOST}; what it said is above") from error
-        raise
-    distributed.destroy_process_group()
-
-
-def is_lost(error: RuntimeError) -> bool:
-    """Tell whether torch raised `error` because another process cannot be reached."""
-    return isinstance(error, distributed.DistError) or "gloo" in str(error)
-
-
-@contextmanager
-def first_process_first() -> Iterator[None]:
-    """Let one process after the other into the block: the first may write a cache.
-
-    First of all, then of each machine, then the others at once.
-    """
-    if processes() == 1:
-        yield
-        return
-    turn = 0 if distributed.get_rank() == 0 else 1 if local_rank() == 0 else 2
-    for step in range(3):
-        if step == turn:
-            yield
-        distributed.barrier()
-
-
-def first_to_speak() -> bool:
-    """Tell whether no other process of this job has said yet why it ends."""
-    if processes() == 1:
-        return True
-    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    start = os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)
-    try:  # the store is torchrun's, which outlives its processes
-        store = distributed.TCPStore(address, port, timeout=timedelta(seconds=5))
-        return store.add(f"sightline has spoken {start}", 1) == 1
-    except RuntimeError:  # without torchrun it went with the first process
-        return True
-
-
-def tell_torchrun(message: str) -> None:
-    """Let `torchrun` repeat `message` at the end of its report on failures."""
-    if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
-        extra = {"timestamp": str(int(time.time()))}
-        content = {"message": {"message": message, "extraInfo": extra}}
-        Path(file).write_text(json.dumps(content))
-
-
 def choose_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
     """Choose the fastest device and precision that this machine really has.
 
@@ -315,35 +200,3 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-
-
-def describe(runtime: Runtime) -> dict[str, str | int]:
-    """Return what a manifest records about machine and software."""
-    device = platform.processor() or platform.machine()
-    if runtime.device.type == "cuda":
-        device = torch.cuda.get_device_name(runtime.device)
-    elif Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        names = [line.split(":")[1] for line in lines if line.startswith("model name")]
-        device = names[0].strip() if names else device
-    return {
-        "device": f"{runtime.device.type}: {device}",
-        "threads": torch.get_num_threads(),
-        "processes": runtime.world_size,
-        "precision": runtime.precision,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "torchvision": version("torchvision"),
-        "revision": git_revision(),
-    }
-
-
-def git_revision() -> str:
-    """Return the revision of the source tree, "unknown" outside a checkout."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    folder = Path(__file__).parent
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    except OSError:
-        return "unknown"
-    return done.stdout.strip() or "unknown"

@@ -103,8 +103,8 @@ def build_scheduler(
     """Build torch's scheduler called `name`.
 
     All are meant to be stepped after every batch, except "plateau": after every epoch,
-    with the validation loss (`sightline.training.engine.fit` knows). "one_cycle" also cycles
-    the momentum 0.95 → 0.85 → 0.95 and so overwrites the optimizer's own.
+    with the validation loss (`sightline.training.engine.fit` knows). "one_cycle" also
+    cycles the momentum 0.95 → 0.85 → 0.95 and so overwrites the optimizer's own.
 
     Raises:
         SightlineError: if `name` is not in `SCHEDULES`.

@@ -1,242 +1,40 @@
 """A recipe in, a run out: the only place that unpacks a `Recipe`."""
 
-import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import torch
-from torch import nn
-from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
-from sightline.data.augment import Augmentation, normalise_uint8
-from sightline.data.datasets import Split, Splits
-from sightline.data.loaders import BatchLoader, albumentations_loader
-from sightline.data.transforms import train_transform
-from sightline.errors import NonFiniteLossError, RunError, SightlineError
-from sightline.models import build_model
-from sightline.models.fast_net import FastNet
-from sightline.models.pretrained import load_imagenet
-from sightline.training.engine import Epoch, Evaluation, Loader, evaluate, fit
+from sightline.data.datasets import Splits
+from sightline.errors import NonFiniteLossError, RunError
+from sightline.measures.evaluation import Evaluation
+from sightline.training.distributed import LOST, is_lost
+from sightline.training.engine import Epoch, evaluate, fit
 from sightline.training.lr_finder import RangeTest, range_test
-from sightline.training.optim import Muon, add_l1, build_optimizer, muon_groups
-from sightline.training.recipes import Recipe, complete, describe_fields
-from sightline.training.run import Run
-from sightline.training.runtime import (
-    LOST,
-    Runtime,
-    choose_runtime,
-    describe,
-    is_lost,
-    seed_everything,
+from sightline.training.machine import describe
+from sightline.training.parts import (
+    Parts,
+    build,
+    chosen_splits,
+    evaluation_loader,
+    make_optimizer,
 )
-from sightline.training.schedules import build_scheduler
+from sightline.training.recipe import Recipe, complete, describe_fields
+from sightline.training.run import Run
+from sightline.training.runtime import Runtime, choose_runtime
+from sightline.training.tensorboard import scalars, summary_writer
 
-__all__ = [
-    "Parts",
-    "build",
-    "evaluate_run",
-    "evaluation_loader",
-    "make_optimizer",
-    "range_tests",
-    "train",
-    "training_loader",
-]
+__all__ = ["evaluate_run", "range_tests", "train"]
 
-WHITENING_IMAGES = 5000
-EVALUATION_BATCH = 500  # images; larger gains nothing on a CPU
 # what decides the last bits
 MACHINE = ("device", "threads", "processes", "precision", "torch")
 PER_PROCESS = (
     "note: on CPUs batch norm of each of the {} processes sees its own images only, so "
     "this is not the training of one process (with --norm group it would be)"
 )
-
-
-@dataclass
-class Parts:
-    """What a recipe becomes for one data set on one machine."""
-
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    scheduler: LRScheduler
-    train_loader: Loader
-    validation_loader: Loader
-    loss_fn: nn.Module
-
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-def chosen_splits(recipe: Recipe, splits: Splits) -> Splits:
-    """Return the splits as the recipe uses them.
-
-    Who watches the test images trains on the validation images, too, as published
-    systems do; whoever normalises by ImageNet's statistics, as its weights expect,
-    replaces the data's own.
-
-    Raises:
-        SightlineError: if the pictures have another size than the recipe says.
-    """
-    size = splits.train.images.shape[1]
-    if size != recipe.image_size:
-        raise SightlineError(
-            f"{splits.name} has pictures of {size}x{size} pixels, but the recipe has "
-            f"image_size {recipe.image_size}; load them at that size, or change it"
-        )
-    if recipe.watch == "test":
-        everything = splits.train.join(splits.validation)
-        splits = replace(splits, train=everything, validation=splits.test)
-    if recipe.statistics == "imagenet" or recipe.pretrained:
-        splits = replace(splits, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-    return splits
-
-
-def augmentation_of(recipe: Recipe) -> Augmentation:
-    """Return the recipe's augmentation; what it gives in pixels of 32 is scaled."""
-    values = {f.name: getattr(recipe, f.name) for f in fields(Augmentation)}
-    for name in ("crop_padding", "cutout"):
-        values[name] = values[name] * recipe.image_size // 32
-    return Augmentation(**values)
-
-
-def training_loader(recipe: Recipe, splits: Splits, runtime: Runtime) -> Loader:
-    """Build shuffled, augmented training batches."""
-    augmentation = augmentation_of(recipe)
-    if recipe.workers and runtime.world_size > 1:
-        raise SightlineError(
-            f"workers {recipe.workers} with {runtime.world_size} processes: choose "
-            "workers 0, which augments whole batches"
-        )
-    if recipe.workers:
-        transform = train_transform(
-            augmentation,
-            mean=splits.mean,
-            std=splits.std,
-            image_size=recipe.image_size,
-        )
-        return albumentations_loader(
-            splits.train,
-            transform,
-            batch_size=recipe.batch_size,
-            shuffle=True,
-            workers=recipe.workers,
-        )
-    return BatchLoader(
-        splits.train,
-        batch_size=recipe.batch_size,
-        mean=splits.mean,
-        std=splits.std,
-        augmentation=augmentation,
-        shuffle=True,
-        device=runtime.device,
-        rank=runtime.rank,
-        world_size=runtime.world_size,
-    )
-
-
-def evaluation_loader(
-    split: Split,
-    mean: tuple[float, float, float],
-    std: tuple[float, float, float],
-    runtime: Runtime,
-) -> BatchLoader:
-    """Build plain batches in the order of the split: no shuffling, no augmentation.
-
-    Of several processes each gets a part of the split, one after the other.
-    """
-    if runtime.world_size > 1:
-        split = split.take(runtime.part(len(split)))
-    return BatchLoader(
-        split, batch_size=EVALUATION_BATCH, mean=mean, std=std, device=runtime.device
-    )
-
-
-def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """Build the recipe's optimizer over `model`."""
-    if recipe.optimizer == "muon":
-        groups = muon_groups(
-            model,
-            lr=recipe.max_lr,
-            bias_lr=recipe.bias_lr,
-            head_lr=recipe.head_lr,
-            weight_decay=recipe.weight_decay,
-        )
-        return Muon(groups, lr=recipe.max_lr, momentum=recipe.momentum)
-    optimizer = build_optimizer(
-        recipe.optimizer,
-        model,
-        lr=recipe.max_lr,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-        decay=recipe.decay,
-    )
-    if recipe.l1:
-        add_l1(optimizer, recipe.l1, recipe.l1_of)
-    return optimizer
-
-
-def make_scheduler(
-    recipe: Recipe, optimizer: torch.optim.Optimizer, loader: Loader
-) -> LRScheduler:
-    """Build the recipe's schedule, sized as the recipe says."""
-    by_images = recipe.schedule_length == "images"
-    steps = len(loader.dataset) if by_images else len(loader)
-    return build_scheduler(
-        recipe.schedule,
-        optimizer,
-        total_steps=recipe.epochs * steps,
-        max_lr=recipe.max_lr,
-        pct_start=recipe.pct_start,
-        div_factor=recipe.div_factor,
-        final_div_factor=recipe.final_div_factor,
-        shape=recipe.anneal,
-    )
-
-
-def make_model(recipe: Recipe, splits: Splits, *, blank: bool = False) -> nn.Module:
-    """Build the recipe's network; one that whitens its input sees the first images.
-
-    A `blank` one gets its weights elsewhere: ImageNet's need not be there.
-    """
-    model = build_model(
-        recipe.model,
-        num_classes=len(splits.classes),
-        norm=recipe.norm,
-        image_size=recipe.image_size,
-        pretrained=recipe.pretrained,
-    )
-    if recipe.pretrained and not blank:
-        load_imagenet(model)
-    if isinstance(model, FastNet):
-        first = splits.train.images[:WHITENING_IMAGES]
-        model.whiten(normalise_uint8(first, splits.mean, splits.std))
-    return model
-
-
-def build(
-    recipe: Recipe, splits: Splits, runtime: Runtime, *, blank: bool = False
-) -> Parts:
-    """Build network, optimizer, schedule, loaders and loss from a seeded start."""
-    seed_everything(recipe.seed)
-    model = runtime.place(make_model(recipe, splits, blank=blank))
-    optimizer = make_optimizer(recipe, model)
-    train_loader = training_loader(recipe, splits, runtime)
-    return Parts(
-        model=model,
-        optimizer=optimizer,
-        scheduler=make_scheduler(recipe, optimizer, train_loader),
-        train_loader=train_loader,
-        validation_loader=evaluation_loader(
-            splits.validation, splits.mean, splits.std, runtime
-        ),
-        loss_fn=nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
-    )
 
 
 def train(
@@ -268,9 +66,9 @@ def train(
         compiled: compile the training step's network first: half a minute or more
             that a GPU earns back in long trainings; on CPUs it has only cost time.
 
-    Several processes that `torchrun` started (see `sightline.training.runtime.process_group`)
-    train one network: each computes its part of every batch. All must see `out`; the
-    first one writes.
+    Several processes that `torchrun` started (see `process_group` in
+    `sightline.training.distributed`) train one network: each computes its part of
+    every batch. All must see `out`; the first one writes.
 
     Raises:
         RunError: if `out` holds a run and `resume` is off, or another run, or one
@@ -499,50 +297,6 @@ def finish(run: Run, recipe: Recipe, splits: Splits, runtime: Runtime) -> None:
             },
         },
     )
-
-
-def summary_writer() -> type:
-    """Return TensorBoard's writer.
-
-    Raises:
-        RunError: if TensorBoard is not installed.
-    """
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise RunError(
-            "TensorBoard is not installed: pip install 'sightline[tensorboard]'"
-        ) from error
-    return SummaryWriter
-
-
-@contextmanager
-def scalars(
-    folder: Path, history: list[dict], wanted: bool
-) -> Iterator[Callable[[dict], None]]:
-    """Open TensorBoard's file; yield what appends one epoch to it, if `wanted`.
-
-    Loss and accuracy share axes per kind and stand at the end of their epoch, the
-    learning rate of its first update at the beginning. A restart writes all epochs
-    anew: a kill may have come between saving one and writing it here.
-    """
-    if not wanted:
-        yield lambda row: None
-        return
-
-    def write(row: dict) -> None:
-        for name in ("loss", "accuracy"):
-            for part in ("train", "validation"):
-                value = row[f"{part}_{name}"]
-                writer.add_scalar(f"{name}/{part}", value, row["epoch"])
-        writer.add_scalar("lr", row["lr"], row["epoch"] - 1)
-        writer.flush()
-
-    shutil.rmtree(folder, ignore_errors=True)
-    with summary_writer()(folder) as writer:
-        for row in history:
-            write(row)
-        yield write
 
 
 def evaluate_run(run: Run, splits: Splits, part: str, runtime: Runtime) -> Evaluation:

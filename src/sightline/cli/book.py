@@ -1,0 +1,60 @@
+"""Commands that make the book."""
+
+import click
+
+from sightline.cli.group import console, main
+
+
+@main.group()
+def book() -> None:
+    """Execute the chapters, build the site, check both."""
+
+
+PROFILE = click.option(
+    "--profile",
+    type=click.Choice(["fast", "full"]),
+    default="fast",
+    show_default=True,
+    help="fast: a few images and epochs; full: the edition",
+)
+
+
+@book.command(name="run")
+@click.argument("chapter", nargs=-1)
+@PROFILE
+@click.option("--data", help="cifar10, shapes or a folder; default: the profile's own")
+@click.option("--keep", is_flag=True, help="leave out chapters that are up to date")
+@click.option("--jobs", type=int, help="chapters at a time  [default: fast 2, full 1]")
+def run_book(
+    chapter: tuple[str, ...],
+    profile: str,
+    data: str | None,
+    keep: bool,
+    jobs: int | None,
+) -> None:
+    """Execute all chapters, or each CHAPTER named, such as 03 or 03_lr_finder."""
+    from sightline.book import execute
+
+    executed = execute.run(profile, data=data, chapters=chapter, keep=keep, jobs=jobs)
+    console.print(f"executed chapters: {executed}")
+
+
+@book.command(name="build")
+@PROFILE
+def build_book(profile: str) -> None:
+    """Build the site from chapters that were executed."""
+    from sightline.book.site import build
+
+    site = build(profile)
+    console.print(
+        f"the site: {site}/index.html\nlook at it: make serve", highlight=False
+    )
+
+
+@book.command(name="check")
+@click.option("--fix", is_flag=True, help="let ruff repair the chapters first")
+def check_book(fix: bool) -> None:
+    """Check chapters and committed notebooks: pairing, style, alt text, errors."""
+    from sightline.book.chapters import check
+
+    check(fix=fix)

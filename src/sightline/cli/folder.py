@@ -1,0 +1,177 @@
+"""Commands from a folder of pictures to a page: check, all, export."""
+
+import json
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.table import Table
+
+from sightline.cli.group import (
+    INTERRUPTED,
+    command_line,
+    console,
+    last_words,
+    main,
+    say_plainly,
+)
+from sightline.cli.options import (
+    chosen_recipe,
+    pictures_for,
+    recipe_options,
+)
+
+if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
+    from sightline.data.check import FolderCheck
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="folder for the page"
+)
+@click.option(
+    "--data",
+    show_default="those of RUN",
+    help="cifar10, shapes, or a folder of pictures: ten, and the accuracy",
+)
+@click.option("--limit", type=int, help="training images at most; a quarter to test")
+@click.option("--bits", default=4, show_default=True, help="a weight, 2 to 8, or 32")
+def export(
+    run: Path, out: Path, data: str | None, limit: int | None, bits: int
+) -> None:
+    """Write RUN as a page: the network and its heatmaps, live in any browser."""
+    from sightline.export.export import export as export_run
+    from sightline.training.run import Run
+
+    opened = Run.open(run)
+    about = export_run(opened, pictures_for(opened, data, limit), out, bits=bits)
+    print_export(about)
+    click.echo(
+        f"the page: {out / 'index.html'}\n"
+        f"look at it: python -m http.server --bind 127.0.0.1 --directory {out}, then "
+        "open http://127.0.0.1:8000"
+    )
+
+
+def print_export(about: dict) -> None:
+    """Print what rounding did to the accuracy, and the bytes to transfer."""
+    accuracy, sizes = about["accuracy"], about["bytes"]
+    table = Table("", "bits a weight", f"accuracy, {accuracy['images']:,} test images")
+    table.add_row("as trained", "32", f"{accuracy['before']:.2%}")
+    table.add_row("exported", str(about["bits"]), f"{accuracy['after']:.2%}")
+    console.print(table)
+    layers = " and ".join(
+        f"{layer['name']} ({layer['side']}×{layer['side']})"
+        for layer in about["layers"]
+    )
+    console.print(
+        f"to transfer: network {sizes['model'] / 1e6:.2f} MB, "
+        f"onnxruntime-web {sizes['runtime'] / 1e6:.2f} MB; heatmaps of {layers}",
+        highlight=False,
+    )
+
+
+IMAGE_SIZE = click.option(
+    "--image-size",
+    type=click.Choice(["32", "64", "96", "128"]),
+    default="32",
+    show_default=True,
+    help="pixels: side that the pictures will have",
+)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@IMAGE_SIZE
+@click.option("--json", "as_json", is_flag=True, help="print everything as JSON")
+def check(folder: Path, image_size: str, as_json: bool) -> None:
+    """Look at every picture of FOLDER for what would spoil a training.
+
+    Ends with status 1 if training makes no sense.
+    """
+    from sightline.data.check import check_folder
+    from sightline.data.datasets import data_folder
+
+    found = check_folder(
+        folder, image_size=int(image_size), keep_in=data_folder() / "decoded"
+    )
+    if as_json:
+        click.echo(
+            json.dumps({**asdict(found), "trainable": found.trainable}, indent=2)
+        )
+    else:
+        print_check(found)
+    if not found.trainable:
+        sys.exit(1)
+
+
+def print_check(found: "FolderCheck") -> None:
+    """Print the counts of a check, what was found, and what to do."""
+    from sightline.reports.tables import text_table
+
+    console.print(text_table(*found.table(), width=console.width))
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in found.kinds.items())
+    if found.sides:
+        least, median, largest = (f"{side:,}" for side in found.sides)
+        console.print(
+            f"{kinds}; shorter side {least} to {largest} pixels, median {median}",
+            highlight=False,
+        )
+    for finding in found.findings:
+        colour = "red" if finding.grave else "yellow"
+        click.secho(f"\n{finding.kind}: ", fg=colour, nl=False)
+        click.echo(f"{finding.words}.")
+        for line in finding.examples():
+            click.echo(f"  {line}")
+        if finding.remedy:
+            click.echo(f"  → {finding.remedy}")
+    if found.trainable:
+        size = f" --image-size {found.image_size}" * (found.image_size != 32)
+        click.echo(f"\nnext: sightline all {found.folder} --out runs/mine{size}")
+
+
+@main.command(name="all")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="folder for everything; the same command again goes on",
+)
+@click.option("--recipe", default="folder", show_default=True, help="what to train")
+@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+@click.option("--precision", default="auto", help="auto, fp32 or bf16")
+@recipe_options
+def do_all(
+    folder: Path,
+    out: Path,
+    recipe: str,
+    device: str,
+    precision: str,
+    **overrides,
+) -> None:
+    """Check FOLDER, find a learning rate, train, look at mistakes, export a demo.
+
+    Every step leaves its result in --out and is not repeated. Without --epochs and
+    --max-lr both are chosen by looking at the pictures.
+    """
+    from sightline.pipeline import Journey, travel
+
+    given = {name for name, value in overrides.items() if value is not None}
+    if overrides["pretrained"] and "model" not in given:
+        overrides["model"] = "resnet18"
+    chosen = chosen_recipe(recipe, overrides)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    journey = Journey(folder, out, chosen, given, device, precision, say=say_plainly)
+    try:
+        page = travel(journey)
+    except KeyboardInterrupt:
+        last_words(f"\ninterrupted; go on with: {command_line()}", "yellow")
+        sys.exit(INTERRUPTED)
+    for name, words in journey.contents().items():
+        say_plainly(f"{name}\n  {words}")
+    say_plainly(f"next: open {page} in a browser")

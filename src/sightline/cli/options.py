@@ -1,0 +1,85 @@
+"""Options that several commands share, and what they stand for."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from sightline.errors import SightlineError
+from sightline.training.recipe import Recipe, describe_fields
+from sightline.training.recipes import find_recipe
+
+if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
+    from sightline.data.datasets import Splits
+    from sightline.training.run import Run
+
+
+def recipe_options(command: Callable) -> Callable:
+    """Add one option for every field of a recipe."""
+    for name, (kind, meaning) in reversed(describe_fields().items()):
+        flag = "--" + name.replace("_", "-")
+        if kind is bool:
+            flag += "/--no-" + name.replace("_", "-")
+        command = click.option(flag, type=kind, default=None, help=meaning)(command)
+    return command
+
+
+def data_options(
+    command: Callable, default: str | None = "cifar10", otherwise: str | None = None
+) -> Callable:
+    """Add the options that name pictures and machine."""
+    options = (
+        click.option(
+            "--data",
+            default=default,
+            show_default=otherwise or True,
+            help="cifar10, shapes, or a folder of pictures",
+        ),
+        click.option("--limit", type=int, help="training images at most"),
+        click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps"),
+        click.option("--precision", default="auto", help="auto, fp32 or bf16"),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def run_data_options(command: Callable) -> Callable:
+    """Add the same options to a command that looks at a run."""
+    return data_options(command, default=None, otherwise="those of RUN")
+
+
+def pictures_of(data: str, recipe: Recipe, limit: int | None) -> "Splits":
+    """Load the pictures that a recipe is to be trained on."""
+    from sightline.data.datasets import load
+
+    splits = load(data, image_size=recipe.image_size, seed=recipe.seed)
+    return splits.limited(limit, seed=recipe.seed)
+
+
+def pictures_for(run: "Run", data: str | None, limit: int | None) -> "Splits":
+    """Load the pictures to look at; say if they are not those of the training."""
+    from sightline.data.datasets import load
+
+    name, seed = run.manifest["data"], run.recipe["seed"]
+    if data is None and name not in ("cifar10", "shapes"):
+        raise SightlineError(
+            f"{run.path} was trained on {name!r}, whose place is not known; "
+            "name it with --data PATH"
+        )
+    size = run.manifest["image_size"]
+    splits = load(data or name, image_size=size, seed=seed).limited(limit, seed=seed)
+    if splits.digest != run.manifest["digest"]:
+        click.secho(
+            f"note: these are not the very pictures of {run.path} (digest "
+            f"{splits.digest}, not {run.manifest['digest']})",
+            err=True,
+        )
+    return splits
+
+
+def chosen_recipe(name: str, overrides: dict) -> Recipe:
+    """Return recipe `name` with the fields that were given on the command line."""
+    given = {key: value for key, value in overrides.items() if value is not None}
+    return replace(find_recipe(name), **given)

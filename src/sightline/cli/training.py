@@ -1,0 +1,219 @@
+"""Commands that train: recipes, train, lr-find."""
+
+import json
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.table import Table
+
+from sightline.cli.group import (
+    INTERRUPTED,
+    command_line,
+    console,
+    last_words,
+    main,
+    run_by_first_process,
+)
+from sightline.cli.options import (
+    chosen_recipe,
+    data_options,
+    pictures_of,
+    recipe_options,
+)
+from sightline.training.recipe import Recipe, describe_fields
+from sightline.training.recipes import RECIPES, find_recipe
+
+if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
+    from sightline.training.lr_finder import RangeTest
+    from sightline.training.run import Run
+
+
+@main.command(name="recipes")
+@click.argument("names", nargs=-1, metavar="[RECIPE]...")
+@click.option("--json", "as_json", is_flag=True, help="print all fields as JSON")
+def list_recipes(names: tuple[str, ...], as_json: bool) -> None:
+    """List the recipes, or show where each RECIPE named differs from the others.
+
+    One name alone is compared with resnet18.
+    """
+    chosen = [find_recipe(name) for name in names] or list(RECIPES.values())
+    if as_json:
+        click.echo(json.dumps({r.name: asdict(r) for r in chosen}, indent=2))
+        return
+    if names:
+        others = [] if len(chosen) > 1 else [find_recipe("resnet18")]
+        print_differences([*chosen, *others])
+        return
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for name in ("recipe", "model", "epochs", "batch", "max_lr", "result"):
+        table.add_column(name, no_wrap=True)
+    for r in chosen:
+        published = "" if r.reported is None else f"{r.reported:.2%}"
+        rate = f"{r.optimizer} {r.max_lr:.2g}"
+        numbers = (str(r.epochs), str(r.batch_size), rate)
+        table.add_row(r.name, r.model, *numbers, published)
+    console.print(table)
+    console.print("result: test accuracy as published, where there is one")
+    console.print(
+        "next: sightline recipes s4-published s4-corrected, "
+        "or sightline train resnet10 --data shapes",
+        highlight=False,
+    )
+
+
+def print_differences(recipes: list[Recipe]) -> None:
+    """Print the fields that are not the same in all recipes, one line each."""
+    table = Table("", *(recipe.name for recipe in recipes), box=None)
+    told = ("target", "reported", "protocol", "source")
+    for name in (*describe_fields(), *told):
+        values = [getattr(recipe, name) for recipe in recipes]
+        if len(set(values)) > 1:
+            table.add_row(name, *("" if v is None else str(v) for v in values))
+    console.print(table)
+    for recipe in recipes:
+        for repair in recipe.repaired:
+            console.print(f"{recipe.name}: {repair}", highlight=False)
+
+
+@main.command()
+@click.argument("recipe", default="resnet18")
+@data_options
+@click.option("--out", type=click.Path(path_type=Path), help="run folder")
+@click.option("--resume", is_flag=True, help="go on with the run in --out")
+@click.option("--tensorboard", is_flag=True, help="also write TensorBoard scalars")
+@click.option(
+    "--compile", "compiled", is_flag=True, help="compile first: long GPU runs"
+)
+@recipe_options
+def train(
+    recipe: str,
+    data: str,
+    limit: int | None,
+    device: str,
+    precision: str,
+    out: Path | None,
+    resume: bool,
+    tensorboard: bool,
+    compiled: bool,
+    **overrides,
+) -> None:
+    """Train RECIPE (default: resnet18) and keep the run in a folder.
+
+    On several GPUs or machines: torchrun --nproc-per-node N -m sightline train …
+    """
+    from sightline.training.distributed import first_process_first, process_group
+    from sightline.training.machine import keep_freed_memory
+    from sightline.training.train import train as train_recipe
+
+    chosen = chosen_recipe(recipe, overrides)
+    keep_freed_memory()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    try:
+        with process_group():
+            with first_process_first():  # it downloads and decodes
+                splits = pictures_of(data, chosen, limit)
+            run = train_recipe(
+                chosen,
+                splits,
+                out=out or Path("runs") / f"{recipe}-{splits.name}",
+                resume=resume,
+                device=device,
+                precision=precision,
+                tensorboard=tensorboard,
+                compiled=compiled,
+            )
+    except KeyboardInterrupt:
+        again = command_line() + ("" if resume else " --resume")
+        last_words(f"\ninterrupted; go on with: {again}", "yellow")
+        sys.exit(INTERRUPTED)
+    if run_by_first_process():
+        print_result(run, chosen)
+        console.print(
+            f"next: sightline evaluate {run.path} --data {data}", highlight=False
+        )
+
+
+def print_result(run: "Run", recipe: Recipe) -> None:
+    """Print the table of all epochs and the result on the test images."""
+    from sightline.reports.comparison import target_sentence
+    from sightline.reports.tables import epoch_table
+
+    console.print(epoch_table(run.history, watched=recipe.watch))
+    test, epoch = run.manifest["test"], run.manifest["best_epoch"]
+    which = f"best epoch {epoch} by {recipe.watch}"
+    if recipe.keep == "last":
+        which = f"last epoch {epoch}"
+    console.print(f"test accuracy {test['accuracy']:.2%} ({which}), run in {run.path}")
+    if recipe.target is not None:
+        console.print(target_sentence(test["accuracy"], recipe.target))
+
+
+@main.command(name="lr-find")
+@click.argument("recipe", default="resnet18")
+@data_options
+@click.option("--start-lr", default=1e-5, show_default=True, help="first rate")
+@click.option("--end-lr", default=10.0, show_default=True, help="last rate")
+@click.option("--num-iter", default=100, show_default=True, help="updates a test")
+@click.option("--seeds", default=3, show_default=True, help="range tests to run")
+@click.option("--plot", type=click.Path(path_type=Path), help="write the curves here")
+@click.option("--json", "as_json", is_flag=True, help="print suggestions as JSON")
+@recipe_options
+def lr_find(
+    recipe: str,
+    data: str,
+    limit: int | None,
+    device: str,
+    precision: str,
+    start_lr: float,
+    end_lr: float,
+    num_iter: int,
+    seeds: int,
+    plot: Path | None,
+    as_json: bool,
+    **overrides,
+) -> None:
+    """Run the LR range test for RECIPE: four rules, each over several seeds."""
+    from sightline.training.lr_finder import suggest, suggest_range
+    from sightline.training.runtime import choose_runtime
+    from sightline.training.train import range_tests
+
+    chosen = chosen_recipe(recipe, overrides)
+    splits = pictures_of(data, chosen, limit)
+    tests = range_tests(
+        chosen,
+        splits,
+        choose_runtime(device, precision),
+        seeds=range(seeds),
+        start_lr=start_lr,
+        end_lr=end_lr,
+        num_iter=num_iter,
+    )
+    ranges = suggest_range(tests)
+    if plot:
+        from sightline import plots
+
+        plots.save(plots.lr_curves(tests, [suggest(test) for test in tests]), plot)
+    if as_json:
+        click.echo(json.dumps({name: list(values) for name, values in ranges.items()}))
+        return
+    table = Table("rule", "lowest", "median", "highest", title=f"{recipe}, {data}")
+    for name, values in ranges.items():
+        table.add_row(name, *(f"{value:.2g}" for value in values))
+    console.print(table)
+    median = ranges["valley"][1]
+    say_what_to_doubt(tests, ranges, len(splits.classes))
+    console.print(f"next: sightline train {recipe} --data {data} --max-lr {median:.2g}")
+
+
+def say_what_to_doubt(
+    tests: list["RangeTest"], ranges: dict[str, tuple[float, ...]], num_classes: int
+) -> None:
+    """Warn where a range test says little: no real fall, or rules that disagree."""
+    from sightline.training.lr_finder import doubts
+
+    for doubt in doubts(tests, ranges, num_classes):
+        console.print(f"note: {doubt}")
