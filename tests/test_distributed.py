@@ -236,6 +236,7 @@ def test_a_killed_process_ends_the_job_with_one_message(killed):
 
 
 def test_one_process_goes_on_where_two_were_cut_off(killed, tmp_path):
+    """Bit for bit, on one machine."""
     shutil.copytree(killed[0], tmp_path / "run")
     splits = load("shapes", seed=0).limited(together.IMAGES, seed=0)
     finished = train(

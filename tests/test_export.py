@@ -165,6 +165,7 @@ def test_the_built_in_pictures_are_test_pictures_one_a_class(done):
 
 
 def test_the_same_run_gives_the_same_bytes(done, tmp_path):
+    """Bit for bit, on one machine."""
     run, _, folder = done
     export(run, tiny.splits(), tmp_path / "again")
     for path in folder.rglob("*"):

@@ -53,6 +53,7 @@ def test_a_run_knows_what_is_needed_to_rebuild_its_network(run):
 
 
 def test_a_run_goes_on_at_its_size(run, tmp_path):
+    """Bit for bit, on one machine."""
     longer = replace(RECIPE, epochs=2)
     whole = train(longer, splits(), out=tmp_path / "whole", **tiny.ON_CPU)
     part = Run(tmp_path / "part")

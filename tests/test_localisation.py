@@ -21,7 +21,8 @@ def test_the_mask_itself_scores_one_and_its_opposite_zero(score):
 
 @each_score
 def test_an_even_map_scores_the_area_of_the_mask(score):
-    assert score(torch.full((1, 8, 8), 0.3), MASKS).item() == pytest.approx(8 / 64)
+    # sums of quarters are exact
+    assert score(torch.full((1, 8, 8), 0.25), MASKS).item() == 8 / 64
 
 
 @each_score

@@ -109,6 +109,7 @@ def test_smoothing_of_one_is_none():
 
 
 def test_the_same_seed_gives_the_same_curve_and_another_seed_another():
+    """Bit for bit, on one machine."""
     first, again, other = swept(seed=3), swept(seed=3), swept(seed=4)
     assert first == again
     assert first.losses != other.losses

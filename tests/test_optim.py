@@ -163,6 +163,8 @@ def test_muon_resets_the_norm_of_a_kernel_and_lowers_the_loss():
 
 
 def test_muon_goes_on_from_its_saved_state():
+    """Bit for bit, on one machine."""
+
     def steps(count: int, optimizer: Muon, model: torch.nn.Module) -> None:
         for step in range(count):
             for p in model.parameters():

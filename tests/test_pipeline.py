@@ -140,6 +140,7 @@ def test_a_journey_that_was_cut_off_before_a_step_goes_on_there(
 def test_a_training_that_was_cut_off_ends_with_the_same_weights(
     folder, tmp_path, quick, unbroken, monkeypatch
 ):
+    """Bit for bit, on one machine."""
     save = Run.save_epoch
 
     def save_and_stop(self, *args, **kwargs):

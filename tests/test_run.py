@@ -132,6 +132,7 @@ def assert_same(one, other) -> None:
 def test_a_run_that_was_killed_and_resumed_equals_the_unbroken_one(
     whole, killed, scenario
 ):
+    """Bit for bit, on one machine."""
     run = Run(killed / scenario)
     assert len(run.history) == 1
     torch.load(run.path / "state.pt", weights_only=True)  # whole, whatever happened

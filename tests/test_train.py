@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import tiny
 import torch
+from tolerance import rounding
 
 from sightline.errors import NonFiniteLossError, RunError
 from sightline.training import train as module
@@ -168,6 +169,7 @@ def test_the_weights_a_run_keeps_are_of_its_best_epoch(tmp_path, monkeypatch):
 
 
 def test_a_seed_decides_weights_and_result(tmp_path, finished):
+    """Bit for bit, on one machine."""
     again = go(tmp_path / "again")
     assert torch.equal(again.test.logits, finished.test.logits)
     model = build(replace(tiny.RECIPE, seed=1), tiny.splits(), CPU).model
@@ -183,6 +185,7 @@ def test_the_schedule_of_a_run_is_as_long_as_the_run():
 
 @pytest.mark.parametrize("schedule", ["plateau", "cosine"])
 def test_every_schedule_survives_a_resume(tmp_path, monkeypatch, schedule):
+    """Bit for bit, on one machine."""
     recipe = replace(tiny.RECIPE, schedule=schedule)
     whole = go(tmp_path / "whole", recipe)
     with monkeypatch.context() as patch:
@@ -359,5 +362,8 @@ def test_compiled_training_agrees_with_eager_training(tmp_path, monkeypatch):
     (row,), (expected,) = run.history, eager.history
     assert row["train_loss"] == pytest.approx(expected["train_loss"], rel=1e-5)
     weights = run.load_model().state_dict()  # same names: compiled in place
+    # two updates by at most 0.1 times a gradient: the stem's, of 32 pictures of 32×32
+    # pixels, is a sum of terms whose sizes add up to 4.3
+    allowed = 2 * 0.1 * rounding(32 * 32 * 32, size=4.3)
     for name, value in eager.load_model().state_dict().items():
-        torch.testing.assert_close(weights[name], value, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(weights[name], value, rtol=0, atol=allowed)
