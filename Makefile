@@ -1,6 +1,6 @@
 # Sightline. `make help` lists what there is; every target does its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: book test edition site serve check colab clean help
+.PHONY: book test unit edition site serve check colab clean help
 
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -25,7 +25,11 @@ book: $(READY)  ## run every chapter quickly on drawn shapes and build the site
 	$(BIN)/sightline book run --profile fast $(CHAPTER)
 	$(BIN)/sightline book build --profile fast
 
-test: check  ## format, lint, unit tests, book tests
+unit: $(READY)  ## the tests of a minute: no book, browser, other processes, GPU
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile \
+	-m 'not (book or browser or processes or gpu)'
+
+test: check  ## format, lint, all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 edition: $(READY)  ## run every chapter in full; DATA=FOLDER names a copy on disk

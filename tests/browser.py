@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from tornado.websocket import websocket_connect
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -30,6 +31,15 @@ ERRORS = ("error", "assert", "warning")
 def find_chromium() -> str | None:
     """Path of a Chromium, or None."""
     return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+def require_chromium() -> None:
+    """Skip a test where no Chromium is installed; in CI, let it fail instead."""
+    if find_chromium() is None:
+        message = "Chromium is not installed: apt-get install chromium"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message, pytrace=False)
+        pytest.skip(message)
 
 
 class Page:

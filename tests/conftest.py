@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from browser import require_chromium
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -11,3 +12,10 @@ def own_data_folder(tmp_path_factory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SIGHTLINE_DATA", str(tmp_path_factory.mktemp("data")))
         yield
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Look for Chromium before anything is built for a test that needs it."""
+    if item.get_closest_marker("browser"):
+        require_chromium()

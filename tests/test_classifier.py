@@ -8,6 +8,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 from safetensors.torch import save_file
+from tiny import ON_CPU, RECIPE, splits
 from torch import nn
 
 from sightline.cli import main
@@ -17,7 +18,6 @@ from sightline.heatmaps.explain import explain
 from sightline.heatmaps.layers import default_layers
 from sightline.training.run import Run
 from sightline.training.train import train
-from tests.tiny import ON_CPU, RECIPE, splits
 
 SOURCE = """
 import torch

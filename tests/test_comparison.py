@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
+from tiny import ON_CPU, RECIPE, splits
 
 from sightline.cli import main
 from sightline.errors import RunError, SightlineError
@@ -19,7 +20,6 @@ from sightline.reports.comparison import (
 )
 from sightline.training.run import Run
 from sightline.training.train import train
-from tests.tiny import ON_CPU, RECIPE, splits
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from browser import find_chromium, open_page
+from browser import open_page
 from exported import exported
 from PIL import Image
 
@@ -28,10 +28,7 @@ from sightline.heatmaps.explain import explain
 from sightline.heatmaps.layers import default_layers
 
 onnxruntime = pytest.importorskip("onnxruntime")
-pytestmark = pytest.mark.skipif(
-    find_chromium() is None,
-    reason="Chromium is not installed: apt-get install chromium",
-)
+pytestmark = pytest.mark.browser
 
 # what the page's own module offers, and a pause until all is shown
 TOOLS = """

@@ -24,6 +24,7 @@ from sightline.training.run import Run
 from sightline.training.runtime import Runtime, choose_runtime
 from sightline.training.train import train
 
+pytestmark = pytest.mark.processes
 STATISTICS = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
 CPU = choose_runtime("cpu", "fp32")
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

@@ -13,6 +13,7 @@ from sightline.book.chapters import Book, problems
 from sightline.book.manifest import edition_line, edition_tables, read_manifest
 from sightline.errors import SightlineError
 
+pytestmark = pytest.mark.book
 FAILING = "```{code-cell} ipython3\nimages = 0\nimages / 0\n```\n"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jupytext
 import pytest
-from browser import find_chromium, open_page
+from browser import open_page
 
 ROOT = Path(__file__).parents[1]
 CHAPTERS = sorted((ROOT / "book").glob("[0-9][0-9]_*.md"))
@@ -129,8 +129,6 @@ QUESTION = """
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
     """What a page with two questions does when they are answered by keyboard."""
-    if find_chromium() is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
     folder = tmp_path_factory.mktemp("page")
     (folder / "self_check.js").write_text(SCRIPT.read_text())
     body = QUESTION.format(title="First?", letter="B")
@@ -189,24 +187,29 @@ async def press(page, key: str) -> None:
     await page.call("Input.dispatchKeyEvent", type="keyUp", **event)
 
 
+@pytest.mark.browser
 def test_questions_are_groups_named_by_their_question(seen):
     assert seen["groups"] == ["First?", "Second?"]
 
 
+@pytest.mark.browser
 def test_a_wrong_choice_is_said_and_the_answer_stays_closed(seen):
     assert seen["wrong"][0].startswith("Not this one")
     assert not seen["closed"]
 
 
+@pytest.mark.browser
 def test_an_arrow_key_moves_and_answers_nothing(seen):
     assert seen["moved"] == seen["wrong"]
 
 
+@pytest.mark.browser
 def test_the_right_choice_opens_the_answer(seen):
     assert seen["right"][0] == "Right."
     assert seen["open"]
 
 
+@pytest.mark.browser
 def test_the_end_counts_what_was_right_at_the_first_try(seen):
     assert seen["end"][1] == "Right. 1 of 2 right at the first try."
     assert not seen["complaints"]

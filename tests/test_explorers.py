@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from browser import find_chromium, open_page
+from browser import open_page
 from torch.optim.lr_scheduler import OneCycleLR
 
 from sightline.book import explorers
@@ -38,10 +38,6 @@ HOMES = {  # of each explorer
 SIDE = 32
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
 CLASSES = ["cat", "dog", "</script><b>", "ship"]
-needs_chromium = pytest.mark.skipif(
-    find_chromium() is None,
-    reason="Chromium is not installed: apt-get install chromium",
-)
 
 
 def random_pictures(count: int) -> torch.Tensor:
@@ -393,8 +389,6 @@ async def survey(url: str, bare: str) -> dict:
 @pytest.fixture(scope="module")
 def seen(made, tmp_path_factory):
     """What Chromium says about a page from the disk that holds every explorer."""
-    if find_chromium() is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
     folder = tmp_path_factory.mktemp("explorers")
     load = f'<script src="{(SCRIPTS / "load.js").as_uri()}"></script>'
     head = '<!doctype html><html lang="en"><meta charset="utf-8">'
@@ -407,42 +401,50 @@ def seen(made, tmp_path_factory):
     return asyncio.run(survey(page.as_uri(), bare.as_uri()))
 
 
+@pytest.mark.browser
 def test_every_explorer_comes_to_life_from_a_disk_without_a_complaint(seen):
     assert seen["ready"] == len(HOMES)
     assert not seen["complaints"]
     assert all(seen["sentences"])  # the sentence goes when the controls are there
 
 
+@pytest.mark.browser
 def test_explorers_ask_for_their_own_files_only(seen):
     assert all(url.startswith(("file:", "data:", "about:")) for url in seen["asked"])
     names = {url.rsplit("/", 1)[-1] for url in seen["bare"]} - {"about:blank"}
     assert names == {"bare.html", "load.js"}
 
 
+@pytest.mark.browser
 def test_without_javascript_a_sentence_points_at_the_figures(seen):
     assert len(seen["without"]) == len(HOMES)
     assert all("The figures above" in words for words in seen["without"])
 
 
+@pytest.mark.browser
 def test_a_phone_need_not_scroll_sideways(seen):
     assert seen["width"] == 390
 
 
+@pytest.mark.browser
 def test_every_control_has_a_name(seen):
     assert len(seen["controls"]) > 40
     assert all(name and name.strip() for name in seen["controls"])
 
 
+@pytest.mark.browser
 def test_arrow_keys_turn_a_slider_and_the_code_follows(seen):
     assert "up to 0.1 in step 49" in seen["before"]
     assert "up to 0.2 in step 49" in seen["after"]
     assert "    max_lr=0.2,\n" in seen["code"]
 
 
+@pytest.mark.browser
 def test_arrow_keys_move_a_unit(seen):
     assert seen["moved"].startswith("Unit (14, 16) of stem")
 
 
+@pytest.mark.browser
 def test_the_script_augments_as_the_library_does(seen):
     picture = random_pictures(2)[:1]
     for draw, (values, pixels) in zip(DRAWS, seen["augmented"], strict=True):
@@ -466,6 +468,7 @@ def test_the_script_augments_as_the_library_does(seen):
         assert torch.equal(torch.tensor(pixels).view(made.shape), levels.int())
 
 
+@pytest.mark.browser
 def test_the_script_finds_the_pixels_that_the_gradient_finds(seen):
     network = narrow_network()
     image = torch.randn(1, 3, SIDE, SIDE, dtype=torch.double, requires_grad=True)
@@ -482,6 +485,7 @@ def test_the_script_finds_the_pixels_that_the_gradient_finds(seen):
             assert spans[side * row + column] == [int(v) for v in reached]
 
 
+@pytest.mark.browser
 def test_the_script_convolves_as_torch_does(seen):
     grey = torch.arange(SIDE**2).square() % 101
     kernel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
@@ -489,6 +493,7 @@ def test_the_script_convolves_as_torch_does(seen):
     assert seen["edges"] == made.flatten().tolist()
 
 
+@pytest.mark.browser
 def test_the_script_suggests_what_the_library_suggests(seen, monkeypatch):
     for seed, readings in enumerate(seen["suggested"]):
         test = range_test(seed)
@@ -503,6 +508,7 @@ def test_the_script_suggests_what_the_library_suggests(seen, monkeypatch):
             monkeypatch.undo()
 
 
+@pytest.mark.browser
 def test_the_script_reads_accuracies_between_the_rates_that_were_tried(seen):
     outside, lowest, between, diverged = seen["reached"]
     assert outside is None and diverged is None
@@ -510,6 +516,7 @@ def test_the_script_reads_accuracies_between_the_rates_that_were_tried(seen):
     assert between == pytest.approx(0.5)
 
 
+@pytest.mark.browser
 def test_the_script_makes_the_cycle_that_torch_makes(seen):
     for changes, pairs in zip(CYCLES, seen["cycles"], strict=True):
         optimizer = torch.optim.SGD(
@@ -524,6 +531,7 @@ def test_the_script_makes_the_cycle_that_torch_makes(seen):
         np.testing.assert_allclose(pairs, used, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.browser
 def test_the_line_to_copy_makes_the_cycle_that_is_shown(seen):
     optimizer = torch.optim.SGD(
         [torch.nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9
@@ -533,6 +541,7 @@ def test_the_line_to_copy_makes_the_cycle_that_is_shown(seen):
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.004)
 
 
+@pytest.mark.browser
 def test_the_script_overlays_the_map_that_the_library_overlays(seen):
     first = answers()[0]  # picture 0 was asked for its class 2 first
     rgb = ((7 * torch.arange(SIDE**2 * 3)) % 256).byte().view(SIDE, SIDE, 3)

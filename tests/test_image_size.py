@@ -97,6 +97,7 @@ def test_shift_and_hole_grow_with_the_picture(size, expected):
     assert found.flip == recipe.flip
 
 
+@pytest.mark.processes
 def test_worker_processes_cut_out_the_same_size():
     recipe = replace(RECIPE, workers=1, batch_size=8)
     images, _ = next(iter(build(recipe, splits(), CPU).train_loader))

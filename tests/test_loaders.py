@@ -61,7 +61,7 @@ def test_an_evaluation_loader_leaves_the_generator_alone():
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on one core
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.processes)])
 def test_albumentations_gives_batches_of_the_same_shape_and_type(workers):
     transform = train_transform(Augmentation(), mean=MEAN, std=STD)
     batches = albumentations_loader(

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from click.testing import CliRunner
+from tiny import ON_CPU, RECIPE, splits
 
 from sightline.cli import main
 from sightline.data.datasets import Split
@@ -15,7 +16,6 @@ from sightline.reports.sections import SECTIONS, Subject, damage, trust
 from sightline.training.run import Run
 from sightline.training.runtime import choose_runtime
 from sightline.training.train import train
-from tests.tiny import ON_CPU, RECIPE, splits
 
 
 @pytest.fixture(scope="module")

@@ -128,6 +128,7 @@ def assert_same(one, other) -> None:
         assert one == other
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_run_that_was_killed_and_resumed_equals_the_unbroken_one(
     whole, killed, scenario

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
-from browser import Page, find_chromium, open_page
+from browser import Page, open_page
 from server import serve
 
 from sightline import __version__
@@ -28,10 +28,7 @@ AXE = ROOT / "tests" / "vendor" / "axe.min.js"
 GUIDELINES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 # parts of the library that no reader calls: what makes the book
 INNER = {"execute", "chapters", "demo", "manifest", "pages", "reference", "site", "cli"}
-needs_chromium = pytest.mark.skipif(
-    find_chromium() is None,
-    reason="Chromium is not installed: apt-get install chromium",
-)
+pytestmark = pytest.mark.book
 
 
 class Tags(HTMLParser):
@@ -262,44 +259,44 @@ def seen(address, pages):
     return asyncio.run(survey(address, sorted(pages)))
 
 
-@needs_chromium
+@pytest.mark.browser
 def test_chromium_asks_no_other_host_and_misses_nothing(seen, address):
     hosts = {urlsplit(url).netloc for url in seen["*"]["requests"]} - {""}
     assert hosts == {urlsplit(address).netloc}
     assert not seen["*"]["failures"]
 
 
-@needs_chromium
+@pytest.mark.browser
 def test_chromium_has_nothing_to_complain_about(seen):
     assert not seen["*"]["complaints"]
 
 
-@needs_chromium
+@pytest.mark.browser
 def test_no_page_scrolls_sideways_on_a_phone(seen, pages):
     assert {name: seen[name]["width"] for name in pages} == dict.fromkeys(pages, 390)
 
 
-@needs_chromium
+@pytest.mark.browser
 def test_the_dark_theme_leaves_the_colours_of_pictures_alone(seen, pages):
     assert {n: t for n in pages if (t := seen[n]["theme"]) != "dark"} == {}
     filters = {value for name in pages for value in seen[name]["filters"]}
     assert filters <= {"none"}
 
 
-@needs_chromium
+@pytest.mark.browser
 def test_formulas_are_set_without_a_network(seen, pages):
     for name in pages:
         wanted, there, wrong = seen[name]["formulas"]
         assert (wanted, wrong) == (there, 0), name
 
 
-@needs_chromium
+@pytest.mark.browser
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_on_any_page(seen, pages, theme):
     assert {n: f for n in pages if (f := seen[n][theme])} == {}
 
 
-@needs_chromium
+@pytest.mark.browser
 def test_no_page_costs_more_than_two_megabytes_at_first_view(seen, pages):
     assert {n: b for n in pages if (b := seen[n]["bytes"]) > BUDGET} == {}
 
@@ -316,7 +313,7 @@ async def results(page: Page, address: str, words: str) -> list[str]:
     return []
 
 
-@needs_chromium
+@pytest.mark.browser
 def test_search_finds_words_and_names_of_the_library_without_a_network(address):
     async def search() -> dict[str, list[str]]:
         words = ("gradient", "range_test", "explain", "Recipe", "one_cycle")
@@ -343,7 +340,7 @@ FOCUSED = """(() => {
 })()"""
 
 
-@needs_chromium
+@pytest.mark.browser
 def test_the_tab_key_goes_through_a_page_and_shows_where_it_is(address):
     async def walk() -> list[dict]:
         stops = []
@@ -364,7 +361,7 @@ def test_the_tab_key_goes_through_a_page_and_shows_where_it_is(address):
         assert stop["seen"] and stop["ring"], stop
 
 
-@needs_chromium
+@pytest.mark.browser
 def test_search_opens_and_closes_by_keyboard_and_the_skip_link_skips(address):
     async def use() -> list:
         async with open_page() as page:
@@ -388,7 +385,7 @@ def test_search_opens_and_closes_by_keyboard_and_the_skip_link_skips(address):
     assert asyncio.run(use()) == [[True, "q"], True, True]
 
 
-@needs_chromium
+@pytest.mark.browser
 def test_paper_is_light_shows_the_page_alone_and_cuts_no_line(address):
     async def look() -> dict:
         async with open_page() as page:

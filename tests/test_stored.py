@@ -191,6 +191,7 @@ def test_a_file_lost_in_training_stops_it_with_the_reason(path):
         list(batches)
 
 
+@pytest.mark.processes
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on one core
 def test_worker_processes_read_the_same_pictures(path):
     images = pixels()

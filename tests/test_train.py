@@ -329,6 +329,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.processes
 def test_a_second_process_is_kept_out_of_a_run_until_the_first_is_dead(tmp_path):
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, tmp_path / "lock"],

@@ -167,10 +167,12 @@ print(json.dumps({"calls": calls, "outcome": outcome}))
     return json.loads(done.stdout)
 
 
+@pytest.mark.processes
 def test_importing_calls_no_network(fresh_import):
     assert fresh_import["calls"] == []
 
 
+@pytest.mark.processes
 def test_importing_turns_the_warning_about_arguments_into_an_error(fresh_import):
     assert "Argument(s) 'max_" in fresh_import["outcome"]
 
@@ -205,6 +207,7 @@ def two_epochs(images, *, persistent=False):
 ON_ONE_CORE = pytest.mark.filterwarnings("ignore:This DataLoader will create 2")
 
 
+@pytest.mark.processes
 @ON_ONE_CORE
 @pytest.mark.parametrize("persistent", [False, True])
 def test_no_worker_and_no_epoch_repeats_the_randomness_of_another(images, persistent):
@@ -212,6 +215,7 @@ def test_no_worker_and_no_epoch_repeats_the_randomness_of_another(images, persis
     assert len({picture.numpy().tobytes() for picture in pictures}) == 16
 
 
+@pytest.mark.processes
 @ON_ONE_CORE
 def test_workers_repeat_themselves_after_manual_seed(images):
     assert torch.equal(two_epochs(images), two_epochs(images))
