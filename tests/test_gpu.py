@@ -6,12 +6,12 @@ import torch
 from tolerance import rounding
 from torch import Tensor, nn
 
-from sightline.engine import evaluate
-from sightline.explain import explain
-from sightline.loaders import BatchLoader
+from sightline.data.loaders import BatchLoader
+from sightline.heatmaps.explain import explain
 from sightline.models import build_model
-from sightline.runtime import Runtime, choose_runtime
-from sightline.train import train
+from sightline.training.engine import evaluate
+from sightline.training.runtime import Runtime, choose_runtime
+from sightline.training.train import train
 
 pytestmark = [
     pytest.mark.gpu,
@@ -80,7 +80,7 @@ def test_heatmaps_are_those_of_the_cpu(method):
     assert torch.equal(on_gpu.targets, on_cpu.targets)
     assert on_gpu.heatmaps.device.type == "cpu"
     assert on_cpu.heatmaps.max() > 0.9
-    # a pixel is a sum over 128 channels, whose sizes add up to at most 6 times the range
+    # a sum over 128 channels, whose sizes add up to at most 6 times the range
     allowed = rounding(128, size=6)
     torch.testing.assert_close(on_gpu.heatmaps, on_cpu.heatmaps, rtol=0, atol=allowed)
 
