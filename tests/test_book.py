@@ -125,6 +125,32 @@ def test_a_chapter_checks_what_it_builds(path):
         assert re.search(r"\bassert|assert_close|assert_allclose", cell.source)
 
 
+def sections(path: Path) -> list[tuple[str, list]]:
+    """Headings of the second level, each with the code cells below it."""
+    found = []
+    for cell in jupytext.read(path).cells:
+        if cell.cell_type == "markdown":
+            found += [
+                (name, []) for name in re.findall(r"^## (.+)$", cell.source, re.M)
+            ]
+        elif cell.cell_type == "code" and found:
+            found[-1][1].append(cell)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("heading", "cells"),
+    [
+        pytest.param(heading, cells, id=f"{path.stem}: {heading}")
+        for path in CHAPTERS
+        for heading, cells in sections(path)
+        if "by hand" in heading.lower() or re.search(r"def \w+_by_hand\(", str(cells))
+    ],
+)
+def test_what_is_written_by_hand_is_checked_in_its_section(heading, cells):
+    assert any("check" in cell.metadata.get("tags", []) for cell in cells)
+
+
 @each_chapter
 def test_code_fits_a_narrow_column(path):
     wide = [
@@ -145,10 +171,19 @@ def test_a_chapter_neither_installs_nor_changes_the_path(path):
 
 @each_chapter
 def test_a_figure_has_alternative_text_that_is_a_sentence(path):
-    for cell in code_of(path):
-        image = cell.metadata.get("mystnb", {}).get("image", {})
-        if "alt" in image:
-            assert len(image["alt"].split()) >= 6, image["alt"]
+    executed = path.with_suffix(".ipynb")
+    cells = jupytext.read(executed if executed.exists() else path).cells
+    shown = [c for c in cells if any(map(is_figure, c.get("outputs", [])))]
+    shown += [c for c in code_of(path) if "image" in c.metadata.get("mystnb", {})]
+    assert shown
+    for cell in shown:
+        text = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+        assert len(text.split()) >= 6, f"{text!r} for the figure of\n{cell.source}"
+
+
+def is_figure(output: dict) -> bool:
+    """Tell whether an output of a cell is a picture."""
+    return any(kind.startswith("image/") for kind in output.get("data", {}))
 
 
 def test_a_function_of_the_library_is_shown_in_one_chapter_only():

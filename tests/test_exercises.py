@@ -112,11 +112,13 @@ def test_the_right_answers_are_not_always_the_same_letter(chapters):
     assert len(letters) > 2
 
 
-def test_the_solutions_are_valid_python():
-    for path in CHAPTERS:
-        for cell in jupytext.read(path).cells:
-            if "solution" in cell.metadata.get("tags", []):
-                ast.parse(cell.source)
+@each_chapter
+def test_the_solutions_are_valid_python(path):
+    cells = jupytext.read(path).cells
+    sources = [c.source for c in cells if "solution" in c.metadata.get("tags", [])]
+    assert len(sources) >= len(exercises(path))
+    for source in sources:
+        assert ast.parse(source).body, "a solution without code"
 
 
 QUESTION = """

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -28,11 +29,22 @@ def run(tmp_path_factory):
     return folder
 
 
-def test_every_command_has_help():
-    for path in ([], ["train"], ["lr-find"], ["evaluate"], ["explain"], ["recipes"]):
-        done = sightline(*path, "--help")
-        assert done.exit_code == 0
-        assert "Usage:" in done.output
+def commands(group: click.Group, *path: str) -> list[list[str]]:
+    """Words that start each command of a group and of the groups in it."""
+    found = [list(path)]
+    for name, command in group.commands.items():
+        inner = isinstance(command, click.Group)
+        found += commands(command, *path, name) if inner else [[*path, name]]
+    return found
+
+
+@pytest.mark.parametrize("words", commands(main), ids=" ".join)
+def test_every_command_has_help(words):
+    done = sightline(*words, "--help")
+    assert done.exit_code == 0
+    usage, description = done.output.split("\n\n")[:2]
+    assert usage.startswith("Usage: main " + " ".join(words))
+    assert len(description.split()) >= 3, "it does not say what it does"
 
 
 def test_every_recipe_field_is_an_option_of_train():
