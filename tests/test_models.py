@@ -117,12 +117,6 @@ def test_stages_have_the_published_shapes(name, shapes):
     assert stage_shapes(model) == dict(zip(model.stages, expected, strict=True))
 
 
-def test_shapes_leave_the_mode_alone():
-    model = build_model("resnet10", num_classes=3)
-    stage_shapes(model)
-    assert model.training
-
-
 def test_the_summary_counts_what_the_model_has():
     model = build_model("dilated_net", num_classes=10)
     assert "159,530" in summary(model)

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
-import torch
 from IPython.display import HTML
 from PIL import Image
 from torch import Tensor, nn
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from sightline.data.augment import fill_values, normalise_uint8
 from sightline.errors import SightlineError
 from sightline.heatmaps.explain import Explanation
+from sightline.models.lend import evaluating
 from sightline.models.summary import receptive_fields
 from sightline.training.lr_finder import SKIP_END, SKIP_START, RangeTest
 
@@ -84,9 +84,7 @@ def receptive_field(
     layers = []
     place = next(model.parameters())
     x = normalise_uint8(picture[None], mean, std).to(place)
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
+    with evaluating(model):
         for name, (field, jump) in receptive_fields(model).items():
             x = getattr(model, name)(x)
             layers.append(
@@ -99,7 +97,6 @@ def receptive_field(
                     "influence": digits(seen_of(influence[name], field)),
                 }
             )
-    model.train(was_training)
     pixels = encoded(picture.numpy().tobytes())
     data = {"side": len(picture), "pixels": pixels, "layers": layers}
     return element("receptive-field", data)

@@ -5,8 +5,7 @@ As in `localisation`, every score is one number per image, and NaN where a map i
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from sightline.errors import SightlineError
 from sightline.heatmaps.explain import explain
 from sightline.heatmaps.localisation import check_pairs, energy_in_mask, only_said
+from sightline.models.lend import evaluating
 
 __all__ = [
     "Areas",
@@ -400,23 +400,10 @@ def _most_confident(
     return found
 
 
-@contextmanager
-def _in_evaluation(model: nn.Module) -> Iterator[torch.device]:
-    """Lend `model` in evaluation mode and float32, without gradients."""
-    modes = [(module, module.training) for module in model.modules()]
-    device = next(model.parameters()).device
-    try:
-        model.eval()
-        with torch.inference_mode(), torch.autocast(device.type, enabled=False):
-            yield device
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
 def _probabilities(model: nn.Module, images: Tensor) -> Tensor:
-    """Return the softmax of the logits, (B, K) on the CPU."""
-    with _in_evaluation(model) as device:
+    """Return the softmax of the logits, (B, K) in float32 on the CPU."""
+    device = next(model.parameters()).device
+    with evaluating(model), torch.autocast(device.type, enabled=False):
         parts = [model(part.to(device)).softmax(1) for part in images.split(BATCH)]
         return torch.cat(parts).cpu()
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from sightline.models.lend import evaluating
+
 __all__ = ["output_shapes", "receptive_fields", "stage_shapes", "summary"]
 
 
@@ -38,13 +40,10 @@ def output_shapes(
         for name in names
     ]
     parameter = next(model.parameters())
-    was_training = model.training
     try:
-        with torch.no_grad():
-            model.eval()
+        with evaluating(model):
             model(parameter.new_zeros(1, 3, image_size, image_size))
     finally:
-        model.train(was_training)
         for hook in hooks:
             hook.remove()
     return shapes
@@ -79,13 +78,14 @@ def summary(model: nn.Module, image_size: int = 32) -> str:
 
     columns = ("input_size", "kernel_size", "output_size", "num_params", "mult_adds")
     device = next(model.parameters()).device
-    statistics = torchinfo.summary(
-        model,
-        (1, 3, image_size, image_size),
-        col_names=columns,
-        col_width=18,
-        row_settings=("var_names",),
-        device=device,
-        verbose=0,
-    )
+    with evaluating(model):  # torchinfo gives one mode back to all submodules
+        statistics = torchinfo.summary(
+            model,
+            (1, 3, image_size, image_size),
+            col_names=columns,
+            col_width=18,
+            row_settings=("var_names",),
+            device=device,
+            verbose=0,
+        )
     return str(statistics)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from sightline.data.loaders import BatchLoader
 from sightline.errors import NonFiniteLossError
 from sightline.measures.evaluation import Evaluation
+from sightline.models.lend import evaluating
 from sightline.training.runtime import Runtime
 
 __all__ = ["Epoch", "evaluate", "fit", "train_one_epoch"]
@@ -118,28 +119,25 @@ def report(progress: tqdm | None, totals: Tensor, lrs: list[float]) -> list[floa
     return [loss_sum, correct, seen]
 
 
-@torch.no_grad()  # not inference_mode: logits may be fitted on later
 def evaluate(
     model: nn.Module, loader: Loader, *, runtime: Runtime, flip_average: bool = False
 ) -> Evaluation:
-    """Run `model` over `loader` in evaluation mode; its mode is restored.
+    """Run `model` over `loader` in evaluation mode; every mode is restored.
 
     Several processes each run over their own part, and all get the whole. Sums run
     over images, not batches: a short last batch counts as much as it should. With
     `flip_average` the logits are the mean of image and mirror image.
     """
-    was_training = model.training
-    model.eval()
     all_logits, all_labels = [], []
-    for images, labels in loader:
-        images, labels = runtime.move(images, labels)
-        with runtime.autocast():
-            logits = model(images).float()
-            if flip_average:
-                logits = (logits + model(images.flip(-1)).float()) / 2
-        all_logits.append(logits)
-        all_labels.append(labels)
-    model.train(was_training)
+    with evaluating(model):
+        for images, labels in loader:
+            images, labels = runtime.move(images, labels)
+            with runtime.autocast():
+                logits = model(images).float()
+                if flip_average:
+                    logits = (logits + model(images.flip(-1)).float()) / 2
+            all_logits.append(logits)
+            all_labels.append(labels)
     logits = runtime.gather(torch.cat(all_logits))
     return Evaluation(logits.cpu(), runtime.gather(torch.cat(all_labels)).cpu())
 
