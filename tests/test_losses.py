@@ -17,12 +17,13 @@ import torch
 from tiny import part
 from torch import Tensor
 
-from sightline.datasets import Splits
-from sightline.engine import fit
-from sightline.recipes import RECIPES, Recipe
-from sightline.runtime import choose_runtime
-from sightline.shapes import CLASSES
-from sightline.train import build, chosen_splits
+from sightline.data.datasets import Splits
+from sightline.data.shapes import CLASSES
+from sightline.training.engine import fit
+from sightline.training.parts import build, chosen_splits
+from sightline.training.recipe import Recipe
+from sightline.training.recipes import RECIPES
+from sightline.training.runtime import choose_runtime
 
 RECORD = Path(__file__).with_name("losses.json")
 TOLERANCE = 1e-4  # relative, of losses and distance
