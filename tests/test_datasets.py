@@ -4,17 +4,17 @@ import hashlib
 import io
 import os
 import pickle
-import resource
+import re
 import shutil
 import tarfile
 import tracemalloc
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
+from child import run_child
 from PIL import Image
 from torchvision.datasets import CIFAR10
 
@@ -422,20 +422,29 @@ def test_data_are_used_even_when_they_cannot_be_kept(divided, tmp_path):
     assert note.startswith("decoded pictures could not be kept in")
 
 
-@contextmanager
-def files_limited_to(size):
-    """Let no file of this process grow beyond `size` bytes: as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from sightline.data import folders
+from sightline.data.datasets import load
+from sightline.errors import DataError
+
+folder, root, *memory = sys.argv[1:]
+if memory:
+    folders.usable_memory = lambda: int(memory[0])
+resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, resource.RLIM_INFINITY))
+try:
+    print(load(folder, image_size=8, root=Path(root), progress=False).notes[0])
+except DataError as error:
+    print("DataError:", error)
+"""
 
 
-def test_a_full_disk_leaves_nothing_behind(divided, read, tmp_path):
-    with files_limited_to(3_000):
-        assert "File too large" in read(divided).notes[0]
+@pytest.mark.processes
+def test_a_full_disk_leaves_nothing_behind(divided, tmp_path):
+    pytest.importorskip("resource")
+    note = run_child(FULL_DISK, divided, tmp_path / "data")
+    assert re.search("^decoded pictures .* File too large", note)
     assert list((tmp_path / "data" / "decoded").iterdir()) == []
 
 
@@ -521,14 +530,14 @@ def test_a_disk_too_small_is_said_before_anything_is_decoded(
     assert decoded == []
 
 
+@pytest.mark.processes
 def test_a_disk_that_fills_up_while_decoding_leaves_nothing_behind(
-    divided, read, little_memory, tmp_path
+    divided, read, tmp_path
 ):
-    with (
-        files_limited_to(3_000),
-        pytest.raises(DataError, match="need 0.00 GB .* File too large. Make room"),
-    ):
-        read(divided)
+    pytest.importorskip("resource")
+    message = run_child(FULL_DISK, divided, tmp_path / "data", 1_000)
+    wanted = "^DataError: .* need 0.00 GB .* File too large. Make room"
+    assert re.search(wanted, message), message
     assert list((tmp_path / "data" / "decoded").iterdir()) == []
     assert len(read(divided).test) == 7
 

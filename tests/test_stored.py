@@ -3,11 +3,11 @@
 import copy
 import os
 import pickle
-import resource
 from pathlib import Path
 
 import pytest
 import torch
+from child import run_child
 from safetensors.torch import load_file
 
 from sightline.data import stored
@@ -237,14 +237,21 @@ def test_usable_memory_is_at_most_that_of_the_machine():
     assert 0 < usable_memory() <= machine
 
 
+LIMITED = """
+import resource
+from sightline.data.stored import usable_memory
+
+limit = usable_memory() - 1
+resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.RLIM_INFINITY))
+print(limit, usable_memory())
+"""
+
+
+@pytest.mark.processes
 def test_a_limit_set_for_the_process_counts():
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = 12_345_678_901 if usable_memory() > 12_345_678_901 else 10**9
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
-    try:
-        assert usable_memory() == limit
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+    pytest.importorskip("resource")
+    limit, usable = run_child(LIMITED).split()
+    assert usable == limit
 
 
 @pytest.mark.parametrize(

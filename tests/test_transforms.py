@@ -1,14 +1,13 @@
 """Albumentations pipelines: exact numbers, loud mistakes, independent workers."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import albumentations as A
 import numpy as np
 import pytest
 import torch
+from child import run_child
 from tolerance import rounding
 from torch.utils.data import DataLoader
 
@@ -160,11 +159,7 @@ except UserWarning as error:
     outcome = str(error)
 print(json.dumps({"calls": calls, "outcome": outcome}))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert not done.stderr
-    return json.loads(done.stdout)
+    return json.loads(run_child(program))
 
 
 @pytest.mark.processes
