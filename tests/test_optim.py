@@ -1,8 +1,10 @@
 """Which parameters decay, and what the optimizers are."""
 
 import copy
+from dataclasses import replace
 
 import pytest
+import tiny
 import torch
 
 from sightline.errors import SightlineError
@@ -11,7 +13,7 @@ from sightline.training.optim import (
     OPTIMIZERS,
     Muon,
     add_l1,
-    build_optimizer,
+    make_optimizer,
     muon_groups,
     orthogonalise,
     parameter_groups,
@@ -28,14 +30,13 @@ def test_gains_and_biases_do_not_decay_and_no_parameter_is_lost():
     )
 
 
-@pytest.mark.parametrize("name", list(OPTIMIZERS))
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
 def test_the_fused_optimizer_steps_like_torchs_plain_one(name):
     def weights(fused: bool) -> torch.Tensor:
         torch.manual_seed(0)
         layer = torch.nn.Linear(8, 8)
-        optimizer = build_optimizer(
-            name, layer, lr=0.01, momentum=0.9, weight_decay=0.1
-        )
+        recipe = replace(tiny.RECIPE, optimizer=name, max_lr=0.01, weight_decay=0.1)
+        optimizer = make_optimizer(recipe, layer)
         for group in optimizer.param_groups:
             group["fused"] = fused
         for _ in range(3):
@@ -50,16 +51,41 @@ def test_the_fused_optimizer_steps_like_torchs_plain_one(name):
 def test_sgd_is_nesterov_unless_there_is_no_momentum():
     model = build_model("resnet10", num_classes=2)
     for momentum in (0.9, 0.0):
-        optimizer = build_optimizer(
-            "sgd", model, lr=0.1, momentum=momentum, weight_decay=0
-        )
+        optimizer = make_optimizer(replace(tiny.RECIPE, momentum=momentum), model)
         assert optimizer.param_groups[0]["nesterov"] is (momentum > 0)
 
 
-def test_unknown_optimizer_lists_those_that_exist():
-    model = build_model("resnet10", num_classes=2)
-    with pytest.raises(SightlineError, match="'lion'.*adam, adamw, sgd"):
-        build_optimizer("lion", model, lr=0.1, momentum=0.9, weight_decay=0)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_is_built_over_all_parameters_and_moves_them(name):
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten())
+    model.append(torch.nn.Linear(4, 2))
+    before = copy.deepcopy(model.state_dict())
+    optimizer = make_optimizer(replace(tiny.RECIPE, optimizer=name), model)
+    model(torch.ones(1, 3, 3, 3)).square().sum().backward()
+    optimizer.step()
+    for name, value in model.state_dict().items():
+        assert not torch.equal(value, before[name])
+
+
+def test_a_recipe_names_every_optimizer_that_exists_and_no_other():
+    with pytest.raises(SightlineError, match="optimizer .* not lion") as caught:
+        replace(tiny.RECIPE, optimizer="lion")
+    listed = str(caught.value).partition("one of ")[2].partition(", not")[0]
+    assert set(listed.split(", ")) == set(OPTIMIZERS)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_l1_penalty_of_a_recipe_reaches_every_optimizer(name):
+    def moved(l1: float) -> torch.Tensor:
+        torch.manual_seed(0)
+        layer = torch.nn.Linear(2, 2)
+        recipe = replace(tiny.RECIPE, optimizer=name, l1=l1, head_lr=0.1, bias_lr=0.1)
+        optimizer = make_optimizer(recipe, layer)
+        layer(torch.tensor([[1.0, -1.0]])).square().sum().backward()
+        optimizer.step()
+        return layer.weight.detach()
+
+    assert not torch.equal(moved(0.0), moved(1.0))
 
 
 def test_decay_of_all_leaves_no_parameter_out():

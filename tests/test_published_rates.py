@@ -10,7 +10,8 @@ from torch import nn
 
 from sightline.data.datasets import Split
 from sightline.data.loaders import BatchLoader
-from sightline.training.parts import make_optimizer, make_scheduler
+from sightline.training.optim import make_optimizer
+from sightline.training.parts import make_scheduler
 from sightline.training.recipe import Recipe
 from sightline.training.recipes import RECIPES
 

@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 from sightline.errors import SightlineError
+from sightline.training.optim import Muon, muon_groups
 from sightline.training.schedules import (
+    SCHEDULES,
     build_scheduler,
     constant,
     cosine,
@@ -37,7 +39,6 @@ def test_one_cycle_matches_torch_at_every_step(total_steps, pct_start):
         "one_cycle",
         optimizer,
         total_steps=total_steps,
-        max_lr=0.1,
         pct_start=pct_start,
         div_factor=20,
         final_div_factor=50,
@@ -78,14 +79,14 @@ def test_every_rate_that_one_cycle_uses_is_positive_and_the_last_is_the_lowest()
 @pytest.mark.parametrize(("name", "form"), [("cosine", cosine), ("constant", constant)])
 def test_cosine_and_constant_match_torch_at_every_step(name, form):
     optimizer = sgd()
-    scheduler = build_scheduler(name, optimizer, total_steps=40, max_lr=0.1)
+    scheduler = build_scheduler(name, optimizer, total_steps=40)
     for step, (lr, _) in enumerate(run(scheduler, optimizer, 40)):
         assert lr == pytest.approx(form(step, total_steps=40, max_lr=0.1), abs=1e-9)
 
 
 def test_plateau_drops_after_five_epochs_without_progress():
     optimizer = sgd()
-    scheduler = build_scheduler("plateau", optimizer, total_steps=1, max_lr=0.1)
+    scheduler = build_scheduler("plateau", optimizer, total_steps=1)
     for _ in range(6):
         scheduler.step(1.0)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.01)
@@ -93,14 +94,14 @@ def test_plateau_drops_after_five_epochs_without_progress():
 
 def test_unknown_schedule_lists_those_that_exist():
     with pytest.raises(SightlineError, match="'step'.*one_cycle.*plateau"):
-        build_scheduler("step", sgd(), total_steps=1, max_lr=0.1)
+        build_scheduler("step", sgd(), total_steps=1)
 
 
 def test_linear_falls_from_every_groups_own_rate():
     one, two = nn.Linear(2, 2), nn.Linear(2, 2)
     groups = [{"params": one.parameters()}, {"params": two.parameters(), "lr": 3.0}]
     optimizer = torch.optim.SGD(groups, lr=0.1)
-    scheduler = build_scheduler("linear", optimizer, total_steps=20, max_lr=0.1)
+    scheduler = build_scheduler("linear", optimizer, total_steps=20)
     for step in range(20):
         rates = [group["lr"] for group in optimizer.param_groups]
         expected = [linear(step, total_steps=20, max_lr=m) for m in (0.1, 3.0)]
@@ -108,3 +109,35 @@ def test_linear_falls_from_every_groups_own_rate():
         assert min(rates) > 0
         optimizer.step()
         scheduler.step()
+
+
+# the rates of `speedrun`, and one below that of the kernels
+@pytest.mark.parametrize("bias_lr", [26.5, 0.001])
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_no_schedule_changes_the_ratio_of_the_groups_rates(name, bias_lr):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(4, 2))
+    own = {"lr": 0.12, "bias_lr": bias_lr, "head_lr": 335.0}
+    optimizer = Muon(
+        muon_groups(model, **own, weight_decay=1e-3), lr=0.12, momentum=0.6
+    )
+    scheduler = build_scheduler(name, optimizer, total_steps=60)
+    highest = [0.0, 0.0, 0.0]
+    for _ in range(60):
+        rates = [group["lr"] for group in optimizer.param_groups]
+        assert [rate / rates[0] for rate in rates] == pytest.approx(
+            [1, bias_lr / 0.12, 335 / 0.12], rel=1e-9
+        )
+        highest = list(map(max, highest, rates))
+        optimizer.step()
+        scheduler.step(*[1.0] * (name == "plateau"))
+    assert highest == pytest.approx(list(own.values()), rel=1e-2)
+
+
+def test_one_cycle_gives_all_groups_its_own_momentum():
+    groups = [
+        {"params": nn.Linear(2, 2).parameters(), "momentum": momentum}
+        for momentum in (0.6, 0.0)
+    ]
+    optimizer = torch.optim.SGD(groups, lr=0.1)
+    build_scheduler("one_cycle", optimizer, total_steps=60)
+    assert [group["momentum"] for group in optimizer.param_groups] == [0.95, 0.95]

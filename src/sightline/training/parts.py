@@ -15,12 +15,12 @@ from sightline.models import build_model
 from sightline.models.fast_net import FastNet
 from sightline.models.pretrained import load_imagenet
 from sightline.training.engine import Loader
-from sightline.training.optim import Muon, add_l1, build_optimizer, muon_groups
+from sightline.training.optim import make_optimizer
 from sightline.training.recipe import Recipe
 from sightline.training.runtime import Runtime, seed_everything
 from sightline.training.schedules import build_scheduler
 
-__all__ = ["Parts", "build", "evaluation_loader", "make_optimizer", "training_loader"]
+__all__ = ["Parts", "build", "evaluation_loader", "training_loader"]
 
 WHITENING_IMAGES = 5000
 
@@ -127,31 +127,6 @@ def evaluation_loader(
     )
 
 
-def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """Build the recipe's optimizer over `model`."""
-    if recipe.optimizer == "muon":
-        groups = muon_groups(
-            model,
-            lr=recipe.max_lr,
-            bias_lr=recipe.bias_lr,
-            head_lr=recipe.head_lr,
-            weight_decay=recipe.weight_decay,
-        )
-        return Muon(groups, lr=recipe.max_lr, momentum=recipe.momentum)
-    optimizer = build_optimizer(
-        recipe.optimizer,
-        model,
-        lr=recipe.max_lr,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-        decay=recipe.decay,
-    )
-    if recipe.l1:
-        add_l1(optimizer, recipe.l1, recipe.l1_of)
-    return optimizer
-
-
 def make_scheduler(
     recipe: Recipe, optimizer: torch.optim.Optimizer, loader: Loader
 ) -> LRScheduler:
@@ -162,7 +137,6 @@ def make_scheduler(
         recipe.schedule,
         optimizer,
         total_steps=recipe.epochs * steps,
-        max_lr=recipe.max_lr,
         pct_start=recipe.pct_start,
         div_factor=recipe.div_factor,
         final_div_factor=recipe.final_div_factor,

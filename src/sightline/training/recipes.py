@@ -16,7 +16,7 @@ OURS = (
     RESNET18,
     variant(RESNET18, "resnet34", model="resnet34"),
     variant(RESNET18, "resnet18-layer-norm", model="resnet18_layer_norm", norm="layer"),
-    # Muon in place of SGD: ahead of it when epochs are few; one_cycle drives all rates
+    # Muon in place of SGD: ahead of it when epochs are few; one rate for all
     variant(
         RESNET18,
         "resnet18-muon",

@@ -94,28 +94,29 @@ def build_scheduler(
     optimizer: torch.optim.Optimizer,
     *,
     total_steps: int,
-    max_lr: float,
     pct_start: float = 0.3,
     div_factor: float = 25.0,
     final_div_factor: float = 1e4,
     shape: str = "cos",
 ) -> lr_scheduler.LRScheduler:
-    """Build torch's scheduler called `name`.
+    """Build torch's scheduler called `name` for an optimizer that is new.
 
-    All are meant to be stepped after every batch, except "plateau": after every epoch,
-    with the validation loss (`sightline.training.engine.fit` knows). "one_cycle" also
-    cycles the momentum 0.95 → 0.85 → 0.95 and so overwrites the optimizer's own.
+    The rate of each parameter group is its own peak, so the ratio between the groups'
+    rates stays what it is. Step the scheduler after every batch, "plateau" after every
+    epoch with the validation loss. "one_cycle" replaces the momentum of every group
+    (Adam's first beta) by one that cycles 0.95 → 0.85 → 0.95.
 
     Raises:
         SightlineError: if `name` is not in `SCHEDULES`.
     """
+    peaks = [group["lr"] for group in optimizer.param_groups]
     if name == "one_cycle":
         if pct_start * total_steps == 1:
             # A climb of exactly one step makes torch divide by zero.
             pct_start = math.nextafter(pct_start, 0.0)
         return lr_scheduler.OneCycleLR(
             optimizer,
-            max_lr=max_lr,
+            max_lr=peaks,
             total_steps=total_steps,
             pct_start=pct_start,
             div_factor=div_factor,
@@ -124,13 +125,14 @@ def build_scheduler(
         )
     if name == "cosine":
         return lr_scheduler.CosineAnnealingLR(optimizer, T_max=total_steps)
-    if name == "linear":  # of every parameter group's own rate
+    if name == "linear":
         return lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / total_steps)
     if name == "constant":
         return lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
     if name == "plateau":
+        lowest = [1e-7 * peak / peaks[0] for peak in peaks]
         return lr_scheduler.ReduceLROnPlateau(
-            optimizer, factor=0.1, patience=4, min_lr=1e-7
+            optimizer, factor=0.1, patience=4, min_lr=lowest, eps=0.0
         )
     known = ", ".join(SCHEDULES)
     raise SightlineError(f"unknown schedule {name!r}; choose from: {known}")

@@ -15,12 +15,12 @@ from sightline.training.distributed import LOST, is_lost
 from sightline.training.engine import Epoch, evaluate, fit
 from sightline.training.lr_finder import RangeTest, range_test
 from sightline.training.machine import describe
+from sightline.training.optim import make_optimizer
 from sightline.training.parts import (
     Parts,
     build,
     chosen_splits,
     evaluation_loader,
-    make_optimizer,
 )
 from sightline.training.recipe import Recipe, complete, describe_fields
 from sightline.training.run import Run
