@@ -2,11 +2,15 @@
 
 import copy
 import math
+import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import tiny
 import torch
 import torch.nn.functional as F
+from matplotlib.figure import Figure
 from torch import nn
 
 from sightline.errors import SightlineError
@@ -17,7 +21,14 @@ from sightline.training.lr_finder import (
     suggest,
     suggest_range,
 )
+from sightline.training.optim import make_optimizer
+from sightline.training.parts import build
+from sightline.training.recipes import RECIPES
 from sightline.training.runtime import Runtime
+
+with warnings.catch_warnings():  # its progress bar's
+    warnings.simplefilter("ignore")
+    from torch_lr_finder import LRFinder, TrainDataLoaderIter
 
 FP32 = Runtime(torch.device("cpu"), "fp32", channels_last=True)
 BF16 = Runtime(torch.device("cpu"), "bf16", channels_last=True)
@@ -77,22 +88,23 @@ def test_rates_grow_by_one_constant_factor_from_start_to_end():
     assert test.stopped == "end"
 
 
-def test_losses_are_those_of_a_plain_loop_with_the_same_rates():
-    test = swept(start_lr=1e-4, end_lr=1e-1, num_iter=20)
-    model, batches = small_model(), []
-    optimizer = sgd(model)
+def package_sweep(model, loader, **options) -> LRFinder:
+    """Sweep as torch-lr-finder does it, with the seed of `swept`."""
+    finder = LRFinder(model, sgd(model), F.cross_entropy)
     torch.manual_seed(0)
-    while len(batches) < 20:
-        batches += list(Noise())
-    losses = []
-    for (images, labels), lr in zip(batches, test.lrs, strict=False):
-        optimizer.param_groups[0]["lr"] = lr
-        loss = F.cross_entropy(model(images), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert test.losses == pytest.approx(losses, rel=1e-5)
+    finder.range_test(TrainDataLoaderIter(loader), **options)
+    return finder
+
+
+@pytest.mark.parametrize("smoothing", [0.05, 0.3])
+def test_rates_and_losses_are_those_of_torch_lr_finder(smoothing):
+    span = {"start_lr": 1e-4, "end_lr": 1e-2, "num_iter": 40}
+    ours = swept(smoothing=smoothing, **span)
+    package = package_sweep(small_model(), Noise(), smooth_f=smoothing, **span).history
+    assert ours.lrs == pytest.approx(package["lr"], rel=1e-9)
+    assert ours.smoothed == pytest.approx(package["loss"], rel=1e-5)
+    raw = package_sweep(small_model(), Noise(), smooth_f=0.0, **span).history
+    assert ours.losses == pytest.approx(raw["loss"], rel=1e-5)
 
 
 def test_smoothing_is_a_running_mean_without_correction_of_its_start():
@@ -141,19 +153,55 @@ def test_an_optimizer_and_its_schedule_that_are_there_already_are_left_alone():
     assert optimizer.state_dict() == before
 
 
-def test_every_parameter_group_is_swept():
-    groups = []
+def test_every_parameter_group_keeps_the_ratio_of_its_rate_to_the_first_ones():
+    used = []
 
-    def two_groups(model):
-        first, *rest = model.parameters()
-        optimizer = torch.optim.SGD([{"params": [first], "lr": 7.0}, {"params": rest}])
-        groups.extend(optimizer.param_groups)
+    def three_groups(model):
+        convolution, norm, _, head = model
+        optimizer = torch.optim.SGD(
+            [
+                {"params": convolution.parameters()},
+                {"params": norm.parameters(), "lr": 0.05},
+                {"params": head.parameters(), "lr": 3.0},
+            ],
+            lr=0.1,
+        )
+        optimizer.register_step_pre_hook(
+            lambda *_: used.append([group["lr"] for group in optimizer.param_groups])
+        )
         return optimizer
 
-    range_test(
-        small_model(), two_groups, Noise(), loss_fn=F.cross_entropy, runtime=FP32
+    arguments = {"loss_fn": F.cross_entropy, "runtime": FP32}
+    test = range_test(small_model(), three_groups, Noise(), **arguments)
+    assert [first for first, _, _ in used] == pytest.approx(test.lrs[: len(used)])
+    for first, second, third in used:
+        assert (second, third) == pytest.approx((0.5 * first, 30 * first))
+
+
+def test_muon_is_swept_with_the_rates_of_its_recipe():
+    recipe = replace(RECIPES["speedrun"], batch_size=24, epochs=1)
+    rates = []
+
+    def muon(model):
+        optimizer = make_optimizer(recipe, model)
+        optimizer.register_step_pre_hook(
+            lambda *_: rates.append([group["lr"] for group in optimizer.param_groups])
+        )
+        return optimizer
+
+    parts = build(recipe, tiny.splits(), FP32)
+    test = range_test(
+        parts.model,
+        muon,
+        parts.train_loader,
+        loss_fn=parts.loss_fn,
+        runtime=FP32,
+        start_lr=1e-3,
+        end_lr=0.12,
+        num_iter=6,
     )
-    assert groups[0]["lr"] == groups[1]["lr"]
+    assert test.stopped == "end"
+    assert rates[-1] == pytest.approx([0.12, 26.5, 335.0])
 
 
 def test_bf16_runs_and_gives_the_loss_in_full_precision():
@@ -205,12 +253,17 @@ def test_the_first_loss_that_is_not_finite_ends_the_sweep_and_is_not_recorded(ba
     assert np.isfinite(test.losses + test.smoothed).all()
 
 
-def test_a_loss_that_explodes_ends_the_sweep():
-    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 64), nn.Linear(64, 4))
-    test = swept(model, num_iter=60, end_lr=100.0)
-    assert test.stopped == "diverged"
-    assert len(test.lrs) < 60
-    assert test.smoothed[-1] > 5 * min(test.smoothed[:-1])
+def test_a_loss_that_explodes_ends_the_sweep_where_torch_lr_finder_ends():
+    def model():
+        torch.manual_seed(1)
+        return nn.Sequential(nn.Flatten(), nn.Linear(192, 64), nn.Linear(64, 4))
+
+    span = {"start_lr": 1e-5, "end_lr": 1e4, "num_iter": 60}
+    ours = swept(model(), **span)
+    package = package_sweep(model(), Noise(), smooth_f=0.05, **span).history
+    assert ours.stopped == "diverged"
+    assert len(ours.lrs) == len(package["lr"]) < 60
+    assert ours.smoothed[-1] > 5 * min(ours.smoothed)
 
 
 def test_a_loss_that_is_never_finite_says_what_to_check():
@@ -251,15 +304,11 @@ def test_steepest_ignores_a_cliff_after_the_minimum():
 
 
 def test_steepest_is_torch_lr_finders_where_the_curve_ends_at_its_minimum():
-    from torch_lr_finder import LRFinder
-
     model = small_model()
     finder = LRFinder(model, sgd(model), F.cross_entropy)
     finder.history = {"lr": list(RATES), "loss": list(bowl(94))}
-    from matplotlib.figure import Figure
-
-    _, theirs = finder.plot(ax=Figure().subplots())
-    assert RULES["steepest"](curve(bowl(94))) == theirs
+    _, suggestion = finder.plot(ax=Figure().subplots())
+    assert RULES["steepest"](curve(bowl(94))) == suggestion
 
 
 def test_valley_is_the_middle_of_the_longest_descent():

@@ -1,19 +1,14 @@
 """The LR range test: train a few batches while the learning rate climbs.
 
-Smith (2017), "Cyclical Learning Rates for Training Neural Networks", section 3.3.
-The sweep is torch-lr-finder's; around it: copies instead of `reset`, a stop at the
-first loss that is not finite, bf16, and four rules that read the curve.
+Smith (2017), "Cyclical Learning Rates for Training Neural Networks", section 3.3; and
+four rules that read the curve.
 """
 
-import contextlib
 import copy
-import io
 import math
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from unittest import mock
+from itertools import chain, repeat
 
 import numpy as np
 import torch
@@ -22,11 +17,6 @@ from tqdm import tqdm
 
 from sightline.errors import SightlineError
 from sightline.training.runtime import Runtime
-
-with warnings.catch_warnings():  # it imports tqdm.autonotebook, which warns
-    warnings.simplefilter("ignore")
-    from torch_lr_finder import LRFinder, TrainDataLoaderIter
-    from torch_lr_finder import lr_finder as torch_lr_finder
 
 __all__ = [
     "RULES",
@@ -40,41 +30,17 @@ __all__ = [
 SKIP_START, SKIP_END = 10, 5  # points that the rules leave out
 
 
+DIVERGED = 5  # times the lowest smoothed loss, as in torch-lr-finder
+
+
 @dataclass(frozen=True)
 class RangeTest:
     """The recorded curve; all lists have the same length and are finite."""
 
-    lrs: list[float]
+    lrs: list[float]  # of the first parameter group
     losses: list[float]  # of one batch each, before the update with lrs[i]
     smoothed: list[float]  # s ← smoothing · loss + (1 − smoothing) · s
     stopped: str  # "end", "diverged" or "not finite"
-
-
-class _NotFinite(Exception):
-    """Ends the sweep."""
-
-
-class _FiniteLRFinder(LRFinder):
-    """torch-lr-finder that stops at NaN (its own test `nan > x` never holds)."""
-
-    def _train_batch(self, *args, **kwargs) -> float:
-        loss = super()._train_batch(*args, **kwargs)
-        if not math.isfinite(loss):
-            raise _NotFinite
-        self.raw_losses.append(loss)
-        return loss
-
-
-@contextlib.contextmanager
-def quiet(progress: bool):
-    """Keep torch-lr-finder's prints off the page; show a plain bar if wanted."""
-    hidden = None if progress else True  # None: a bar on terminals only
-    bar = partial(tqdm, desc="range test", unit="batch", leave=False, disable=hidden)
-    with (
-        contextlib.redirect_stdout(io.StringIO()),
-        mock.patch.object(torch_lr_finder, "tqdm", bar),
-    ):
-        yield
 
 
 def range_test(
@@ -103,7 +69,8 @@ def range_test(
         loader: training batches; repeated when shorter than `num_iter`.
         loss_fn: of logits and labels.
         runtime: device and precision.
-        start_lr: low enough that nothing is learnt there.
+        start_lr: of the first parameter group, low enough that nothing is learnt there;
+            the other groups keep the ratio of their rates to the first one's.
         end_lr: high enough to diverge.
         num_iter: updates, if the loss does not diverge before.
         smoothing: weight of the newest loss in the running mean; 1 means none.
@@ -118,44 +85,66 @@ def range_test(
             f"a range test needs 0 < start_lr < end_lr, num_iter ≥ 2 and smoothing in "
             f"(0, 1]; got {start_lr}, {end_lr}, {num_iter} and {smoothing}"
         )
-    tested = runtime.place(copy.deepcopy(model))
-    finder = _FiniteLRFinder(
-        tested,
-        make_optimizer(tested),
-        lambda logits, labels: loss_fn(logits.float(), labels),
-        device=runtime.device,
-        amp_backend="torch",
-        amp_config={
-            "device_type": runtime.device.type,
-            "dtype": torch.bfloat16,
-            "enabled": runtime.precision == "bf16",
-        },
-        grad_scaler=torch.amp.GradScaler(runtime.device.type, enabled=False),
-    )
-    finder.raw_losses = []
-    stopped = "end"
+    growth = end_lr / start_lr
+    lrs = [start_lr * growth ** (k / (num_iter - 1)) for k in range(num_iter)]
+    model = runtime.place(copy.deepcopy(model)).train()
+    optimizer = make_optimizer(model)
+    hidden = None if progress else True  # None: a bar on terminals only
+    bar = tqdm(lrs, "range test", unit="batch", leave=False, disable=hidden)
     devices = [runtime.device] if runtime.device.type == "cuda" else []
-    with torch.random.fork_rng(devices), quiet(progress):
+    with torch.random.fork_rng(devices), bar:
         torch.manual_seed(seed)
-        try:
-            finder.range_test(
-                TrainDataLoaderIter(loader),
-                start_lr=start_lr,
-                end_lr=end_lr,
-                num_iter=num_iter,
-                smooth_f=smoothing if smoothing < 1 else 0.0,
-            )
-        except _NotFinite:
-            stopped = "not finite"
-    lrs, smoothed = finder.history["lr"], finder.history["loss"]
-    if stopped == "end" and len(lrs) < num_iter:
-        stopped = "diverged"
-    if len(lrs) < 2:
+        batches = chain.from_iterable(repeat(loader))
+        test = climb(
+            model,
+            optimizer,
+            bar,
+            batches,
+            loss_fn=loss_fn,
+            runtime=runtime,
+            smoothing=smoothing,
+        )
+    if len(test.lrs) < 2:
         raise SightlineError(
             f"the loss was not finite from learning rate {start_lr:g} on: check the "
             "pictures and the loss, or start lower"
         )
-    return RangeTest(lrs, finder.raw_losses, smoothed, stopped)
+    return test
+
+
+def climb(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    lrs: Iterable[float],
+    batches: Iterable[tuple[Tensor, Tensor]],
+    *,
+    loss_fn: Callable[[Tensor, Tensor], Tensor],
+    runtime: Runtime,
+    smoothing: float,
+) -> RangeTest:
+    """Train one batch at each rate, until the loss explodes or is not a number."""
+    used, losses, smoothed = [], [], []
+    own = [group["lr"] for group in optimizer.param_groups]
+    for lr, (images, labels) in zip(lrs, batches, strict=False):
+        for group, rate in zip(optimizer.param_groups, own, strict=True):
+            group["lr"] = lr * rate / own[0]
+        images, labels = runtime.move(images, labels)
+        with runtime.autocast():
+            logits = model(images)
+        loss = loss_fn(logits.float(), labels)
+        value = loss.item()
+        if not math.isfinite(value):
+            return RangeTest(used, losses, smoothed, "not finite")
+        mean = smoothed[-1] if smoothed else value
+        used.append(lr)
+        losses.append(value)
+        smoothed.append(smoothing * value + (1 - smoothing) * mean)
+        if smoothed[-1] > DIVERGED * min(smoothed):
+            return RangeTest(used, losses, smoothed, "diverged")
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return RangeTest(used, losses, smoothed, "end")
 
 
 def trimmed(test: RangeTest) -> tuple[np.ndarray, np.ndarray]:
@@ -166,8 +155,8 @@ def trimmed(test: RangeTest) -> tuple[np.ndarray, np.ndarray]:
             f"only {len(test.lrs)} points were recorded before the range test ended "
             f"({test.stopped}), but a suggestion needs {needed}: start lower"
         )
-    kept = slice(SKIP_START, -SKIP_END)
-    return np.array(test.lrs[kept]), np.array(test.smoothed[kept])
+    inner = slice(SKIP_START, -SKIP_END)
+    return np.array(test.lrs[inner]), np.array(test.smoothed[inner])
 
 
 def steepest(test: RangeTest) -> float:
@@ -249,18 +238,18 @@ def doubts(
     num_classes: int,
 ) -> list[str]:
     """Say where range tests tell little: no real fall, or rules that disagree."""
-    found = []
+    warnings = []
     lowest, chance = min(min(t.smoothed) for t in tests), math.log(num_classes)
     if lowest > 0.97 * chance:
-        found.append(
+        warnings.append(
             f"the smoothed loss never fell clearly below chance ({lowest:.2f}, "
             f"ln {num_classes} = {chance:.2f}); try more --num-iter or a lower "
             "--start-lr"
         )
     medians = [values[1] for values in ranges.values()]
     if max(medians) > 10 * min(medians):
-        found.append(
+        warnings.append(
             f"the rules disagree, from {min(medians):.2g} to {max(medians):.2g}; "
             "short trainings decide (--epochs 2)"
         )
-    return found
+    return warnings
