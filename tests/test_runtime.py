@@ -7,9 +7,18 @@ import pytest
 import torch
 from torch import nn
 
+from sightline.data.datasets import Split
+from sightline.data.loaders import BatchLoader
 from sightline.errors import SightlineError
+from sightline.training.engine import evaluate, train_one_epoch
+from sightline.training.lr_finder import range_test
 from sightline.training.machine import describe
-from sightline.training.runtime import choose_runtime, seed_everything
+from sightline.training.runtime import (
+    Runtime,
+    choose_runtime,
+    seed_everything,
+    set_tf32,
+)
 
 
 def test_asking_for_a_gpu_that_is_not_there_names_the_remedy(monkeypatch):
@@ -26,6 +35,80 @@ def test_asking_for_a_gpu_that_is_not_there_names_the_remedy(monkeypatch):
 def test_unknown_device_or_precision_lists_the_known_ones(wrong, message):
     with pytest.raises(SightlineError, match=message):
         choose_runtime(**wrong)
+
+
+@pytest.fixture
+def flags():
+    """Read torch's flags for the whole process, restored after the test."""
+    precision = torch.get_float32_matmul_precision()
+    with torch.backends.cudnn.flags():  # restores all of cuDNN's
+        yield lambda: (
+            torch.get_float32_matmul_precision(),
+            torch.backends.cudnn.allow_tf32,
+        )
+    torch.set_float32_matmul_precision(precision)
+
+
+def gpu(precision: str) -> Runtime:
+    return Runtime(torch.device("cuda"), precision, channels_last=True)
+
+
+ROUNDED, EXACT = ("high", True), ("highest", False)
+
+
+@pytest.mark.parametrize("precision", ["auto", "fp32", "tf32", "bf16"])
+def test_choosing_a_runtime_changes_no_flag_of_torch(monkeypatch, flags, precision):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
+    set_tf32(False)
+    torch.backends.cudnn.benchmark = False
+    chosen = choose_runtime("cuda", precision)
+    assert chosen.precision == ("bf16" if precision == "auto" else precision)
+    assert flags() == EXACT
+    assert not torch.backends.cudnn.benchmark
+
+
+def test_fp32_multiplies_in_float32_on_a_gpu_whatever_came_before(flags):
+    for rounding in ("tf32", "bf16"):
+        gpu(rounding).activate()
+        assert flags() == ROUNDED
+        gpu("fp32").activate()
+        assert flags() == EXACT
+
+
+def test_on_a_cpu_float32_is_never_rounded(flags):
+    gpu("tf32").activate()
+    choose_runtime("cpu", "bf16").activate()
+    assert flags() == EXACT
+
+
+def test_training_evaluation_and_range_test_activate_their_own_runtime(flags):
+    runtime = choose_runtime("cpu", "fp32")
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    batches = BatchLoader(
+        Split(torch.zeros(4, 2, 2, 3, dtype=torch.uint8), torch.zeros(4).long()),
+        batch_size=2,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
+    )
+    arguments = {"loss_fn": nn.functional.cross_entropy, "runtime": runtime}
+    for compute in (
+        lambda: train_one_epoch(model, batches, optimizer, None, **arguments),
+        lambda: evaluate(model, batches, runtime=runtime),
+        lambda: range_test(model, lambda _: optimizer, batches, **arguments),
+    ):
+        gpu("tf32").activate()
+        compute()
+        assert flags() == EXACT
+
+
+@pytest.mark.parametrize("capability", [None, (7, 5)])
+def test_tf32_is_refused_where_the_hardware_has_none(monkeypatch, capability):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: capability is not None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    with pytest.raises(SightlineError, match="'tf32' needs a GPU.*--precision fp32"):
+        choose_runtime("auto", "tf32")
 
 
 def test_bf16_computes_in_bf16_and_keeps_fp32_weights():

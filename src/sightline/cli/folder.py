@@ -144,7 +144,7 @@ def print_check(found: "FolderCheck") -> None:
 )
 @click.option("--recipe", default="folder", show_default=True, help="what to train")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-@click.option("--precision", default="auto", help="auto, fp32 or bf16")
+@click.option("--precision", default="auto", help="auto, fp32, tf32 or bf16")
 @recipe_options
 def do_all(
     folder: Path,

@@ -38,7 +38,7 @@ def data_options(
         ),
         click.option("--limit", type=int, help="training images at most"),
         click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps"),
-        click.option("--precision", default="auto", help="auto, fp32 or bf16"),
+        click.option("--precision", default="auto", help="auto, fp32, tf32 or bf16"),
     )
     for option in reversed(options):
         command = option(command)

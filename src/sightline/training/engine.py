@@ -67,6 +67,7 @@ def train_one_epoch(
     Raises:
         NonFiniteLossError: if the loss became NaN or infinite.
     """
+    runtime.activate()
     model.train()
     totals = torch.zeros(3, device=runtime.device)  # summed loss, correct, images
     lrs = []
@@ -128,6 +129,7 @@ def evaluate(
     over images, not batches: a short last batch counts as much as it should. With
     `flip_average` the logits are the mean of image and mirror image.
     """
+    runtime.activate()
     all_logits, all_labels = [], []
     with evaluating(model):
         for images, labels in loader:

@@ -87,6 +87,7 @@ def range_test(
         )
     growth = end_lr / start_lr
     lrs = [start_lr * growth ** (k / (num_iter - 1)) for k in range(num_iter)]
+    runtime.activate()
     model = runtime.place(copy.deepcopy(model)).train()
     optimizer = make_optimizer(model)
     hidden = None if progress else True  # None: a bar on terminals only

@@ -4,6 +4,7 @@ import itertools
 import random
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -13,7 +14,9 @@ from torch.nn.parallel import DistributedDataParallel
 from sightline.errors import RunError, SightlineError
 from sightline.training.distributed import local_rank, processes
 
-__all__ = ["Runtime", "choose_runtime", "seed_everything"]
+__all__ = ["Precision", "Runtime", "choose_runtime", "seed_everything", "set_tf32"]
+
+Precision = Literal["fp32", "tf32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -21,10 +24,19 @@ class Runtime:
     """A device, a precision, a memory format, and this process among its equals."""
 
     device: torch.device
-    precision: str  # "fp32" or "bf16": the type inside autocast; weights stay fp32
+    precision: Precision  # of products; weights, sums and losses are float32 always
     channels_last: bool  # NHWC in memory
     rank: int = 0  # of this process; the one of rank 0 writes and reports
     world_size: int = 1  # processes that train together
+
+    def activate(self) -> None:
+        """Set what torch keeps for the whole process; the last runtime to do so counts.
+
+        "fp32" multiplies in float32; the others let a GPU round float32 to TF32.
+        `train_one_epoch`, `evaluate` and `range_test` call this before they compute.
+        """
+        set_tf32(self.device.type == "cuda" and self.precision != "fp32")
+        torch.backends.cudnn.benchmark = True  # tries its algorithms once per shape
 
     def autocast(self) -> AbstractContextManager:
         """Return the autocast context of one forward pass."""
@@ -126,44 +138,68 @@ class Runtime:
                 )
 
 
+def set_tf32(allowed: bool) -> None:
+    """Let GPUs round float32 to TF32 where they multiply, or not; for all that follows.
+
+    torch alone rounds in convolutions, but not in products of matrices.
+    """
+    torch.set_float32_matmul_precision("high" if allowed else "highest")
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
 def choose_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
     """Choose the fastest device and precision that this machine really has.
 
     Args:
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
-        precision: "auto", "fp32" or "bf16". "auto" takes bf16 where the hardware
-            multiplies in it: GPUs from Ampere on, CPUs with AVX-512 BF16 or AMX.
+        precision: "auto", "fp32", "tf32" or "bf16". "auto" takes bf16 where the
+            hardware multiplies in it (GPUs from Ampere on, CPUs with AVX-512 BF16 or
+            AMX), else fp32. TF32 has the range of float32 and 10 bits after the point.
 
     Raises:
-        SightlineError: if the device is not there or the precision is unknown.
+        SightlineError: if the device is not there, or cannot compute in the precision.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
+    hardware = find_device(device)
+    if precision == "auto":
+        precision = "bf16" if has_fast_bf16(hardware) else "fp32"
+    if precision not in get_args(Precision):
+        known = ", ".join(get_args(Precision))
         raise SightlineError(
-            f"device {device!r} asked for, but torch {torch.__version__} sees no GPU "
+            f"unknown precision {precision!r}; choose from: auto, {known}"
+        )
+    if precision == "tf32" and not (
+        hardware.type == "cuda" and has_fast_bf16(hardware)
+    ):
+        raise SightlineError(
+            f"precision 'tf32' needs a GPU from Ampere on, not {hardware}; use "
+            "--precision fp32"
+        )
+    rank, world_size = 0, 1
+    if distributed.is_available() and distributed.is_initialized():
+        rank, world_size = distributed.get_rank(), distributed.get_world_size()
+    return Runtime(hardware, precision, hardware.type != "mps", rank, world_size)
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device called `name`; "auto" is a GPU where torch sees one.
+
+    Raises:
+        SightlineError: if there is no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise SightlineError(
+            f"device {name!r} asked for, but torch {torch.__version__} sees no GPU "
             "on this machine; use --device cpu, or install a driver and a CUDA build"
         )
     try:
-        chosen = torch.device(device)
+        device = torch.device(name)
     except RuntimeError as error:
         raise SightlineError(
-            f"unknown device {device!r}; choose auto, cpu, cuda, cuda:1 … or mps"
+            f"unknown device {name!r}; choose auto, cpu, cuda, cuda:1 … or mps"
         ) from error
-    if precision not in ("auto", "fp32", "bf16"):
-        raise SightlineError(
-            f"unknown precision {precision!r}; choose auto, fp32 or bf16"
-        )
-    if precision == "auto":
-        precision = "bf16" if has_fast_bf16(chosen) else "fp32"
-    if chosen.type == "cuda":
-        chosen = own_gpu(chosen)
-        torch.backends.cudnn.benchmark = True  # tries its algorithms once per shape
-        torch.set_float32_matmul_precision("high")  # TF32, as in convolutions
-    group = (0, 1)
-    if distributed.is_available() and distributed.is_initialized():
-        group = distributed.get_rank(), distributed.get_world_size()
-    return Runtime(chosen, precision, chosen.type != "mps", *group)
+    return own_gpu(device) if device.type == "cuda" else device
 
 
 def own_gpu(device: torch.device) -> torch.device:
