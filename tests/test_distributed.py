@@ -19,7 +19,7 @@ from sightline.data.datasets import Split, load
 from sightline.data.loaders import BatchLoader
 from sightline.errors import SightlineError
 from sightline.models import build_model
-from sightline.training.distributed import first_to_speak
+from sightline.training.distributed import first_to_speak, is_lost
 from sightline.training.run import Run
 from sightline.training.runtime import Runtime, choose_runtime
 from sightline.training.train import train
@@ -102,6 +102,33 @@ def test_only_one_process_says_why_the_job_ends(monkeypatch):
     assert [first_to_speak() for _ in range(3)] == [True, False, False]
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     assert first_to_speak()
+
+
+# what gloo of torch 2.15 said when the other process had been killed
+GLOO = RuntimeError(
+    "[/__w/pytorch/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:561] Connection "
+    "closed by peer [127.0.0.1]:5045. This is typically caused by a remote worker "
+    "crashing."
+)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [GLOO, torch.distributed.DistBackendError("NCCL"), torch.distributed.DistError()],
+)
+def test_an_error_of_the_connection_means_that_another_process_is_lost(
+    monkeypatch, error
+):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert is_lost(error)
+    monkeypatch.delenv("WORLD_SIZE")
+    assert not is_lost(error)  # a training of one process has no other
+
+
+def test_an_error_that_only_names_gloo_does_not_mean_a_lost_process(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for text in ("could not read pets/igloo/1.png", "/home/gloor/run: disk full"):
+        assert not is_lost(RuntimeError(text))
 
 
 def environment() -> dict[str, str]:
