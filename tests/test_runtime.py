@@ -1,6 +1,8 @@
 """Choosing device and precision, seeding, describing the machine."""
 
 import random
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from sightline.data.loaders import BatchLoader
 from sightline.errors import SightlineError
 from sightline.training.engine import evaluate, train_one_epoch
 from sightline.training.lr_finder import range_test
-from sightline.training.machine import describe
+from sightline.training.machine import describe, git_revision
 from sightline.training.runtime import (
     Runtime,
     choose_runtime,
@@ -146,3 +148,29 @@ def test_a_manifest_names_device_and_versions():
     assert described["device"].startswith("cpu: ")
     assert described["torch"] == torch.__version__
     assert described["revision"]
+
+
+@pytest.fixture
+def repository(tmp_path) -> Path:
+    """Return a git repository with one commit."""
+    who = ["-c", "user.name=someone", "-c", "user.email=someone@example.org"]
+    for command in (["init"], [*who, "commit", "--allow-empty", "-m", "first"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True, capture_output=True)
+    return tmp_path
+
+
+def test_a_sightline_inside_a_foreign_repository_does_not_report_its_revision(
+    repository,
+):
+    assert git_revision(repository) == "unknown"
+    unpacked = repository / "sightline-0.1"
+    unpacked.mkdir()
+    (unpacked / "_toc.yml").touch()
+    assert git_revision(unpacked) == "unknown"
+
+
+def test_the_revision_is_that_of_sightlines_own_checkout(repository):
+    (repository / "_toc.yml").touch()
+    command = ["git", "rev-parse", "--short=12", "HEAD"]
+    first = subprocess.check_output(command, cwd=repository, text=True).strip()
+    assert git_revision(repository) == first

@@ -10,8 +10,9 @@ import torch
 
 from sightline.training.runtime import Runtime
 
-__all__ = ["describe", "keep_freed_memory"]
+__all__ = ["describe", "git_revision", "keep_freed_memory"]
 
+CHECKOUT = Path(__file__).parents[3]
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
 
 
@@ -49,12 +50,16 @@ def describe(runtime: Runtime) -> dict[str, str | int]:
     }
 
 
-def git_revision() -> str:
-    """Return the revision of the source tree, "unknown" outside a checkout."""
+def git_revision(checkout: Path = CHECKOUT) -> str:
+    """Return the revision of Sightline's own checkout, "unknown" outside of one.
+
+    An installed Sightline may lie inside a repository that has nothing to do with it.
+    """
+    if not all((checkout / name).exists() for name in (".git", "_toc.yml")):
+        return "unknown"
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    folder = Path(__file__).parent
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
     except OSError:
         return "unknown"
     return done.stdout.strip() or "unknown"
