@@ -13,7 +13,7 @@ import torch
 from child import run_child
 from safetensors.torch import load_file
 
-from sightline.errors import RunError
+from sightline.errors import RunError, SightlineError
 from sightline.files import write_atomically
 from sightline.training import run as checkpoint
 from sightline.training.run import Run
@@ -147,7 +147,8 @@ def test_a_run_holds_what_its_docstring_lists(whole):
     listed = [
         line.split()[0]
         for line in checkpoint.__doc__.splitlines()
-        if line.split(" ")[0].endswith((".json", ".jsonl", ".safetensors", ".pt"))
+        if line.startswith("lock ")
+        or line.split(" ")[0].endswith((".json", ".jsonl", ".safetensors", ".pt"))
     ]
     assert files(whole) == sorted(listed)
 
@@ -181,6 +182,11 @@ def test_a_model_comes_back_in_evaluation_mode_best_or_last(whole):
         model = whole.load_model(which)
         assert not any(module.training for module in model.modules())
     assert_same(dict(model.state_dict()), state(whole)["model"])
+
+
+def test_weights_that_are_neither_best_nor_last_are_refused(whole):
+    with pytest.raises(SightlineError, match="'lsat'; choose best or last"):
+        whole.load_model("lsat")
 
 
 @pytest.mark.parametrize("raised", [OSError, RuntimeError])

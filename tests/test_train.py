@@ -1,5 +1,6 @@
 """A recipe in, a run out: what is refused, resumed, kept and recorded."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -321,11 +322,12 @@ def test_a_range_test_sweeps_the_optimizer_of_the_recipe(monkeypatch, name):
 
 
 HOLDER = """
-import fcntl, sys
-file = open(sys.argv[1], "a+")
-fcntl.lockf(file, fcntl.LOCK_EX)
-print("held", flush=True)
-sys.stdin.read()
+import sys
+from pathlib import Path
+from sightline.files import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
 """
 
 
@@ -340,9 +342,18 @@ def test_a_second_process_is_kept_out_of_a_run_until_the_first_is_dead(tmp_path)
         with pytest.raises(RunError, match="another process is training into"):
             go(tmp_path)
         first.kill()
-    assert (tmp_path / "lock").exists()  # a killed process cannot tidy up
     assert go(tmp_path, replace(tiny.RECIPE, epochs=1)).finished
-    assert not (tmp_path / "lock").exists()
+
+
+def test_a_lock_stays_one_file_so_that_no_two_can_hold_it(tmp_path):
+    run = Run(tmp_path)
+    with run.locked():
+        early = (tmp_path / "lock").open()  # of a process that is about to lock it
+        with pytest.raises(RunError, match="another process"), Run(tmp_path).locked():
+            raise AssertionError("two hold one lock")
+    with early, run.locked():
+        now = (tmp_path / "lock").stat()
+        assert os.path.samestat(os.fstat(early.fileno()), now)
 
 
 def test_compiled_training_agrees_with_eager_training(tmp_path, monkeypatch):

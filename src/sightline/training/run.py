@@ -7,7 +7,7 @@ weights.safetensors   the best weights by validation accuracy
 state.pt              everything to go on from the last finished epoch
 test.safetensors      logits and labels of the test split, read once
 manifest.json         device, versions, data digest, seconds, result
-lock                  while a process trains
+lock                  held by the process that trains
 ===================== ====================================================
 
 Every file is written beside its place and then moved into it, so a run that is
@@ -18,20 +18,16 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from sightline.errors import RunError
-from sightline.files import write_atomically
+from sightline.errors import RunError, SightlineError
+from sightline.files import locked, write_atomically
 from sightline.measures.evaluation import Evaluation
 from sightline.models import build_model
-
-try:
-    import fcntl
-except ImportError:  # Windows has none
-    fcntl = None
 
 __all__ = ["Run"]
 
@@ -58,30 +54,18 @@ class Run:
     def locked(self) -> Iterator[None]:
         """Keep other processes from writing into this run while the block lasts.
 
-        The system drops the lock of a process that dies. Where files cannot be locked
-        (Windows, some network drives), nothing is kept out.
-
         Raises:
-            RunError: if another process is at it.
+            RunError: if another process is training into it.
         """
-        if fcntl is None or not self.writes or self.finished:
+        if not self.writes or self.finished:
             yield
             return
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "lock").open("a+") as file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError) as error:
-                raise RunError(
-                    f"another process is training into {self.path}; wait for it or end "
-                    "it, or choose another --out"
-                ) from error
-            except OSError:  # of a drive without locks
-                pass
-            try:
-                yield
-            finally:
-                (self.path / "lock").unlink(missing_ok=True)
+        refusal = (
+            f"another process is training into {self.path}; wait for it or end it, or "
+            "choose another --out"
+        )
+        with locked(self.path / "lock", refusal):
+            yield
 
     @classmethod
     def open(cls, path: str | Path) -> "Run":
@@ -228,15 +212,18 @@ class Run:
         self.write_history(state["history"])
         return state["history"]
 
-    def load_model(self, which: str = "best") -> nn.Module:
+    def load_model(self, which: Literal["best", "last"] = "best") -> nn.Module:
         """Build the network with its trained weights, in evaluation mode.
 
         Args:
-            which: "best" by validation accuracy, or "last".
+            which: the "best" epoch by validation accuracy, or the "last".
 
         Raises:
             RunError: if the weights are missing or do not fit recipe and classes.
+            SightlineError: if `which` is neither.
         """
+        if which not in ("best", "last"):
+            raise SightlineError(f"unknown weights {which!r}; choose best or last")
         recipe, file = self.recipe, self.path / "weights.safetensors"
         model = build_model(
             recipe["model"],
