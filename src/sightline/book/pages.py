@@ -1,15 +1,17 @@
 """Rendered pages made lighter and clearer: what the theme writes, put right.
 
 Jupyter Book's theme loads every icon there is, a search index on every page and all
-pictures at once, and gives some parts names that a screen reader cannot use. All of
-it is repaired in the finished files: the reasons stand beside the repairs.
+pictures at once, and gives some elements names that a screen reader cannot use. All of
+it is repaired in the finished files, each fault by a function of its own.
 """
 
-import html
+import copy
 import re
 from collections.abc import Container
 from pathlib import Path
 
+from bs4 import BeautifulSoup
+from bs4.element import Stylesheet
 from fontTools.subset import Options, Subsetter
 from fontTools.ttLib import TTFont
 from PIL import Image
@@ -19,109 +21,155 @@ __all__ = ["finish"]
 CSS_PIXELS = {"pt": 4 / 3, "px": 1.0, "": 1.0}  # what a length's unit is worth
 PAPER_TYPE = "font: 8pt system-ui, sans-serif; color: #57606a;"  # as in print.css
 PRIVATE = re.compile("[\ue000-\uf8ff]").match
-COMPOSED = "bs-"  # such names of classes are put together by scripts
+COMPOSED = "bs-"  # scripts put the names of such classes together
 STYLES = Path("_static/styles/pydata-sphinx-theme.css")
 FONTS = Path("_static/vendor/fontawesome/webfonts")
-
-# pattern and what takes its place, on every page
-REPAIRS = (
-    # 1.5 MB that draw a dozen icons as the page's own fonts also can
-    (r'\s*<script defer src="[^"]*/fontawesome\.js[^"]*"></script>', ""),
-    # needed where results appear while one types, which is switched off
-    (
-        r'\s*<script src="[^"]*\b'
-        r'(?:searchtools|language_data|searchindex)\.js"></script>',
-        "",
-    ),
-    # decoration: the button beside it has a name
-    (r'<i class="(fa[bs]? |fa-|theme-switch)', r'<i aria-hidden="true" class="\1'),
-    # a name must contain the words that one sees
-    (r'<summary aria-label="Toggle hidden content">', "<summary>"),
-    (r'(<button class="btn search-button-field[^>]*) aria-label="Search"', r"\1"),
-    # the logo and the search field would belong to no part of the page
-    (r'(<div id="pst-primary-sidebar")', r'\1 role="region" aria-label="Book"'),
-    # an arrow that opens a part of the contents is named after it
-    (
-        r'(">([^<]+)</a><details[^>]*>)<summary>',
-        r'\1<summary aria-label="Pages of \2">',
-    ),
-    # a role that was withdrawn, in a list that needs items
-    (r'role="doc-biblioentry"', 'role="listitem"'),
-    # nothing to announce
-    (r'<th class="head">(?:<p></p>)?</th>', "<td></td>"),
-)
+SEARCH_SCRIPTS = ("searchtools.js", "language_data.js", "searchindex.js")
+ICON = re.compile("^(fa[bs]?|fa-.*|theme-switch)$")  # the first class of an icon
 
 
 def finish(site: Path) -> None:
     """Put right what the theme wrote, in every page of a rendered site."""
-    pages = [*site.glob("*.html"), *site.glob("book/*.html")]
     for path in site.glob("_static/scripts/fontawesome*"):
         path.unlink()
-    words: set[str] = set()
-    for path in pages:
-        text = path.read_text()
-        for pattern, instead in REPAIRS:
-            if path.name != "search.html" or "searchtools" not in pattern:
-                text = re.sub(pattern, instead, text)
-        text = re.sub(r'<dt class="sig .*?</dt>', unlist, text, flags=re.S)
-        text = offer_text(text, path.parent)
-        text = head_paper(arrange_pictures(text, path.parent))
-        if 'class="math' not in text:  # a page above pages with formulas
-            text = re.sub(
-                r"\s*<script[^>]*/mathjax/startup\.js[^>]*></script>", "", text
-            )
-        words |= set(re.findall(r"[\w-]+", text))
-        path.write_text(text)
-    for path in site.glob("_static/**/*.js"):
-        words |= set(re.findall(r"[\w-]+", path.read_text()))
-    drop_unused(site, words)
+    texts = []
+    for path in [*site.glob("*.html"), *site.glob("book/*.html")]:
+        page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+        repair(page, path)
+        texts.append(str(page))
+        path.write_text(texts[-1], encoding="utf-8")
+    texts += [path.read_text(encoding="utf-8") for path in site.glob("_static/**/*.js")]
+    drop_unused(site, {word for text in texts for word in re.findall(r"[\w-]+", text)})
     keep_icons(site)
 
 
-def offer_text(text: str, folder: Path) -> str:
+def repair(page: BeautifulSoup, path: Path) -> None:
+    """Put right one page, which lies at `path`."""
+    drop_icon_script(page)
+    if path.name != "search.html":
+        drop_search_scripts(page)
+    drop_formula_script(page)
+    hide_decoration(page)
+    show_names_of_buttons(page)
+    give_sidebar_a_role(page)
+    name_arrows(page)
+    make_references_list_items(page)
+    empty_table_corners(page)
+    unlist_signatures(page)
+    offer_text(page, path.parent)
+    arrange_pictures(page, path.parent)
+    head_paper(page)
+
+
+def drop_icon_script(page: BeautifulSoup) -> None:
+    """Drop 1.5 MB that draw a dozen icons, as the page's own fonts also can."""
+    for script in page.select('script[src*="/fontawesome.js"]'):
+        script.decompose()
+
+
+def drop_search_scripts(page: BeautifulSoup) -> None:
+    """Drop what shows results while one types, which is switched off."""
+    for script in page.select("script[src]"):
+        if script["src"].endswith(SEARCH_SCRIPTS):
+            script.decompose()
+
+
+def drop_formula_script(page: BeautifulSoup) -> None:
+    """Drop MathJax from a page without formulas, which the pages below it may have."""
+    if not page.select_one(".math"):
+        for script in page.select('script[src*="/mathjax/startup.js"]'):
+            script.decompose()
+
+
+def hide_decoration(page: BeautifulSoup) -> None:
+    """Hide icons from screen readers: the button around them has a name."""
+    for icon in page.select("i[class]"):
+        if ICON.match(icon["class"][0]):
+            icon["aria-hidden"] = "true"
+
+
+def show_names_of_buttons(page: BeautifulSoup) -> None:
+    """Drop names that differ from the words that one sees."""
+    buttons = 'summary[aria-label="Toggle hidden content"], '
+    buttons += 'button.search-button-field[aria-label="Search"]'
+    for button in page.select(buttons):
+        del button["aria-label"]
+
+
+def give_sidebar_a_role(page: BeautifulSoup) -> None:
+    """Make the sidebar a region: logo and search field would belong to none."""
+    for sidebar in page.select("#pst-primary-sidebar"):
+        sidebar["role"], sidebar["aria-label"] = "region", "Book"
+
+
+def name_arrows(page: BeautifulSoup) -> None:
+    """Name each arrow of the contents after the page whose sections it opens."""
+    for summary in page.select("a + details > summary"):
+        link = summary.parent.find_previous_sibling("a")
+        summary["aria-label"] = f"Pages of {link.get_text()}"
+
+
+def make_references_list_items(page: BeautifulSoup) -> None:
+    """Replace a role that was withdrawn, in a list that needs items."""
+    for reference in page.select('[role="doc-biblioentry"]'):
+        reference["role"] = "listitem"
+
+
+def empty_table_corners(page: BeautifulSoup) -> None:
+    """Make a heading without words a plain cell: there is nothing to announce."""
+    for heading in page.select("th.head"):
+        if not heading.get_text(strip=True) and not heading.select("img"):
+            heading.name = "td"
+            heading.attrs.clear()
+            heading.clear()
+
+
+def unlist_signatures(page: BeautifulSoup) -> None:
+    """Take the list out of long signatures: it has no terms to define."""
+    for signature in page.select("dt.sig"):
+        for part in signature.select("dl"):
+            part.name = "span"
+        for part in signature.select("dd"):
+            part.name, part["class"] = "span", "sig-line"
+
+
+def offer_text(page: BeautifulSoup, folder: Path) -> None:
     """Offer a chapter's text file for download, below its notebook."""
-    item = re.search(r'<li><a href="([^"]*/_sources/[^"]*)\.ipynb".*?</li>', text, re.S)
-    if not item or not (folder / f"{item[1]}.md").exists():
-        return text
-    return text.replace(item[0], item[0] + item[0].replace(".ipynb", ".md"), 1)
+    link = page.select_one('li > a[href*="/_sources/"][href$=".ipynb"]')
+    if link is None:
+        return
+    address = link["href"].removesuffix("ipynb") + "md"
+    if not (folder / address).exists():
+        return
+    item = copy.copy(link.parent)
+    item.a["href"] = address
+    for words in item.find_all(string=re.compile(r"\.ipynb")):
+        words.replace_with(words.replace(".ipynb", ".md"))
+    link.parent.insert_after(item)
 
 
-def unlist(signature: re.Match) -> str:
-    """Return a long signature without the list that has no terms to define."""
-    lines = signature[0].replace("<dl>", "<span>").replace("</dl>", "</span>")
-    lines = lines.replace("<dd>", '<span class="sig-line">')
-    return lines.replace("</dd>", "</span>")
-
-
-def arrange_pictures(text: str, folder: Path) -> str:
+def arrange_pictures(page: BeautifulSoup, folder: Path) -> None:
     """Give a page's pictures their size; all but the first load when they are near."""
-    seen = 0
-
-    def arranged(match: re.Match) -> str:
-        nonlocal seen
-        tag = match[0]
-        source = re.search(r'src="([^"]*)"', tag)
-        if not source or "_images/" not in source[1] or "loading=" in tag:
-            return tag
-        seen += 1
-        extra = "" if seen == 1 else ' loading="lazy"'
-        size = None if "width" in tag else picture_size(folder / source[1])
-        if size:
-            extra += f' width="{size[0]}" height="{size[1]}"'
-        return f'<img decoding="async"{extra}' + tag.removeprefix("<img")
-
-    return re.sub(r"<img\b[^>]*>", arranged, text)
+    pictures = page.select('img[src*="_images/"]:not([loading])')
+    for number, picture in enumerate(pictures):
+        picture["decoding"] = "async"
+        if number:
+            picture["loading"] = "lazy"
+        has_size = picture.has_attr("width") or "width" in picture.get("style", "")
+        if not has_size and (size := picture_size(folder / picture["src"])):
+            picture["width"], picture["height"] = map(str, size)
 
 
-def head_paper(text: str) -> str:
+def head_paper(page: BeautifulSoup) -> None:
     """Put a page's title at the top of every sheet that is printed."""
-    title = re.search(r"<title>(.*?)( &#8212; .*)?</title>", text, flags=re.S)
-    if not title:
-        return text
-    words = html.unescape(title[1]).strip().replace("\\", "").replace('"', r"\"")
+    if page.title is None:
+        return
+    words = page.title.get_text().split(" \N{EM DASH} ")[0].strip()
+    words = words.replace("\\", "").replace('"', r"\"")
     box = f'@top-left {{ content: "{words}"; {PAPER_TYPE} }}'
-    style = f'<style media="print">@page {{ {box} }}</style>'
-    return text.replace("</head>", f"{style}\n  </head>", 1)
+    style = page.new_tag("style", media="print")
+    style.append(Stylesheet(f"@page {{ {box} }}"))
+    page.head.append(style)
 
 
 def picture_size(path: Path) -> tuple[int, int] | None:
@@ -129,14 +177,14 @@ def picture_size(path: Path) -> tuple[int, int] | None:
     if path.suffix != ".svg":
         with Image.open(path) as picture:
             return picture.size
-    root = re.search(r"<svg\b[^>]*>", path.read_text())
-    found = [
+    root = re.search(r"<svg\b[^>]*>", path.read_text(encoding="utf-8"))
+    lengths = [
         re.search(rf'\s{name}="([\d.]+)(pt|px|)"', root[0]) if root else None
         for name in ("width", "height")
     ]
-    if None in found:
+    if None in lengths:
         return None
-    width, height = (round(float(m[1]) * CSS_PIXELS[m[2]]) for m in found)
+    width, height = (round(float(m[1]) * CSS_PIXELS[m[2]]) for m in lengths)
     return width, height
 
 
@@ -147,15 +195,16 @@ def drop_unused(site: Path, words: Container[str]) -> None:
     its selectors asks for.
     """
 
-    def kept(match: re.Match) -> str:
-        selectors = re.split(r",(?![^()]*\))", match[1])
+    def without_unused(rule: re.Match) -> str:
+        selectors = re.split(r",(?![^()]*\))", rule[1])
         used = [s for s in selectors if all(c in words for c in classes(s))]
-        return f"{','.join(used)}{{{match[2]}}}" if used else ""
+        return f"{','.join(used)}{{{rule[2]}}}" if used else ""
 
     for path in [site / "_static" / "basic.css", *sheets(site)]:
-        text = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S)
-        text = re.sub(r"([^{}@;]+)\{([^{}]*)\}", kept, text)
-        path.write_text(re.sub(r"@media[^{}]*\{\s*\}", "", text))
+        text = re.sub(r"/\*.*?\*/", "", path.read_text(encoding="utf-8"), flags=re.S)
+        text = re.sub(r"([^{}@;]+)\{([^{}]*)\}", without_unused, text)
+        text = re.sub(r"@media[^{}]*\{\s*\}", "", text)
+        path.write_text(text, encoding="utf-8")
 
 
 def sheets(site: Path) -> list[Path]:
@@ -167,8 +216,8 @@ def sheets(site: Path) -> list[Path]:
 def classes(selector: str) -> list[str]:
     """Return the classes that an element must have, or must be inside of."""
     selector = re.sub(r":(?:not|is|where)\([^)]*\)", "", selector)
-    found = re.findall(r"\.(-?[A-Za-z_][\w-]*)", selector)
-    return [name for name in found if not name.startswith(COMPOSED)]
+    names = re.findall(r"\.(-?[A-Za-z_][\w-]*)", selector)
+    return [name for name in names if not name.startswith(COMPOSED)]
 
 
 def icons(styles: str) -> set[int]:
@@ -180,12 +229,14 @@ def icons(styles: str) -> set[int]:
 def keep_icons(site: Path) -> None:
     """Reduce the icon fonts to the icons that style sheets still name."""
     # one format is enough: every browser that can show these pages reads it
-    style = (site / STYLES).read_text()
+    style = (site / STYLES).read_text(encoding="utf-8")
     style = re.sub(
         r'url\([^)]*\.woff2\) format\("woff2"\),(?=url\([^)]*/fa-)', "", style
     )
-    (site / STYLES).write_text(style)
-    codes = icons("".join(p.read_text() for p in site.glob("_static/**/*.css")))
+    (site / STYLES).write_text(style, encoding="utf-8")
+    codes = icons(
+        "".join(p.read_text(encoding="utf-8") for p in site.glob("_static/**/*.css"))
+    )
     for path in (site / FONTS).glob("*.ttf"):
         font = TTFont(path)
         subsetter = Subsetter(Options(notdef_outline=True))
