@@ -2,7 +2,7 @@
 
 Each function returns what a cell displays: the data as JSON, and a sentence. On the
 book's own pages the scripts in `book/_static/explorers/` put controls in place of the
-sentence. Everywhere else it stands, and points at the figure above.
+sentence. Everywhere else the sentence remains, and points at the figure above.
 """
 
 import base64
@@ -33,7 +33,7 @@ ELSEWHERE = (
 BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 LEVELS = len(BASE64) - 1
 LARGEST_MAP = 32  # cells a side; a finer map would make the page heavy
-DECADES = 3.0  # of influence that are told apart
+DECADES = 3.0  # powers of ten between the strongest influence shown and none
 
 
 def augmentation(
@@ -94,7 +94,7 @@ def receptive_field(
                     "jump": jump,
                     "side": x.shape[-1],
                     "map": digits(stretched(x[0].mean(0).cpu())),
-                    "influence": digits(seen_of(influence[name], field)),
+                    "influence": digits(field_of(influence[name], field)),
                 }
             )
     pixels = encoded(picture.numpy().tobytes())
@@ -176,16 +176,8 @@ def grad_cam(
         labels: (N,), the actual classes.
         classes: their K names.
     """
-    layers = [
-        {"name": name, "side": side}
-        for name, found in answers[0].items()
-        if (side := found.evidence.shape[-1]) <= LARGEST_MAP
-    ]
-    if not layers:
-        raise SightlineError(
-            f"no layer has maps of at most {LARGEST_MAP} × {LARGEST_MAP} cells: "
-            "explain a later one"
-        )
+    layers = coarse_layers(answers[0])
+    names = [layer["name"] for layer in layers]
     data = {
         "size": pictures.shape[1],
         "classes": list(classes),
@@ -193,16 +185,29 @@ def grad_cam(
         "layers": layers,
         "pictures": [
             {
-                "png": png(pictures[i]),
+                "png": png(picture),
                 "label": int(labels[i]),
-                "asked": questions(
-                    i, answers, probabilities[i], [layer["name"] for layer in layers]
-                ),
+                "asked": questions(i, answers, probabilities[i], names),
             }
-            for i in range(len(pictures))
+            for i, picture in enumerate(pictures)
         ],
     }
     return element("grad-cam", data)
+
+
+def coarse_layers(answer: Mapping[str, Explanation]) -> list[dict]:
+    """Return name and side of the layers whose maps are coarse enough to record."""
+    layers = [
+        {"name": name, "side": side}
+        for name, explanation in answer.items()
+        if (side := explanation.evidence.shape[-1]) <= LARGEST_MAP
+    ]
+    if not layers:
+        raise SightlineError(
+            f"no layer has maps of at most {LARGEST_MAP} × {LARGEST_MAP} cells: "
+            "explain a later one"
+        )
+    return layers
 
 
 def questions(
@@ -211,24 +216,23 @@ def questions(
     probabilities: Tensor,
     layers: Sequence[str],
 ) -> list[dict]:
-    """Return the classes that were asked of picture `i`, the most probable first."""
-    asked = {int(answer[layers[0]].targets[i]): answer for answer in answers}
-    ranked = sorted(asked, key=lambda k: -probabilities[k].item())
+    """List the classes that were asked of picture `i`, the most probable first."""
+    by_class = {int(answer[layers[0]].targets[i]): answer for answer in answers}
     return [
         {
             "label": k,
             "share": round(probabilities[k].item(), 5),
-            "maps": [recorded(asked[k][layer], i) for layer in layers],
+            "maps": [recorded(by_class[k][layer], i) for layer in layers],
         }
-        for k in ranked
+        for k in sorted(by_class, key=lambda k: -probabilities[k].item())
     ]
 
 
-def recorded(found: Explanation, i: int) -> list | None:
+def recorded(explanation: Explanation, i: int) -> list | None:
     """Return the strongest evidence and the map in digits; None: nothing to draw."""
-    if found.status[i] != "ok":
+    if explanation.status[i] != "ok":
         return None
-    evidence = found.evidence[i]
+    evidence = explanation.evidence[i]
     most = evidence.max()
     return [float(f"{most.item():.3g}"), digits(evidence / most)]
 
@@ -244,11 +248,15 @@ def element(name: str, data: dict) -> HTML:
     )
 
 
-def seen_of(influence: Tensor, field: int) -> Tensor:
-    """Cut the field out of the canvas, strongest 1, weakest shown 0, logarithmic."""
+def field_of(influence: Tensor, field: int) -> Tensor:
+    """Cut the field of one unit out of the canvas, on a logarithmic scale of 0..1.
+
+    1 is the strongest influence and 0 is weaker by `DECADES` powers of ten, or more.
+    On a linear scale the pixels far from the centre would all look like none.
+    """
     middle, half = influence.shape[-1] // 2, field // 2
-    kept = slice(middle - half, middle + half + 1)
-    relative = influence[kept, kept] / influence.max()
+    rows = slice(middle - half, middle + half + 1)
+    relative = influence[rows, rows] / influence.max()
     return (1 + relative.clamp(min=1e-12).log10() / DECADES).clamp(min=0)
 
 
@@ -281,6 +289,6 @@ def png(picture: Tensor) -> str:
 
 
 def inferno() -> str:
-    """Return the 256 colours that `sightline.plots.overlay.overlay` uses, in base64."""
+    """Return the 256 colours of `sightline.plots.overlay.overlay`, in base64."""
     table = mpl.colormaps["inferno"](np.arange(256))[:, :3]
     return encoded((255 * table).round().astype(np.uint8).tobytes())
