@@ -1,16 +1,23 @@
 """Executing chapters, on a book of two tiny ones."""
 
-import json
 import multiprocessing
+import re
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import nbformat
 import pytest
 from tiny_book import HEADER, write_book
 
-from sightline.book import execute
-from sightline.book.chapters import Book, problems
-from sightline.book.manifest import edition_line, edition_tables, read_manifest
+from sightline.book import execute, notebook
+from sightline.book.chapters import Book, problems, read_chapter
+from sightline.book.manifest import (
+    edition_line,
+    edition_tables,
+    identify,
+    read_edition,
+)
 from sightline.errors import SightlineError
 
 pytestmark = pytest.mark.book
@@ -57,13 +64,13 @@ def test_an_executed_chapter_is_clean(fast):
 
 
 def test_the_manifest_says_what_was_executed_on_what(fast):
-    manifest = read_manifest(fast / "_build/fast/executed/edition.json")
-    assert list(manifest["chapters"]) == ["01_first", "02_second"]
-    assert manifest["profile"] == "fast"
-    assert manifest["data"]["label"] == "drawn shapes"
-    assert manifest["chapters"]["01_first"]["seconds"] > 0
-    assert "Fast edition: drawn shapes" in edition_line(manifest)
-    assert "| `02_second` |" in edition_tables(manifest)
+    record = read_edition(fast / "_build/fast/executed/edition.json")
+    assert list(record.chapters) == ["01_first", "02_second"]
+    assert record.profile == "fast"
+    assert record.data.label == "drawn shapes"
+    assert record.chapters["01_first"].seconds > 0
+    assert "Fast edition: drawn shapes" in edition_line(record)
+    assert "| `02_second` |" in edition_tables(record)
 
 
 def test_nothing_is_executed_again_when_it_is_kept(fast, capsys):
@@ -74,13 +81,37 @@ def test_nothing_is_executed_again_when_it_is_kept(fast, capsys):
     assert "01_first  kept" in capsys.readouterr().out
 
 
-def test_a_full_run_replaces_the_committed_notebooks_and_is_the_same_twice(root):
+def test_chapters_entered_at_the_same_time_are_all_recorded(root, monkeypatch):
+    book, path = Book(root), root / "_build/edition.json"
+    path.parent.mkdir()
+    edition = notebook.edition("fast")
+    chapter = identify(read_chapter(book.source("01_first")), edition)
+    write = execute.write_edition
+
+    def write_slowly(record, path):
+        time.sleep(0.05)  # between reading and writing
+        write(record, path)
+
+    monkeypatch.setattr(execute, "write_edition", write_slowly)
+    names = [f"{number:02}" for number in range(8)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(
+            pool.map(lambda n: execute.enter(book, edition, {n: chapter}, path), names)
+        )
+    assert list(read_edition(path).chapters) == names
+
+
+def test_a_full_run_replaces_the_committed_notebooks_and_is_the_same_twice(
+    root, capsys
+):
     execute.run("full", data="shapes", chapters=["01"], root=root)
+    begun, ended = re.findall(r"^01_first  (.*)$", capsys.readouterr().out, re.M)
+    assert begun == "begins" and re.fullmatch(r"\d+\.\d s", ended)
     path = root / "book" / "01_first.ipynb"
     first = path.read_bytes()
     assert cells_of(path)[2].outputs[0].text.startswith("full shapes ")
-    manifest = json.loads((root / "book/results/edition.json").read_text())
-    assert list(manifest["chapters"]) == ["01_first"]
+    record = read_edition(root / "book/results/edition.json")
+    assert list(record.chapters) == ["01_first"]
     execute.run("full", data="shapes", chapters=["01_first"], root=root)
     assert path.read_bytes() == first
 

@@ -15,6 +15,7 @@ from sightline.data.transforms import normalise
 from sightline.errors import RunError, SightlineError
 from sightline.export.export import export
 from sightline.export.graph import Explained, onnx_model
+from sightline.export.page import whole_page
 from sightline.export.rounding import fold_batch_norms, round_weight, round_weights
 from sightline.heatmaps.explain import explain
 from sightline.heatmaps.layers import default_layers
@@ -140,7 +141,19 @@ def test_an_export_is_a_site_of_its_own(done):
     assert json.loads((folder / "model.json").read_text()) == about
     assert about["classes"] == list(run.classes)
     assert about["bytes"]["model"] == (folder / "model.onnx.gz").stat().st_size
-    assert "$" not in (folder / "index.html").read_text()
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert "{{" not in page and "{%" not in page
+    assert f"Weights in 4 bits: {about['accuracy']['after']:.2%} of" in page
+
+
+def test_names_of_classes_cannot_write_html(done):
+    _, about, _ = done
+    hostile = {**about, "classes": ["<b>"], "run": "<i>"}
+    hostile["pictures"] = [{"file": 'x" onerror="alert(1)', "class": '<script>"'}]
+    text = whole_page(hostile)
+    for tag in ("<b>", "<i>", "<script>", 'x" onerror'):
+        assert tag not in text
+    assert "&lt;script&gt;&#34;, picture 1" in text
 
 
 def test_accuracies_are_those_of_the_test_images(done):
@@ -182,7 +195,7 @@ def test_an_export_that_fails_leaves_the_old_one(done, monkeypatch):
     def full(*_):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("sightline.export.demo.page", full)
+    monkeypatch.setattr("sightline.export.export.whole_page", full)
     with pytest.raises(RunError, match="No space left"):
         export(run, tiny.splits(), folder)
     assert (folder / "model.onnx.gz").read_bytes() == before

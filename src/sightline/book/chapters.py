@@ -6,7 +6,9 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import jupytext
@@ -29,7 +31,7 @@ __all__ = [
     "text_of",
 ]
 
-COVER = "cover"  # the tag of the one cell whose figure stands on the first page
+COVER = "cover"  # tag of the one cell whose figure the first page shows
 
 
 class Book:
@@ -56,33 +58,45 @@ class Book:
         return numbered + [path.stem for path in self.pages.glob("demo.md")]
 
     def choose(self, chapters: Sequence[str]) -> list[str]:
-        """Return the chapters named, by name, number or file; all if none is.
+        """Return the chapters that are named, by name, number or file; none: all.
 
         Raises:
             SightlineError: if a name fits no chapter.
         """
         chosen = []
         for name in map(lambda name: Path(name).stem, chapters):
-            found = [c for c in self.chapters if name in (c, c[:2])]
-            if not found:
+            matching = [c for c in self.chapters if name in (c, c[:2])]
+            if not matching:
                 known = ", ".join(self.chapters)
                 raise SightlineError(f"no chapter {name!r}; choose from: {known}")
-            chosen += found
+            chosen += matching
         return sorted(set(chosen)) or self.chapters
+
+    def source(self, name: str) -> Path:
+        """Return the text file of a chapter."""
+        return self.pages / f"{name}.md"
+
+    def notebook(self, name: str) -> Path:
+        """Return the committed notebook of a chapter."""
+        return self.pages / f"{name}.ipynb"
 
     def stage(self, profile: str) -> Path:
         """Return the folder that holds what belongs to one profile."""
         return self.root / "_build" / profile
 
+    def executed(self, profile: str) -> Path:
+        """Return the folder of the chapters that the last run of a profile executed."""
+        return self.stage(profile) / "executed"
+
 
 def read_chapter(path: Path) -> NotebookNode:
     """Read a chapter's source as a notebook whose cell ids depend on its text only."""
     chapter = jupytext.read(path)
-    seen: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     for cell in chapter.cells:
         digest = hashlib.sha256(cell.source.encode()).hexdigest()[:8]
-        seen[digest] = seen.get(digest, 0) + 1
-        cell.id = f"{digest}-{seen[digest]}"
+        counts[digest] += 1
+        cell.id = f"{digest}-{counts[digest]}"
     return chapter
 
 
@@ -142,7 +156,7 @@ def text_of(chapter: NotebookNode) -> list[tuple]:
 def save_notebook(done: NotebookNode, path: Path) -> None:
     """Write a notebook atomically."""
     text = nbformat.writes(done).rstrip() + "\n"
-    write_atomically(path, lambda file: file.write_text(text))
+    write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
 
 
 def image_options(cell: NotebookNode) -> dict[str, str]:
@@ -168,20 +182,23 @@ def problems(book: Book, name: str, folder: Path) -> list[str]:
     again = f"run: sightline book run --profile {profile} {name}"
     if not path.exists():
         return [f"{shown} is missing; {again}"]
-    done = nbformat.read(path, as_version=4)
-    here, there = text_of(jupytext.read(book.pages / f"{name}.md")), text_of(done)
-    if here != there:
-        pairs = enumerate(zip(here, there, strict=False), 1)
-        shorter = min(len(here), len(there))
-        number = next((n for n, (a, b) in pairs if a != b), shorter + 1)
-        if same_code(read_chapter(book.pages / f"{name}.md"), done):
+    source = read_chapter(book.source(name))
+    executed = nbformat.read(path, as_version=4)
+    if number := first_difference(source, executed):
+        if same_code(source, executed):
             again = "its code is the same, so run: sightline book check --fix"
         return [f"{shown}: cell {number} is not its source's; {again}"]
     return [
-        f"{shown}, cell {number}: {what}"
-        for number, cell in enumerate(done.cells, 1)
-        for what in cell_problems(cell)
+        f"{shown}, cell {number}: {problem}"
+        for number, cell in enumerate(executed.cells, 1)
+        for problem in cell_problems(cell)
     ]
+
+
+def first_difference(source: NotebookNode, executed: NotebookNode) -> int | None:
+    """Return the number of the first cell whose text differs; None: all are equal."""
+    pairs = zip_longest(text_of(source), text_of(executed))
+    return next((number for number, (a, b) in enumerate(pairs, 1) if a != b), None)
 
 
 def same_code(source: NotebookNode, done: NotebookNode) -> bool:
@@ -247,30 +264,35 @@ def lint(*, root: str | Path | None = None, fix: bool = False) -> list[str]:
         ruff's complaints, with the names of the sources.
     """
     book = Book(root)
-    ruff = str(Path(sys.executable).with_name("ruff"))
-    config = ["--config", str(book.root / "pyproject.toml")]
-    config += ["--config", "line-length=76", "--output-format", "concise"]
-    rules = ["check", "--ignore", "D", *(["--fix"] if fix else [])]
-    layout = ["format", *([] if fix else ["--check"])]
-    commands = [[ruff, *command, *config] for command in (rules, layout)]
     with tempfile.TemporaryDirectory() as folder:
         pages = Path(folder) / "book"
         pages.mkdir()
         for name in book.chapters:
-            nbformat.write(
-                read_chapter(book.pages / f"{name}.md"), pages / f"{name}.ipynb"
-            )
-        complaints = []
-        for command in commands:
-            files = [f"book/{name}.ipynb" for name in book.chapters]  # not excluded
-            done = subprocess.run(
-                [*command, *files], cwd=folder, capture_output=True, text=True
-            )
-            if done.returncode:
-                said = (done.stdout + done.stderr).replace(".ipynb", ".md")
-                complaints += said.strip().splitlines()
+            nbformat.write(read_chapter(book.source(name)), pages / f"{name}.ipynb")
+        complaints = run_ruff(book, Path(folder), fix=fix)
         for name in book.chapters if fix else ():
-            write_back(pages / f"{name}.ipynb", book.pages / f"{name}.md")
+            write_back(pages / f"{name}.ipynb", book.source(name))
+    return complaints
+
+
+def run_ruff(book: Book, folder: Path, *, fix: bool) -> list[str]:
+    """Run ruff on notebooks in `folder`; return its complaints about their sources."""
+    config = ["--config", str(book.root / "pyproject.toml")]
+    config += ["--config", "line-length=76", "--output-format", "concise"]
+    rules = ["check", "--ignore", "D", *(["--fix"] if fix else [])]
+    layout = ["format", *([] if fix else ["--check"])]
+    files = [f"book/{name}.ipynb" for name in book.chapters]  # named: not excluded
+    complaints = []
+    for command in (rules, layout):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, *config, *files],
+            cwd=folder,
+            capture_output=True,
+            encoding="utf-8",
+        )
+        if done.returncode:
+            output = (done.stdout + done.stderr).replace(".ipynb", ".md")
+            complaints += output.strip().splitlines()
     return complaints
 
 
@@ -281,8 +303,8 @@ def write_back(fixed: Path, source: Path) -> None:
     for cell, new in zip(chapter.cells, repaired.cells, strict=True):
         cell.source = new.source
     text = jupytext.writes(chapter, fmt="md:myst")
-    if text != source.read_text():
-        write_atomically(source, lambda file: file.write_text(text))
+    if text != source.read_text(encoding="utf-8"):
+        write_atomically(source, lambda file: file.write_text(text, encoding="utf-8"))
 
 
 def check(*, root: str | Path | None = None, fix: bool = False) -> None:
@@ -300,14 +322,13 @@ def check(*, root: str | Path | None = None, fix: bool = False) -> None:
     complaints = lint(root=root, fix=fix)
     if book.edition.exists():
         for name in book.chapters:
-            executed = book.pages / f"{name}.ipynb"
-            if fix and executed.exists():
-                refresh(book.pages / f"{name}.md", executed)
+            if fix and book.notebook(name).exists():
+                refresh(book.source(name), book.notebook(name))
             complaints += problems(book, name, book.pages)
     if complaints:
-        said = "\n".join(complaints)
+        lines = "\n".join(complaints)
         raise SightlineError(
-            f"the chapters need work:\n{said}\nWhat can be repaired without running "
+            f"the chapters need work:\n{lines}\nWhat can be repaired without running "
             "anything is repaired by: sightline book check --fix"
         )
     print(f"{len(book.chapters)} chapters are in order")

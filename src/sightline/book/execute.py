@@ -1,7 +1,7 @@
 """Execute chapters with papermill; a full run replaces the committed ones.
 
 ====================== =================================================
-_build/fast/executed   chapters of the last fast run, and their manifest
+_build/fast/executed   chapters of the last fast run, and their record
 _build/full/executed   of the last full run
 book/*.ipynb, results/ the committed edition: only a full run writes it
 ====================== =================================================
@@ -14,27 +14,18 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nbformat
 import papermill
+from filelock import FileLock
 from nbformat import NotebookNode
-from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
 
 from sightline.book import notebook
 from sightline.book.chapters import (
@@ -45,14 +36,16 @@ from sightline.book.chapters import (
     save_notebook,
 )
 from sightline.book.manifest import (
-    complete_manifest,
+    ChapterRecord,
     identify,
     is_current,
-    read_manifest,
-    save_manifest,
+    read_edition,
+    record_edition,
+    write_edition,
 )
+from sightline.book.notebook import Edition
 from sightline.errors import SightlineError
-from sightline.export import demo
+from sightline.export.assets import copy_network
 
 __all__ = ["run"]
 
@@ -87,40 +80,17 @@ def run(
         SightlineError: if a chapter fails; `book/` is untouched then.
     """
     book = Book(root)
-    chosen = book.choose(chapters)
-    data = str(Path(data).resolve()) if data and Path(data).is_dir() else data
-    edition = notebook.edition(profile, data)  # wrong data ends it here
-    runs = book.root / "runs"
+    names = book.choose(chapters)
+    edition, parameters = prepare(book, profile, data)  # wrong data ends it here
     if profile == "fast" and not chapters and not keep:
-        shutil.rmtree(runs / edition.run_dir.name, ignore_errors=True)
-    executed = book.stage(profile) / "executed"
-    executed.mkdir(parents=True, exist_ok=True)
-    manifest = read_manifest(executed / "edition.json")
-    parameters = {} if profile == "full" else {"profile": profile}
-    parameters |= {"data": data} if data else {}
-    print(edition)
-    tasks, records = [], {}
-    for name in chosen:
-        source = read_chapter(book.pages / f"{name}.md")
-        records[name] = identify(source, edition)
-        if keep and is_current(manifest["chapters"].get(name), records[name]):
-            print(f"{name}  kept")
-        else:
-            tasks.append(Task(name, source, executed, parameters))
-    jobs = min(jobs or usual_jobs(profile), len(tasks) or 1)
-    with kernel_here(runs, threads=usual_threads(jobs)):
-        for name, seconds in execute_all(tasks, jobs):
-            records[name]["seconds"] = seconds
-            manifest = read_manifest(executed / "edition.json")  # others may run too
-            chapters = manifest["chapters"] | {name: records[name]}
-            manifest["chapters"] = dict(sorted(chapters.items()))
-            complete_manifest(manifest, edition, runs / edition.run_dir.name)
-            save_manifest(manifest, executed / "edition.json")
-    if "demo" in chosen:
-        network = runs / edition.run_dir.name / "export"
-        demo.copy_network(network, executed / "demo")
+        shutil.rmtree(edition.run_dir, ignore_errors=True)
+    executed = book.executed(profile)
+    tasks = [make_task(book, name, edition, parameters) for name in names]
+    execute_tasks(book, edition, outdated(tasks, executed) if keep else tasks, jobs)
+    if "demo" in names:
+        copy_network(edition.run_dir / "export", executed / "demo")
     if profile == "full":
-        publish(book, executed, manifest, chosen)
+        publish(book, edition, names)
     return executed
 
 
@@ -130,8 +100,71 @@ class Task:
 
     name: str
     source: NotebookNode
-    folder: Path  # where the executed chapter goes
-    parameters: Mapping[str, str]
+    folder: Path  #: where the executed chapter goes
+    parameters: Mapping[str, str]  #: of papermill
+    record: ChapterRecord  #: without the seconds, which are not known yet
+
+
+def prepare(
+    book: Book, profile: str, data: str | None
+) -> tuple[Edition, dict[str, str]]:
+    """Load the edition; return it, and the parameters that every chapter gets."""
+    is_folder = data is not None and Path(data).is_dir()
+    place = str(Path(data).resolve()) if is_folder else data
+    edition = notebook.edition(profile, place)
+    print(edition)
+    parameters = {} if profile == "full" else {"profile": profile}
+    parameters |= {"data": place} if place else {}
+    run_dir = book.root / "runs" / edition.run_dir.name
+    return replace(edition, run_dir=run_dir), parameters
+
+
+def make_task(
+    book: Book, name: str, edition: Edition, parameters: Mapping[str, str]
+) -> Task:
+    """Read one chapter, to be executed as part of an edition."""
+    source = read_chapter(book.source(name))
+    folder = book.executed(edition.profile)
+    return Task(name, source, folder, parameters, identify(source, edition))
+
+
+def outdated(tasks: Sequence[Task], folder: Path) -> list[Task]:
+    """Return the tasks that were not executed in `folder` as they would be now."""
+    record, pending = read_edition(folder / "edition.json"), []
+    chapters = record.chapters if record else {}
+    for task in tasks:
+        executed = (folder / f"{task.name}.ipynb").exists()
+        if executed and is_current(chapters.get(task.name), task.record):
+            print(f"{task.name}  kept")
+        else:
+            pending.append(task)
+    return pending
+
+
+def execute_tasks(
+    book: Book, edition: Edition, tasks: Sequence[Task], jobs: int | None
+) -> None:
+    """Execute chapters, and enter each one into the record when it is done."""
+    folder = book.executed(edition.profile)
+    folder.mkdir(parents=True, exist_ok=True)
+    workers = min(jobs or usual_jobs(edition.profile), len(tasks) or 1)
+    with own_kernel(edition.run_dir.parent, threads=usual_threads(workers)):
+        for task, seconds in execute_all(tasks, workers):
+            record = {task.name: replace(task.record, seconds=seconds)}
+            enter(book, edition, record, folder / "edition.json")
+
+
+def enter(
+    book: Book, edition: Edition, chapters: Mapping[str, ChapterRecord], path: Path
+) -> None:
+    """Enter executed chapters into the record of an edition.
+
+    Other processes may do so at the same time: one after the other reads and writes.
+    """
+    with FileLock(book.root / "_build" / "edition.lock"):
+        before = read_edition(path)
+        merged = {**(before.chapters if before else {}), **chapters}
+        write_edition(record_edition(edition, merged), path)
 
 
 def usual_jobs(profile: str) -> int:
@@ -144,73 +177,78 @@ def usual_threads(jobs: int) -> int:
     return max(1, (os.cpu_count() or 1) // jobs)
 
 
-def execute_all(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[str, float]]:
-    """Execute chapters, `jobs` at a time; yield the name and seconds of each one done.
+def execute_all(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, float]]:
+    """Execute chapters, `jobs` at a time; yield each one that is done, and its seconds.
 
     Raises:
         SightlineError: if one fails; those that are running are ended then.
     """
+    if jobs == 1:
+        for task in tasks:
+            yield task, execute(task)
+        return
     context = multiprocessing.get_context("spawn")
-    events = context.SimpleQueue()
-    with progress_of([task.name for task in tasks], events) as reporter:
-        if jobs == 1:
-            set_up_worker(events)
-            for done in map(work, tasks):
-                yield reporter.done(*done)
-            return
-        with ProcessPoolExecutor(jobs, context, set_up_worker, (events,)) as pool:
-            running = [pool.submit(work, task) for task in tasks]
-            try:
-                for future in as_completed(running):
-                    yield reporter.done(*future.result())
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                for child in multiprocessing.active_children():
-                    child.kill()  # its kernel notices and ends, too
-                    child.join()
-                raise
+    with ProcessPoolExecutor(jobs, context, leave_interrupts_to_parent) as pool:
+        running = {pool.submit(execute, task): task for task in tasks}
+        try:
+            for future in as_completed(running):
+                yield running[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.kill()  # its kernel notices and ends, too
+                child.join()
+            raise
 
 
-EVENTS = None  # where a worker says which cell begins
+def leave_interrupts_to_parent() -> None:
+    """Leave Ctrl-C to the process that started this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def set_up_worker(events: object) -> None:
-    """Remember where to report; leave Ctrl-C to the process that started this one."""
-    global EVENTS
-    EVENTS = events
-    if multiprocessing.parent_process():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+def execute(task: Task) -> float:
+    """Execute one chapter and save it cleaned; return the seconds that it took.
 
-
-def work(task: Task) -> tuple[str, float, int]:
-    """Execute one chapter; return its name, its seconds and its number of cells."""
+    Raises:
+        SightlineError: if a cell fails; the message says which and why.
+    """
+    print(f"{task.name}  begins", flush=True)
     started = time.perf_counter()
-    done = execute(task, lambda *place: EVENTS.put((task.name, *place)))
-    save_notebook(done, task.folder / f"{task.name}.ipynb")
-    cells = sum(cell.cell_type == "code" for cell in done.cells)
-    return task.name, round(time.perf_counter() - started, 1), cells
+    partial = task.folder / f"{task.name}.partial.ipynb"
+    nbformat.write(task.source, partial)
+    try:
+        done = papermill.execute_notebook(
+            str(partial),
+            str(partial),
+            parameters=task.parameters,
+            kernel_name=KERNEL,
+            progress_bar=False,
+            cwd=str(task.folder),
+        )
+    except PapermillExecutionError as error:
+        raise failure(task, error, partial) from error
+    partial.unlink()
+    save_notebook(clean(done), task.folder / f"{task.name}.ipynb")
+    seconds = round(time.perf_counter() - started, 1)
+    print(f"{task.name}  {seconds} s", flush=True)
+    return seconds
 
 
-class ReportingEngine(NBClientEngine):
-    """papermill's own engine, which also tells which cell begins."""
-
-    @classmethod
-    def execute_managed_notebook(cls, nb_man, kernel_name, *, report, **kwargs):
-        """Execute `nb_man.nb`, calling `report(index, total)` before each cell."""
-        code = [i for i, c in enumerate(nb_man.nb.cells) if c.cell_type == "code"]
-        start = nb_man.cell_start
-
-        def cell_start(cell, cell_index=None, **others):
-            if cell_index in code:
-                report(code.index(cell_index) + 1, len(code))
-            start(cell, cell_index, **others)
-
-        nb_man.cell_start = cell_start
-        return super().execute_managed_notebook(nb_man, kernel_name, **kwargs)
+def failure(
+    task: Task, error: PapermillExecutionError, partial: Path
+) -> SightlineError:
+    """Say which cell of a chapter failed, and why."""
+    cell = error.source.strip().splitlines() or [""]
+    number = error.exec_count - bool(task.parameters)  # papermill injects a cell
+    return SightlineError(
+        f"chapter {task.name} failed in code cell {number}, which begins\n"
+        f"    {cell[0]}\n{error.ename}: {error.evalue}\n"
+        f"The notebook as far as it came, with the traceback: {partial}"
+    )
 
 
 @contextmanager
-def kernel_here(runs: Path, threads: int) -> Iterator[None]:
+def own_kernel(runs: Path, threads: int) -> Iterator[None]:
     """Offer a kernel of this very interpreter, whatever others are installed."""
     command = [sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher"]
     command += ["--log-level=CRITICAL"]  # else it logs TCP and each interrupt
@@ -228,7 +266,7 @@ def kernel_here(runs: Path, threads: int) -> Iterator[None]:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "kernels" / KERNEL
         place.mkdir(parents=True)
-        (place / "kernel.json").write_text(json.dumps(spec))
+        (place / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
         os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, (folder, before)))
         try:
             yield
@@ -238,101 +276,18 @@ def kernel_here(runs: Path, threads: int) -> Iterator[None]:
                 os.environ["JUPYTER_PATH"] = before
 
 
-def execute(task: Task, report: Callable[[int, int], None]) -> NotebookNode:
-    """Execute one chapter with papermill and return it cleaned.
-
-    Raises:
-        SightlineError: if a cell fails; the message says which and why.
-    """
-    partial = task.folder / f"{task.name}.partial.ipynb"
-    nbformat.write(task.source, partial)
-    papermill_engines.register("sightline", ReportingEngine)
-    try:
-        done = papermill.execute_notebook(
-            str(partial),
-            str(partial),
-            parameters=task.parameters,
-            engine_name="sightline",
-            kernel_name=KERNEL,
-            progress_bar=False,
-            cwd=str(task.folder),
-            report=report,
-        )
-    except PapermillExecutionError as error:
-        cell = error.source.strip().splitlines() or [""]
-        number = error.exec_count - bool(task.parameters)  # papermill injects a cell
-        raise SightlineError(
-            f"chapter {task.name} failed in code cell {number}, which begins\n"
-            f"    {cell[0]}\n{error.ename}: {error.evalue}\n"
-            f"The notebook as far as it came, with the traceback: {partial}"
-        ) from error
-    partial.unlink()
-    return clean(done)
-
-
-class Reporter:
-    """Progress on a terminal: bars that move; elsewhere: one line a chapter."""
-
-    def __init__(self, chapters: Sequence[str], bars: Progress):
-        self.width = max(map(len, chapters), default=0)
-        self.bars = bars
-        self.running: dict[str, TaskID] = {}
-
-    def cell(self, name: str, index: int, total: int) -> None:
-        """Show that a cell of a chapter begins."""
-        if name not in self.running:
-            shown = name.ljust(self.width)
-            self.running[name] = self.bars.add_task(shown, total=None, cells="")
-        place = {"completed": index, "total": total, "cells": f"cell {index}/{total}"}
-        self.bars.update(self.running[name], **place)
-
-    def done(self, name: str, seconds: float, cells: int) -> tuple[str, float]:
-        """End a chapter, with a line that stays."""
-        if name in self.running:
-            self.bars.update(self.running[name], visible=False)
-        line = f"{name:{self.width}}  {cells:3} cells  {seconds:7.1f} s"
-        self.bars.console.print(line, highlight=False)
-        return name, seconds
-
-
-@contextmanager
-def progress_of(chapters: Sequence[str], events: object) -> Iterator[Reporter]:
-    """Show chapter, cell and elapsed time while chapters run and report `events`."""
-    console = Console()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[cells]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        reporter = Reporter(chapters, bars)
-
-        def listen() -> None:
-            while event := events.get():
-                reporter.cell(*event)
-
-        listener = threading.Thread(target=listen, daemon=True)
-        listener.start()
-        try:
-            yield reporter
-        finally:
-            events.put(None)
-            listener.join()
-
-
-def publish(book: Book, executed: Path, manifest: dict, chosen: Sequence[str]) -> None:
-    """Replace the committed notebooks of `chosen`, one atomic move each."""
-    records = {name: manifest["chapters"][name] for name in chosen}
-    merged = {**read_manifest(book.edition)["chapters"], **records}
-    manifest = {**manifest, "chapters": {n: merged[n] for n in sorted(merged)}}
-    for name in chosen:
+def publish(book: Book, edition: Edition, names: Sequence[str]) -> None:
+    """Replace the committed notebooks of `names`, one atomic move each."""
+    executed = book.executed("full")
+    record = read_edition(executed / "edition.json")
+    for name in names:
         done = nbformat.read(executed / f"{name}.ipynb", as_version=4)
-        save_notebook(done, book.pages / f"{name}.ipynb")
-    if "demo" in chosen:
-        demo.copy_network(executed / "demo", book.edition.parent / "demo")
-    save_manifest(manifest, book.edition)
-    paths = [book.pages / f"{n}.ipynb" for n in book.chapters]
+        save_notebook(done, book.notebook(name))
+    if "demo" in names:
+        copy_network(executed / "demo", book.edition.parent / "demo")
+    chapters = {name: record.chapters[name] for name in names}
+    enter(book, edition, chapters, book.edition)
+    paths = [book.notebook(name) for name in book.chapters]
     figure = cover_figure([path for path in paths if path.exists()])
     if figure:
-        (book.edition.parent / "cover.svg").write_text(figure[0])
+        (book.edition.parent / "cover.svg").write_text(figure[0], encoding="utf-8")

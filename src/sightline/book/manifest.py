@@ -1,64 +1,142 @@
-"""What an edition was made of, as JSON and as words on a page."""
+"""What an edition was made of: the record on disk, and its words on the pages."""
 
 import hashlib
 import json
 import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from nbformat import NotebookNode
 
 from sightline.book.chapters import text_of
 from sightline.book.notebook import Edition
+from sightline.errors import SightlineError
 from sightline.files import write_atomically
 from sightline.training.machine import describe, git_revision
 from sightline.training.run import Run
 
 __all__ = [
-    "complete_manifest",
+    "ChapterRecord",
+    "DataRecord",
+    "EditionRecord",
+    "RunRecord",
     "edition_line",
     "edition_tables",
     "identify",
     "is_current",
-    "read_manifest",
+    "library_sentence",
+    "read_edition",
+    "record_edition",
     "result_sentence",
-    "save_manifest",
+    "write_edition",
 ]
 
 VERSIONS = ("torch", "torchvision", "numpy", "albumentations", "grad-cam", "matplotlib")
+SHOWN_DIGITS = 8  # of a digest, on a page
 
 
-def read_manifest(path: Path) -> dict:
-    """Read an edition's manifest, or begin one."""
-    return json.loads(path.read_text()) if path.exists() else {"chapters": {}}
+@dataclass(frozen=True)
+class ChapterRecord:
+    """One execution of one chapter: what it was made from, where, when."""
+
+    source: str  #: digest of the text of its cells
+    library: str  #: digest of every line of the package
+    data: str  #: digest of pictures, labels and split
+    device: str  #: kind and name of the processor
+    revision: str  #: of the repository; ends in "-dirty" if something was uncommitted
+    date: str  #: YYYY-MM-DD
+    seconds: float = 0.0  #: that the execution took
 
 
-def save_manifest(manifest: dict, path: Path) -> None:
-    """Write an edition's manifest atomically."""
-    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+@dataclass(frozen=True)
+class DataRecord:
+    """The pictures of an edition."""
+
+    name: str  #: of the data set
+    label: str  #: the data set in words, such as "CIFAR-10, JPEG q75 copy"
+    digest: str  #: of pictures, labels and split
+    training: int  #: images
+    validation: int  #: images
+    test: int  #: images
+    notes: tuple[str, ...]  #: what was left out or changed, in words
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The main run of an edition, as its own folder describes it."""
+
+    recipe: Mapping[str, Any]  #: the run's `recipe.json`
+    manifest: Mapping[str, Any]  #: the run's `manifest.json`
+
+
+@dataclass(frozen=True)
+class EditionRecord:
+    """An edition: a set of executed chapters, and what they share."""
+
+    chapters: Mapping[str, ChapterRecord]  #: by name, in order
+    profile: str  #: "full" or "fast"
+    date: str  #: YYYY-MM-DD of the last execution
+    revision: str  #: of the repository at the last execution
+    data: DataRecord  #: the pictures of all chapters
+    machine: str  #: as `device` of a chapter
+    precision: str  #: of the trainings
+    versions: Mapping[str, str]  #: of Python and the packages that decide numbers
+    run: RunRecord | None  #: None if the main run was not finished
+
+
+def read_edition(path: Path) -> EditionRecord | None:
+    """Read the record of an edition; None if there is none yet.
+
+    Raises:
+        SightlineError: if the file is damaged or of another version.
+    """
+    if not path.exists():
+        return None
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        chapters = fields["chapters"].items()
+        data, run = fields["data"], fields["run"]
+        fields["chapters"] = {
+            name: ChapterRecord(**chapter) for name, chapter in chapters
+        }
+        fields["data"] = DataRecord(**{**data, "notes": tuple(data["notes"])})
+        fields["run"] = RunRecord(**run) if run else None
+        return EditionRecord(**fields)
+    except (ValueError, KeyError, TypeError) as error:
+        raise SightlineError(
+            f"{path} is not the record of an edition ({error}): it is damaged, or an "
+            "older version wrote it; delete it and run the chapters again"
+        ) from error
+
+
+def write_edition(record: EditionRecord, path: Path) -> None:
+    """Write the record of an edition atomically."""
+    text = json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda file: file.write_text(text))
+    write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
 
 
-def identify(source: NotebookNode, edition: Edition) -> dict[str, str | float]:
-    """Return what one execution of one chapter was made from and on."""
+def identify(source: NotebookNode, edition: Edition) -> ChapterRecord:
+    """Record what one execution of one chapter is made from and on."""
     text = json.dumps(text_of(source)).encode()
-    return {
-        "source": hashlib.sha256(text).hexdigest()[:16],
-        "library": library_digest(),
-        "data": edition.splits.digest,
-        "device": describe(edition.runtime)["device"],
-        "revision": git_revision(),
-        "date": date.today().isoformat(),
-        "seconds": 0.0,
-    }
+    return ChapterRecord(
+        source=hashlib.sha256(text).hexdigest()[:16],
+        library=library_digest(),
+        data=edition.splits.digest,
+        device=describe(edition.runtime)["device"],
+        revision=git_revision(),
+        date=date.today().isoformat(),
+    )
 
 
-def is_current(old: dict | None, new: dict) -> bool:
+def is_current(old: ChapterRecord | None, new: ChapterRecord) -> bool:
     """Tell whether an execution on record would be repeated by a new one."""
     keys = "source", "library", "data", "device"
-    return old is not None and all(old.get(key) == new[key] for key in keys)
+    return old is not None and all(getattr(old, k) == getattr(new, k) for k in keys)
 
 
 def library_digest() -> str:
@@ -69,101 +147,121 @@ def library_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def complete_manifest(manifest: dict, edition: Edition, run_dir: Path) -> None:
-    """Enter data, machine, versions and the result of the main run."""
-    splits = edition.splits
-    chapters = manifest["chapters"]
-    manifest.update(
-        chapters={name: chapters[name] for name in sorted(chapters)},
+def record_edition(
+    edition: Edition, chapters: Mapping[str, ChapterRecord]
+) -> EditionRecord:
+    """Record data, machine, versions and the main run beside executed chapters."""
+    splits, run = edition.splits, Run(edition.run_dir)
+    return EditionRecord(
+        chapters=dict(sorted(chapters.items())),
         profile=edition.profile,
         date=date.today().isoformat(),
         revision=git_revision(),
-        data={
-            "name": splits.name,
-            "label": edition.label,
-            "digest": splits.digest,
-            "training": len(splits.train),
-            "validation": len(splits.validation),
-            "test": len(splits.test),
-            "notes": list(splits.notes),
-        },
+        data=DataRecord(
+            name=splits.name,
+            label=edition.label,
+            digest=splits.digest,
+            training=len(splits.train),
+            validation=len(splits.validation),
+            test=len(splits.test),
+            notes=tuple(splits.notes),
+        ),
         machine=describe(edition.runtime)["device"],
         precision=edition.runtime.precision,
         versions={
             "python": platform.python_version(),
             **{name: version(name) for name in VERSIONS},
         },
+        run=RunRecord(run.read("recipe.json"), run.read("manifest.json"))
+        if run.finished
+        else None,
     )
-    run = Run(run_dir)
-    if run.finished:
-        manifest["run"] = {"recipe": run.recipe, **run.manifest}
 
 
-def edition_line(manifest: dict) -> str:
+def edition_line(record: EditionRecord | None) -> str:
     """Say in one line which edition a page shows."""
-    if "data" not in manifest:
+    if record is None:
         return "No edition yet: no chapter has been executed."
-    label, run = manifest["data"]["label"], manifest.get("run")
-    what = (
-        f", {title(run['recipe']['model'])} for {run['recipe']['epochs']} epochs"
-        if run
-        else ""
-    )
-    if manifest["profile"] == "full":
-        return f"Edition of {manifest['date']}: {label}{what}, {manifest['machine']}."
-    return f"Fast edition: {label}{what}. It shows that all runs; do not quote it."
+    training = ""
+    if record.run:
+        recipe = record.run.recipe
+        training = f", {title(recipe['model'])} for {recipe['epochs']} epochs"
+    label = record.data.label
+    if record.profile == "full":
+        return f"Edition of {record.date}: {label}{training}, {record.machine}."
+    return f"Fast edition: {label}{training}. It shows that all runs; do not quote it."
 
 
-def result_sentence(manifest: dict) -> str:
+def result_sentence(record: EditionRecord | None) -> str:
     """Say what the main run reached, under which protocol."""
-    run, data = manifest.get("run"), manifest.get("data")
-    if not run:
+    if record is None or record.run is None:
         return "The main run of this edition has not been made yet."
-    recipe = run["recipe"]
+    recipe, manifest, data = record.run.recipe, record.run.manifest, record.data
     return (
         f"In this edition a {title(recipe['model'])}, trained for "
-        f"{recipe['epochs']} epochs on {data['training']:,} images "
-        f"({data['label']}), classifies **{run['test']['accuracy']:.2%}** of "
-        f"{data['test']:,} test images correctly. "
-        f"The weights were chosen by the accuracy on {data['validation']:,} validation "
+        f"{recipe['epochs']} epochs on {data.training:,} images "
+        f"({data.label}), classifies **{manifest['test']['accuracy']:.2%}** of "
+        f"{data.test:,} test images correctly. "
+        f"The weights were chosen by the accuracy on {data.validation:,} validation "
         f"images; the test images were read once. Training took "
-        f"{duration(run['train_seconds'])} on {run['device']} in {run['precision']}, "
-        "with one seed."
+        f"{duration(manifest['train_seconds'])} on {manifest['device']} in "
+        f"{manifest['precision']}, with one seed."
     )
 
 
-def edition_tables(manifest: dict) -> str:
-    """Return the manifest as two tables of MyST."""
-    if "data" not in manifest:
+def library_sentence(record: EditionRecord, library: str) -> str:
+    """Say which chapters were executed with another state of the library; or "".
+
+    Args:
+        record: of the edition.
+        library: digest of the library that builds the pages.
+    """
+    count = sum(chapter.library != library for chapter in record.chapters.values())
+    if not count:
+        return ""
+    verb, their = ("was", "its") if count == 1 else ("were", "their")
+    return (
+        f"{count} of {len(record.chapters)} chapters {verb} executed with an older "
+        f"state of the library than the present one, `{library[:SHOWN_DIGITS]}` (see "
+        f"the column *Library*): {their} numbers are those of that library, and the "
+        "code shown is that of today."
+    )
+
+
+def edition_tables(record: EditionRecord | None) -> str:
+    """Return the record as two tables of MyST."""
+    if record is None:
         return "No chapter has been executed yet.\n"
-    data = manifest["data"]
-    rows = {
-        "Profile": manifest["profile"],
-        "Date": manifest["date"],
-        "Data": f"{data['label']}, digest `{data['digest']}`",
-        "Images": f"{data['training']:,} training, {data['validation']:,} validation, "
-        f"{data['test']:,} test",
-        "Machine": manifest["machine"],
-        "Precision": manifest["precision"],
-        "Git revision": f"`{manifest['revision']}`",
-        "Versions": ", ".join(f"{k} {v}" for k, v in manifest["versions"].items()),
-    }
-    rows |= {"Notes on the data": "; ".join(data["notes"])} if data["notes"] else {}
-    rows |= {"Main run": result_sentence(manifest)} if "run" in manifest else {}
-    table = [
-        "| What | Value |",
-        "|---|---|",
-        *(f"| {k} | {v} |" for k, v in rows.items()),
-        "",
+    lines = ["| What | Value |", "|---|---|"]
+    lines += [f"| {name} | {value} |" for name, value in edition_rows(record).items()]
+    if sentence := library_sentence(record, library_digest()):
+        lines += ["", sentence]
+    lines += ["", "| Chapter | Seconds | Executed | Machine | Revision | Library |"]
+    lines += ["|---|--:|---|---|---|---|"]
+    lines += [
+        f"| `{name}` | {chapter.seconds:.1f} | {chapter.date} | {chapter.device} | "
+        f"`{chapter.revision}` | `{chapter.library[:SHOWN_DIGITS]}` |"
+        for name, chapter in record.chapters.items()
     ]
-    table += ["| Chapter | Seconds | Executed | Machine | Revision |"]
-    table += ["|---|--:|---|---|---|"]
-    for name, record in manifest["chapters"].items():
-        table.append(
-            f"| `{name}` | {record['seconds']:.1f} | {record['date']} | "
-            f"{record['device']} | `{record['revision']}` |"
-        )
-    return "\n".join(table) + "\n"
+    return "\n".join(lines) + "\n"
+
+
+def edition_rows(record: EditionRecord) -> dict[str, str]:
+    """Return what all chapters of an edition share, by its name on the page."""
+    data = record.data
+    rows = {
+        "Profile": record.profile,
+        "Date": record.date,
+        "Data": f"{data.label}, digest `{data.digest}`",
+        "Images": f"{data.training:,} training, {data.validation:,} validation, "
+        f"{data.test:,} test",
+        "Machine": record.machine,
+        "Precision": record.precision,
+        "Git revision": f"`{record.revision}`",
+        "Versions": ", ".join(f"{name} {v}" for name, v in record.versions.items()),
+    }
+    rows |= {"Notes on the data": "; ".join(data.notes)} if data.notes else {}
+    return rows | ({"Main run": result_sentence(record)} if record.run else {})
 
 
 def title(model: str) -> str:
@@ -172,5 +270,5 @@ def title(model: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Say a time in the unit people use for it."""
+    """Write a time in the unit that people use for it."""
     return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"

@@ -1,6 +1,5 @@
 """What every chapter needs: its edition, its run, source on the page, figures."""
 
-import fcntl
 import inspect
 import io
 import json
@@ -10,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from filelock import FileLock
 from IPython.core.getipython import get_ipython
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
@@ -37,7 +37,7 @@ __all__ = [
     "show_source",
 ]
 
-PROFILES = {"full": "cifar10", "fast": "shapes"}  # and the data each one takes
+PROFILES = {"full": "cifar10", "fast": "shapes"}  #: and the data that each one takes
 TITLES = {"cifar10": "CIFAR-10", "shapes": "drawn shapes"}
 
 # measured on 2 cores: the main run of fast takes about 20 s, one short training about
@@ -69,16 +69,16 @@ FIGURE_STYLE = {
 class Edition:
     """What one execution of the book runs, and on what."""
 
-    profile: str  # "full" or "fast"
-    data: str  # as in `sightline.data.datasets.load`
-    label: str  # the data in words, e.g. "CIFAR-10, JPEG q75 copy"
-    splits: Splits
-    runtime: Runtime
-    recipe: Recipe  # of the main run, chapter 05
-    run_dir: Path  # of the main run
-    short: Recipe  # of the many small experiments
-    short_splits: Splits
-    seeds: tuple[int, ...]  # over which a small experiment is repeated
+    profile: str  #: "full" or "fast"
+    data: str  #: as in `sightline.data.datasets.load`
+    label: str  #: the data in words, e.g. "CIFAR-10, JPEG q75 copy"
+    splits: Splits  #: of the main run
+    runtime: Runtime  #: of everything
+    recipe: Recipe  #: of the main run, chapter 05
+    run_dir: Path  #: of the main run
+    short: Recipe  #: of the many small experiments
+    short_splits: Splits  #: of the many small experiments
+    seeds: tuple[int, ...]  #: over which a small experiment is repeated
 
     def __str__(self) -> str:
         """Say in two lines what a page ran on."""
@@ -99,7 +99,7 @@ def edition(profile: str = "full", data: str | Path | None = None) -> Edition:
         data: "cifar10", "shapes" or a folder; `None`: the profile's own.
 
     Raises:
-        SightlineError: if there is no such profile or no such data.
+        SightlineError: if the profile or the data do not exist.
     """
     if profile not in PROFILES:
         raise SightlineError(f"unknown profile {profile!r}; choose 'full' or 'fast'")
@@ -128,7 +128,7 @@ def edition(profile: str = "full", data: str | Path | None = None) -> Edition:
 
 
 def label(data: str, name: str) -> str:
-    """Name a data set in words; a folder of JPEGs is said to be a lossy copy."""
+    """Name a data set in words; call a folder of JPEGs a lossy copy."""
     title = TITLES.get(name, name)
     first = next(Path(data).rglob("*.jp*g"), None) if data not in TITLES else None
     if first is None:
@@ -152,7 +152,7 @@ def jpeg_quality(table: int) -> int:
 
 
 def runs_folder() -> Path:
-    """Return where runs live: SIGHTLINE_RUNS, the book's own `runs/`, or here."""
+    """Return SIGHTLINE_RUNS, or `runs/` of the checkout or the working directory."""
     if "SIGHTLINE_RUNS" in os.environ:
         return Path(os.environ["SIGHTLINE_RUNS"])
     return (checkout() or Path.cwd()) / "runs"
@@ -160,8 +160,8 @@ def runs_folder() -> Path:
 
 def checkout() -> Path | None:
     """Return the outermost checkout of the book around the working directory."""
-    here = Path.cwd()
-    roots = [folder for folder in (here, *here.parents) if is_book(folder)]
+    folder = Path.cwd()
+    roots = [path for path in (folder, *folder.parents) if is_book(path)]
     return roots[-1] if roots else None
 
 
@@ -171,30 +171,29 @@ def is_book(folder: Path) -> bool:
 
 
 def recorded(name: str) -> dict:
-    """Return what `book/results/NAME.json` holds; {} if it is not there.
+    """Return what `book/results/NAME.json` holds; {} if there is no such file.
 
     Measurements of hours are recorded once and read by both editions. Outside a
     checkout of the book, as on Colab, there is no record.
     """
     file = (checkout() or Path.cwd()) / "book/results" / f"{name}.json"
-    return json.loads(file.read_text()) if file.exists() else {}
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def main_run(edition: Edition) -> Run:
-    """Return the run of chapter 05: taken, resumed or made, and say which.
+    """Take, resume or make the run of chapter 05; print which.
 
-    A run that is there keeps its own recipe. One that was trained on other pictures
-    is moved aside, never overwritten. A chapter executed beside another one waits
-    until that has made the run.
+    An existing run keeps its own recipe. One that was trained on other pictures is
+    moved aside, never overwritten. A chapter executed beside another one waits until
+    that one has made the run.
     """
     edition.run_dir.parent.mkdir(parents=True, exist_ok=True)
-    with edition.run_dir.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(edition.run_dir.with_name(f"{edition.run_dir.name}.lock")):
         return take_or_train(edition)
 
 
 def take_or_train(edition: Edition) -> Run:
-    """Return the main run, made if it is not there."""
+    """Return the main run; make it if it does not exist."""
     run, recipe = Run(edition.run_dir), edition.recipe
     if (run.path / "recipe.json").exists():
         if run.manifest["digest"] != edition.splits.digest:
@@ -224,16 +223,16 @@ def set_aside(run: Run) -> str:
 
 
 def show_source(thing: object) -> None:
-    """Show the library's own text of a function or class, with where it stands."""
+    """Show the library's own text of a function or class, and the name of its file."""
     source = textwrap.dedent(inspect.getsource(thing)).rstrip()
-    where = f"{thing.__module__.replace('.', '/')}.py"
-    display(Markdown(f"*From `src/{where}`:*\n\n```python\n{source}\n```"))
+    file = f"{thing.__module__.replace('.', '/')}.py"
+    display(Markdown(f"*From `src/{file}`:*\n\n```python\n{source}\n```"))
 
 
 def glue(name: str, value: object) -> None:
-    """Keep a value under a name, for {glue:text} in the prose; show nothing.
+    """Record a value under a name, for {glue:text} in the prose; show nothing.
 
-    The record is the one that myst-nb reads; on Colab there is no myst-nb to make it.
+    The record is the one that myst-nb reads; Colab has no myst-nb to make it.
     """
     prefix = "application/papermill.record/"
     display(

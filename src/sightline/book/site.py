@@ -10,14 +10,16 @@ import yaml
 
 from sightline.book.chapters import Book, cover_figure, problems, refresh
 from sightline.book.manifest import (
+    EditionRecord,
     edition_line,
     edition_tables,
-    read_manifest,
+    read_edition,
     result_sentence,
 )
 from sightline.book.pages import finish
 from sightline.errors import SightlineError
-from sightline.export import demo
+from sightline.export.assets import copy_app, copy_network
+from sightline.training.recipe import describe_fields
 
 __all__ = ["build"]
 
@@ -45,77 +47,117 @@ def build(
     """
     book = Book(root)
     stage = Path(out or book.stage(profile)).resolve()
-    notebooks = book.pages if profile == "full" else book.stage(profile) / "executed"
-    found = [p for n in book.chapters if (p := notebooks / f"{n}.ipynb").exists()]
-    if profile == "fast":
-        for path in found:
-            refresh(book.pages / f"{path.stem}.md", path)
-    if strict:
-        complaints = [
-            line for n in book.chapters for line in problems(book, n, notebooks)
-        ]
-        if complaints:
-            raise SightlineError("the site is not built:\n" + "\n".join(complaints))
+    folder = book.pages if profile == "full" else book.executed(profile)
+    notebooks = executed_chapters(book, folder, strict=strict)
     source = stage / "source"
-    stage_sources(book, source, found)
-    manifest = read_manifest(
-        book.edition if profile == "full" else notebooks / "edition.json"
+    stage_sources(book, source, notebooks)
+    record = read_edition(
+        book.edition if profile == "full" else folder / "edition.json"
     )
-    write_fragments(source / "book", manifest, found)
-    cited = yaml.safe_load((book.root / "CITATION.cff").read_text())
-    (source / "book" / "results" / "cite.md").write_text(bibtex(cited))
-    show_edition(source, manifest)
+    write_fragments(book, source / "book", record, notebooks)
+    show_edition(source, record)
     html = render(source, stage, strict=strict)
-    for path in found:  # beside the notebook, to download
-        shutil.copy(book.pages / f"{path.stem}.md", html / "_sources" / "book")
+    add_downloads(book, html, notebooks)
     if (source / "book" / "demo.ipynb").exists():
-        exported = book.edition.parent if profile == "full" else notebooks
-        demo.copy_app(html / "_static" / "demo")
-        demo.copy_network(exported / "demo", html / "_static" / "demo")
+        exported = book.edition.parent if profile == "full" else folder
+        copy_app(html / "_static" / "demo")
+        copy_network(exported / "demo", html / "_static" / "demo")
     finish(html)
     return html
 
 
+def executed_chapters(book: Book, folder: Path, *, strict: bool) -> list[Path]:
+    """Return the executed chapters in `folder`, prose of a fast run brought up to date.
+
+    Raises:
+        SightlineError: in strict mode, if any is missing or stale; the message lists
+            them.
+    """
+    paths = [folder / f"{name}.ipynb" for name in book.chapters]
+    notebooks = [path for path in paths if path.exists()]
+    if folder != book.pages:
+        for path in notebooks:
+            refresh(book.source(path.stem), path)
+    names = book.chapters if strict else ()
+    complaints = [line for name in names for line in problems(book, name, folder)]
+    if complaints:
+        raise SightlineError("the site is not built:\n" + "\n".join(complaints))
+    return notebooks
+
+
+def add_downloads(book: Book, html: Path, notebooks: Sequence[Path]) -> None:
+    """Put each chapter's text file beside its notebook, for readers to download."""
+    for path in notebooks:
+        shutil.copy(book.source(path.stem), html / "_sources" / "book")
+
+
 def stage_sources(book: Book, source: Path, notebooks: Sequence[Path]) -> None:
-    """Copy pages and executed chapters, and list in `_toc.yml` what is there."""
+    """Copy pages and executed chapters; keep of `_toc.yml` the pages that exist."""
     shutil.rmtree(source, ignore_errors=True)
     ignore = shutil.ignore_patterns("[0-9][0-9]_*", "demo.*", ".ipynb_checkpoints")
     shutil.copytree(book.pages, source / "book", ignore=ignore)
     shutil.copy(book.root / "_config.yml", source)
     for path in notebooks:
         shutil.copy(path, source / "book")
-    toc = yaml.safe_load((book.root / "_toc.yml").read_text())
+    toc = read_yaml(book.root / "_toc.yml")
     for part in toc["parts"]:
         entries = part["chapters"]
         part["chapters"] = [e for e in entries if any(source.glob(e["file"] + "*"))]
     toc["parts"] = [part for part in toc["parts"] if part["chapters"]]
-    (source / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False))
+    write_yaml(toc, source / "_toc.yml")
 
 
-def show_edition(source: Path, manifest: dict) -> None:
+def show_edition(source: Path, record: EditionRecord | None) -> None:
     """Put the line that says which edition it is onto every page."""
-    config = yaml.safe_load((source / "_config.yml").read_text())
-    line = edition_line(manifest)
-    if manifest.get("profile") == "full":
+    config = read_yaml(source / "_config.yml")
+    line = edition_line(record)
+    if record and record.profile == "full":
         config["html"]["extra_footer"] = f'<p class="edition">{line}</p>\n'
     else:
         options = config["sphinx"]["config"]["html_theme_options"]
         options["announcement"] = f'<span class="edition">{line}</span>'
-    (source / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False))
+    write_yaml(config, source / "_config.yml")
 
 
-def write_fragments(pages: Path, manifest: dict, notebooks: Sequence[Path]) -> None:
-    """Write the generated parts of `index.md` and `edition.md`."""
+def read_yaml(path: Path) -> dict:
+    """Read a YAML file."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def write_yaml(value: Mapping, path: Path) -> None:
+    """Write a YAML file, keys in the order of `value`."""
+    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def write_fragments(
+    book: Book, pages: Path, record: EditionRecord | None, notebooks: Sequence[Path]
+) -> None:
+    """Write the generated parts of `index.md`, `edition.md` and the reference."""
     results = pages / "results"
     results.mkdir(exist_ok=True)
-    lines = [result_sentence(manifest)]
-    figure = cover_figure(notebooks)
-    if figure:
-        (results / "cover.svg").write_text(figure[0])
+    front = [result_sentence(record)]
+    if figure := cover_figure(notebooks):
+        (results / "cover.svg").write_text(figure[0], encoding="utf-8")
         alt = figure[1].replace("\n", " ")
-        lines += ["", "```{image} results/cover.svg", f":alt: {alt}", "```"]
-    (results / "result.md").write_text("\n".join(lines) + "\n")
-    (results / "edition.md").write_text(edition_tables(manifest))
+        front += ["", "```{image} results/cover.svg", f":alt: {alt}", "```"]
+    fragments = {
+        "result": "\n".join(front) + "\n",
+        "edition": edition_tables(record),
+        "recipe": recipe_table(),
+        "cite": bibtex(read_yaml(book.root / "CITATION.cff")),
+    }
+    for name, text in fragments.items():
+        (results / f"{name}.md").write_text(text, encoding="utf-8")
+
+
+def recipe_table() -> str:
+    """Return what the fields of a recipe mean, as a table of MyST."""
+    lines = ["| Field | Meaning |", "|---|---|"]
+    for name, (_, meaning) in describe_fields().items():
+        meaning = meaning.replace("|", r"\|")  # else a border of the table
+        lines.append(f"| `{name}` | {meaning} |")
+    return "\n".join(lines) + "\n"
 
 
 def bibtex(cited: Mapping) -> str:
@@ -134,21 +176,24 @@ def bibtex(cited: Mapping) -> str:
 
 
 def render(source: Path, stage: Path, *, strict: bool) -> Path:
-    """Let Jupyter Book make the site; move it into place when it is whole."""
+    """Let Jupyter Book make the site; move it into place when it is whole.
+
+    Raises:
+        SightlineError: if it cannot, or warns in strict mode; with the first lines of
+            its complaints.
+    """
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build"]
     command += [str(source), "--path-output", str(stage), "--all"]
     command += ["-W", "-n", "--keep-going"] if strict else []
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
     log = stage / "build.log"
-    log.write_text(done.stdout + done.stderr)
+    log.write_text(done.stdout + done.stderr, encoding="utf-8")
     if done.returncode:
+        lines = log.read_text(encoding="utf-8").splitlines()
         marks = ("WARNING", "ERROR", "rror:")
-        said = [
-            ln for ln in log.read_text().splitlines() if any(m in ln for m in marks)
-        ]
-        raise SightlineError(
-            "\n".join(["the site was not built:", *said[:40], f"All of it: {log}"])
-        )
+        complaints = [line for line in lines if any(mark in line for mark in marks)]
+        message = ["the site was not built:", *complaints[:40], f"All of it: {log}"]
+        raise SightlineError("\n".join(message))
     html = stage / "html"
     shutil.rmtree(html, ignore_errors=True)
     (stage / "_build" / "html").rename(html)

@@ -3,8 +3,9 @@
 ========  =======================================================================
 rounding  weights of a few bits
 graph     network and heatmaps as one ONNX graph
-demo      the page around it, alone or within the book
+assets    the files that a page loads
+page      the page's pictures and its HTML
 export    a run in, a folder out
-web/      the page's own files, and onnxruntime-web
+web/      templates, scripts and style of the page, and onnxruntime-web
 ========  =======================================================================
 """

@@ -20,8 +20,9 @@ from torch import nn
 
 from sightline.data.datasets import Splits
 from sightline.errors import RunError
-from sightline.export import demo
+from sightline.export.assets import RUNTIME, WEB, copy_app
 from sightline.export.graph import Explained, onnx_model
+from sightline.export.page import Picture, pick_pictures, whole_page
 from sightline.export.rounding import fold_batch_norms, round_weights
 from sightline.heatmaps.layers import default_layers
 from sightline.models.summary import output_shapes
@@ -30,12 +31,14 @@ from sightline.training.parts import evaluation_loader
 from sightline.training.run import Run
 from sightline.training.runtime import choose_runtime
 
-__all__ = ["BITS", "export"]
+__all__ = ["DEFAULT_BITS", "export"]
 
-BITS = 4  # a weight, unless somebody says otherwise
+DEFAULT_BITS = 4  #: of a weight
 
 
-def export(run: Run, splits: Splits, out: str | Path, *, bits: int = BITS) -> dict:
+def export(
+    run: Run, splits: Splits, out: str | Path, *, bits: int = DEFAULT_BITS
+) -> dict:
     """Write `run` as a folder that any web server can serve, whole or not at all.
 
     Args:
@@ -61,7 +64,7 @@ def export(run: Run, splits: Splits, out: str | Path, *, bits: int = BITS) -> di
     layers = default_layers(model, size)
     network = Explained(model, layers, run.mean, run.std, size, len(run.classes))
     graph = gzip.compress(onnx_model(network, rounded), mtime=0)
-    pictures = demo.pick_pictures(splits.test, run.classes)
+    pictures = pick_pictures(splits.test, run.classes)
     about = {
         **_network(run, network),
         "bits": bits,
@@ -78,7 +81,7 @@ def export(run: Run, splits: Splits, out: str | Path, *, bits: int = BITS) -> di
         ],
         "bytes": {
             "model": len(graph),
-            "runtime": sum((demo.WEB / name).stat().st_size for name in demo.RUNTIME),
+            "runtime": sum((WEB / name).stat().st_size for name in RUNTIME),
         },
     }
     _replace(out, lambda folder: _write(folder, graph, about, pictures))
@@ -120,17 +123,16 @@ def _accuracy(model: nn.Module, run: Run, splits: Splits) -> float:
     return evaluate(runtime.place(model), loader, runtime=runtime).accuracy
 
 
-def _write(
-    folder: Path, graph: bytes, about: dict, pictures: list[demo.Picture]
-) -> None:
+def _write(folder: Path, graph: bytes, about: dict, pictures: list[Picture]) -> None:
     """Fill an empty folder with all that belongs to an export."""
-    demo.copy_app(folder)
+    copy_app(folder)
     (folder / "model.onnx.gz").write_bytes(graph)
-    (folder / "model.json").write_text(json.dumps(about, indent=2) + "\n")
+    text = json.dumps(about, indent=2) + "\n"
+    (folder / "model.json").write_text(text, encoding="utf-8")
     (folder / "pictures").mkdir()
     for entry, picture in zip(about["pictures"], pictures, strict=True):
         (folder / entry["file"]).write_bytes(picture.png)
-    (folder / "index.html").write_text(demo.page(about), encoding="utf-8")
+    (folder / "index.html").write_text(whole_page(about), encoding="utf-8")
 
 
 def _replace(out: Path, write: Callable[[Path], None]) -> None:

@@ -1,0 +1,41 @@
+"""The files that a page with a live network loads, and how they come to a site."""
+
+import shutil
+from pathlib import Path
+
+from sightline.errors import SightlineError
+
+__all__ = ["NETWORK", "RUNTIME", "WEB", "copy_app", "copy_network"]
+
+#: folder of the page's own files and of onnxruntime-web
+WEB = Path(__file__).parent / "web"
+APP = ("*.mjs", "*.css", "ort/*")  # what a page loads besides the network
+#: the parts of onnxruntime-web that a browser fetches
+RUNTIME = ("ort/ort.wasm.bundle.min.mjs", "ort/ort-wasm-simd-threaded.wasm.gz")
+#: the network, and what describes it
+NETWORK = ("model.onnx.gz", "model.json")
+
+
+def copy_app(out: Path) -> None:
+    """Copy scripts, style and onnxruntime-web to `out`."""
+    for pattern in APP:
+        for file in sorted(WEB.glob(pattern)):
+            place = out / file.relative_to(WEB)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, place)
+
+
+def copy_network(export: Path, out: Path) -> None:
+    """Copy the network of an export, and what describes it.
+
+    Raises:
+        SightlineError: if `export` holds none.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for name in NETWORK:
+        if not (export / name).exists():
+            raise SightlineError(
+                f"{export} has no {name}: the live demo needs an export; run: "
+                "sightline book run demo"
+            )
+        shutil.copyfile(export / name, out / name)
