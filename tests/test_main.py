@@ -1,6 +1,8 @@
 """The command line: what it prints, writes and exits with."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import click
@@ -186,3 +188,19 @@ def test_explain_lists_layers_and_classes_that_exist(run, tmp_path):
     wrong_class = sightline("explain", str(run), str(picture), "--target", "cow")
     assert "disc" in wrong_class.output
     assert (wrong_layer.exit_code, wrong_class.exit_code) == (1, 1)
+
+
+@pytest.mark.parametrize("command", ["run", "build", "check"])
+def test_without_the_packages_of_the_book_a_command_names_the_one_to_install(command):
+    script = (
+        "import sys; sys.modules['nbformat'] = None\n"
+        "from sightline.cli import main\n"
+        f"main(['book', '{command}'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("sightline: nbformat is not installed")
+    assert "pip install 'sightline[book]'" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -3,9 +3,24 @@
 import click
 
 from sightline.cli.group import console, main
+from sightline.errors import SightlineError
 
 
-@main.group()
+class BookCommands(click.Group):
+    """Commands that need the extra `book`, and say so where it is missing."""
+
+    def invoke(self, context: click.Context):
+        """Run the command; turn a missing package into a message with the remedy."""
+        try:
+            return super().invoke(context)
+        except ModuleNotFoundError as error:
+            raise SightlineError(
+                f"{error.name} is not installed, and making the book needs it: "
+                "pip install 'sightline[book]', or in a checkout: make book"
+            ) from error
+
+
+@main.group(cls=BookCommands)
 def book() -> None:
     """Execute the chapters, build the site, check both."""
 
