@@ -7,7 +7,6 @@ chapters   a text file that people edit, and the notebook executed from it
 manifest   what an edition was made of
 execute    run the chapters with papermill
 pages      repairs of the built pages
-reference  the pages of the library, from docstrings
 site       build the static site
 =========  ======================================================================
 """
