@@ -7,6 +7,7 @@ it batches, and lets backward end at the layer. The two take turns in one proces
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -16,12 +17,12 @@ from memory import resident
 from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
 
-from sightline.data.augment import normalise_uint8
 from sightline.data.datasets import Splits, load
 from sightline.heatmaps.explain import METHODS, SLOW, explain
 from sightline.heatmaps.layers import default_layers
 from sightline.models import build_model
-from sightline.training.runtime import choose_runtime
+from sightline.training.classifier import Classifier
+from sightline.training.runtime import Runtime, choose_runtime
 
 GOAL = 6.0  # seconds for a thousand maps
 FEW = {True: 4, False: 100}  # pictures of a window of one method: slow, or not
@@ -44,11 +45,14 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def batch_of(splits: Splits, count: int, device: torch.device) -> Tensor:
-    """Return `count` test pictures as in training, repeated if there are fewer."""
-    index = torch.arange(count) % len(splits.test)
-    images = splits.test.images[index].to(device)
-    return normalise_uint8(images, splits.mean, splits.std)
+def untrained(name: str, splits: Splits, runtime: Runtime) -> Classifier:
+    """Build a network with batch norm and random weights, always the same."""
+    torch.manual_seed(0)
+    model = build_model(name, num_classes=len(splits.classes), norm="batch").eval()
+    size = splits.test.images.shape[1]
+    return Classifier(
+        runtime.place(model), splits.classes, splits.mean, splits.std, size, runtime
+    )
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
@@ -130,26 +134,20 @@ def main() -> None:
     header()
     runtime = choose_runtime(options.device, "fp32")
     splits = load(options.data)
-    torch.manual_seed(0)
-    plain = build_model(
-        options.model, num_classes=len(splits.classes), norm="batch"
-    ).eval()
-    plain = plain.to(runtime.device)
-    model = build_model(
-        options.model, num_classes=len(splits.classes), norm="batch"
-    ).eval()
-    model.load_state_dict(plain.state_dict())
-    model = runtime.place(model)
-    images = batch_of(splits, options.pictures, runtime.device)
-    speed = against_the_loop(model, plain, images, options)
+    classifier = untrained(options.model, splits, runtime)
+    model = classifier.model
+    # as the five systems have it: in torch's usual memory format
+    plain = untrained(options.model, splits, replace(runtime, channels_last=False))
+    index = torch.arange(options.pictures) % len(splits.test)  # again if there are few
+    images = classifier.normalise(splits.test.images[index])
+    speed = against_the_loop(model, plain.model, images, options)
     table(speed)
     ours = speed[-1]["seconds"]
     print(
         f"goal {GOAL:.0f} s: {'reached' if ours <= GOAL else 'missed'} ({ours:.1f} s)"
     )
-    methods = by_method(
-        model, images, default_layers(model, splits.test.images.shape[1])
-    )
+    layers = default_layers(model, classifier.image_size)
+    methods = by_method(model, images, layers)
     table(methods)
     watched = watch_memory(model, images, options.many)
     table([watched[0], watched[len(watched) // 2], watched[-1]], "memory")

@@ -1,6 +1,7 @@
 """Any classifier can be explained: found, loaded, checked, or refused in words."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,12 +14,15 @@ from torch import nn
 
 from sightline.cli import main
 from sightline.errors import DataError, SightlineError
-from sightline.heatmaps.classifier import IMAGENET_MEAN, from_module, from_run
 from sightline.heatmaps.explain import explain
 from sightline.heatmaps.layers import default_layers
+from sightline.models.pretrained import IMAGENET_MEAN
+from sightline.training.classifier import Classifier, from_module
 from sightline.training.run import Run
+from sightline.training.runtime import choose_runtime
 from sightline.training.train import train
 
+CPU = choose_runtime("cpu", "fp32")
 SOURCE = """
 import torch
 from torch import nn
@@ -68,70 +72,99 @@ def folder(tmp_path, monkeypatch):
     sys.modules.pop("mynet", None)
 
 
+def network(name: str, **options) -> Classifier:
+    """Somebody's network, on the CPU."""
+    return from_module(name, runtime=CPU, **options)
+
+
 def sightline(*arguments):
     return CliRunner().invoke(main, list(map(str, arguments)))
 
 
 def test_a_class_a_function_or_a_module_itself_is_taken(folder):
-    found = from_module("mynet:Net", image_size=32)
+    found = network("mynet:Net", image_size=32)
     assert found.classes == ("0", "1", "2") and found.mean == IMAGENET_MEAN
     assert not found.model.training
-    assert from_module("mynet:made", image_size=32).classes == ("0", "1")
+    assert network("mynet:made", image_size=32).classes == ("0", "1")
 
 
 def test_a_run_is_taken_with_its_own_normalisation(tmp_path):
     run = train(RECIPE, splits(), out=tmp_path / "run", **ON_CPU)
-    found = from_run(Run(run.path))
-    assert (found.mean, found.image_size) == (run.mean, 32)
-    assert found.classes == run.classes and not found.model.training
+    classifier = Run(run.path).classifier(CPU)
+    assert (classifier.mean, classifier.std) == (run.mean, run.std)
+    assert classifier.image_size == 32 and not classifier.flip_average
+    assert classifier.classes == run.classes and not classifier.model.training
+
+
+def test_pictures_become_images_in_the_scale_of_the_training():
+    identity = Classifier(nn.Identity(), (), (0.5, 0.4, 0.2), (0.5, 0.2, 0.1), 1, CPU)
+    pictures = torch.tensor([255, 102, 0], dtype=torch.uint8).reshape(1, 1, 1, 3)
+    images = identity.normalise(pictures)
+    assert images.shape == (1, 3, 1, 1)
+    assert images.flatten().tolist() == pytest.approx([1, 0, -2], abs=1e-6)
+
+
+def test_the_answers_are_the_logits_of_every_picture_in_order(folder):
+    classifier = network("mynet:Net", image_size=32)
+    test = splits().test
+    answers = classifier.ask(test)
+    images = classifier.normalise(test.images)
+    with torch.no_grad():
+        logits = classifier.model(images)
+        mirrored = classifier.model(images.flip(-1))
+    torch.testing.assert_close(answers.logits, logits)
+    assert torch.equal(answers.labels, test.labels)
+    both = replace(classifier, flip_average=True).ask(test)
+    torch.testing.assert_close(both.logits, (logits + mirrored) / 2)
 
 
 def test_a_network_in_half_precision_is_taken_in_32_bits(folder):
-    found = from_module("mynet:half", image_size=32)
+    found = network("mynet:half", image_size=32)
     assert {weight.dtype for weight in found.model.parameters()} == {torch.float32}
 
 
 def test_a_module_that_cannot_be_parsed_is_told_in_words(folder):
     (folder / "odd.py").write_text("def net(:")
     with pytest.raises(SightlineError, match="'odd' cannot be imported.*odd.py"):
-        from_module("odd:net")
+        network("odd:net")
 
 
 def test_the_names_decide_how_many_classes_are_made(folder):
     (folder / "two.txt").write_text("cow\nsheep")
-    found = from_module("mynet:Net", classes=folder / "two.txt", image_size=32)
+    found = network("mynet:Net", classes=folder / "two.txt", image_size=32)
     assert found.classes == ("cow", "sheep") and found.model.fc.out_features == 2
 
 
 @pytest.mark.parametrize("ending", ["safetensors", "pt"])
 def test_weights_are_loaded_from_either_kind_of_file(folder, ending):
-    source = from_module("mynet:Net", image_size=32).model
+    source = network("mynet:Net", image_size=32).model
     file = folder / f"w.{ending}"
     if ending == "pt":
         torch.save({"state_dict": source.state_dict()}, file)
     else:
-        save_file(source.state_dict(), file)
-    found = from_module("mynet:Net", weights=file, image_size=32).model
+        save_file({k: v.contiguous() for k, v in source.state_dict().items()}, file)
+    found = network("mynet:Net", weights=file, image_size=32).model
     for key, value in source.state_dict().items():
         assert torch.equal(found.state_dict()[key], value)
 
 
 def test_weights_of_another_network_are_named_key_by_key(folder):
-    state = from_module("mynet:Net", image_size=32).model.state_dict()
+    state = network("mynet:Net", image_size=32).model.state_dict()
+    state = {name: value.contiguous() for name, value in state.items()}
     state["other"] = state.pop("fc.bias")
     state["fc.weight"] = torch.zeros(3, 9)
     save_file(state, folder / "w.safetensors")
     with pytest.raises(SightlineError) as caught:
-        from_module("mynet:Net", weights=folder / "w.safetensors", image_size=32)
+        network("mynet:Net", weights=folder / "w.safetensors", image_size=32)
     said = str(caught.value)
     assert "fc.bias is missing; other is unknown" in said
     assert "fc.weight has the shape (3, 9), not (3, 5)" in said
 
 
 def test_a_file_that_would_run_code_is_not_loaded(folder):
-    torch.save(from_module("mynet:Net", image_size=32).model, folder / "whole.pt")
+    torch.save(network("mynet:Net", image_size=32).model, folder / "whole.pt")
     with pytest.raises(DataError, match="expected safetensors, or a state dict"):
-        from_module("mynet:Net", weights=folder / "whole.pt", image_size=32)
+        network("mynet:Net", weights=folder / "whole.pt", image_size=32)
 
 
 @pytest.mark.parametrize(
@@ -146,26 +179,26 @@ def test_a_file_that_would_run_code_is_not_loaded(folder):
 )
 def test_what_is_no_classifier_is_refused_in_words(folder, name, said):
     with pytest.raises(SightlineError, match=said):
-        from_module(name, image_size=32)
+        network(name, image_size=32)
 
 
 def test_a_size_that_the_network_cannot_take_is_named(folder):
     with pytest.raises(SightlineError, match="2×2 pixels.*--image-size"):
-        from_module("mynet:Net", image_size=2)
+        network("mynet:Net", image_size=2)
 
 
 def test_names_that_are_too_few_or_missing_are_told(folder):
     (folder / "two.txt").write_text("cow\nsheep")
     with pytest.raises(SightlineError, match="names 2 classes, but .* has 3 logits"):
-        from_module("mynet:Nested", classes=folder / "two.txt", image_size=32)
+        network("mynet:Nested", classes=folder / "two.txt", image_size=32)
     with pytest.raises(DataError, match="one name a line"):
-        from_module("mynet:Net", classes=folder / "none.txt", image_size=32)
+        network("mynet:Net", classes=folder / "none.txt", image_size=32)
 
 
 def test_the_outermost_parts_that_give_maps_are_looked_at(folder):
-    made = from_module("mynet:Net", image_size=32).model
+    made = network("mynet:Net", image_size=32).model
     assert default_layers(made, 32) == ["features.1", "features"]  # 30×30, 28×28
-    nested = from_module("mynet:Nested", image_size=32).model
+    nested = network("mynet:Nested", image_size=32).model
     assert default_layers(nested, 32) == ["inner.features.1", "inner.features"]
     flat = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
     with pytest.raises(SightlineError, match="no part of this Sequential gives maps"):

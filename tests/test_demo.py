@@ -20,12 +20,12 @@ from browser import open_page
 from exported import exported
 from PIL import Image
 
-from sightline.data.augment import normalise_uint8
 from sightline.data.pictures import read_picture
 from sightline.export.export import export
 from sightline.export.rounding import fold_batch_norms, round_weights
 from sightline.heatmaps.explain import explain
 from sightline.heatmaps.layers import default_layers
+from sightline.training.runtime import choose_runtime
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.browser
@@ -248,12 +248,13 @@ def test_logits_in_the_browser_are_those_of_python(seen, done, pixels):
 @pytest.mark.parametrize("bits, name", [(4, "pictures"), (32, "exact pictures")])
 def test_heatmaps_in_the_browser_are_those_of_explain(seen, done, pixels, bits, name):
     run, _, _ = done
-    model = run.load_model()
+    classifier = run.classifier(choose_runtime("cpu", "fp32"))
+    model = classifier.model
     if bits == 4:
         model = fold_batch_norms(model)
         round_weights(model, bits)
     layers = default_layers(model, 32)
-    wanted = explain(model, normalise_uint8(pixels, run.mean, run.std), layers=layers)
+    wanted = explain(model, classifier.normalise(pixels), layers=layers)
     for number, layer in enumerate(layers):
         found = np.array([entry["maps"][number] for entry in seen[name]])
         maps = wanted[layer].heatmaps.flatten(1).numpy()

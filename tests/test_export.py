@@ -20,6 +20,8 @@ from sightline.export.rounding import fold_batch_norms, round_weight, round_weig
 from sightline.heatmaps.explain import explain
 from sightline.heatmaps.layers import default_layers
 from sightline.models import build_model
+from sightline.training.classifier import Classifier
+from sightline.training.runtime import choose_runtime
 
 onnxruntime = pytest.importorskip("onnxruntime")
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.25)
@@ -102,7 +104,9 @@ def test_the_graph_says_what_torch_says(name, norm):
     model = fold_batch_norms(with_statistics(model, size))
     rounded = round_weights(model, 4)
     layers = default_layers(model, size)
-    network = Explained(model, layers, MEAN, STD, size, 5)
+    runtime = choose_runtime("cpu", "fp32")
+    classifier = Classifier(model, tuple("abcde"), MEAN, STD, size, runtime)
+    network = Explained(classifier, layers)
     graph = onnx_model(network, rounded)
     image = torch.rand(3, size, size)
     batch = normalise(image[None], MEAN, STD)

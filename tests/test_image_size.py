@@ -8,16 +8,16 @@ import torch
 
 from sightline.data.datasets import Split, Splits
 from sightline.errors import SightlineError
-from sightline.heatmaps.classifier import from_run
 from sightline.heatmaps.layers import default_layers
+from sightline.models.pretrained import IMAGENET_MEAN
 from sightline.models.resnet import resnet10
 from sightline.training import parts
 from sightline.training import train as module
-from sightline.training.parts import IMAGENET_MEAN, augmentation_of, build
+from sightline.training.parts import augmentation_of, build
 from sightline.training.recipes import RECIPES
 from sightline.training.run import Run
 from sightline.training.runtime import choose_runtime
-from sightline.training.train import evaluate_run, range_tests, train
+from sightline.training.train import range_tests, train
 
 CPU = choose_runtime("cpu", "fp32")
 RECIPE = replace(tiny.RECIPE, image_size=64, epochs=1)
@@ -45,11 +45,10 @@ def run(tmp_path_factory) -> Run:
 def test_a_run_knows_what_is_needed_to_rebuild_its_network(run):
     assert run.manifest["image_size"] == 64
     assert run.load_model().stem[0].stride == (2, 2)
-    again = evaluate_run(run, splits(), "test", CPU)
-    assert torch.equal(again.logits, run.test.logits)
-    found = from_run(run)
-    assert found.image_size == 64
-    assert default_layers(found.model, 64) == ["layer3", "layer4"]
+    classifier = run.classifier(CPU)
+    assert torch.equal(classifier.ask(splits().test).logits, run.test.logits)
+    assert classifier.image_size == 64
+    assert default_layers(classifier.model, 64) == ["layer3", "layer4"]
 
 
 def test_a_run_goes_on_at_its_size(run, tmp_path):

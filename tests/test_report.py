@@ -25,7 +25,8 @@ def run(tmp_path_factory):
 
 
 def subject(run, data=None):
-    return Subject(run, data or splits(), choose_runtime("cpu", "fp32"))
+    classifier = run.classifier(choose_runtime("cpu", "fp32"))
+    return Subject(run, data or splits(), classifier)
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +88,7 @@ def test_damage_of_no_severity_is_the_accuracy_as_it_is(run):
     looked_at = subject(run)
     found = damage(looked_at).numbers["accuracy"]
     index = looked_at.sample(20)
-    whole = (
-        100
-        * looked_at.answers(
-            looked_at.pictures(index), splits().test.labels[index]
-        ).accuracy
-    )
+    whole = 100 * looked_at.classifier.ask(splits().test.take(index)).accuracy
     assert {curve[0] for curve in found.values()} == {whole}
     assert all(len(curve) == 6 for curve in found.values())
 

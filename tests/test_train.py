@@ -16,7 +16,7 @@ from sightline.training.parts import build
 from sightline.training.recipes import RECIPES
 from sightline.training.run import Run
 from sightline.training.runtime import choose_runtime
-from sightline.training.train import evaluate_run, range_tests, train
+from sightline.training.train import range_tests, train
 
 CPU = choose_runtime("cpu", "fp32")
 
@@ -198,12 +198,13 @@ def test_every_schedule_survives_a_resume(tmp_path, monkeypatch, schedule):
     assert cut.history[1]["last_lr"] == whole.history[1]["last_lr"]
 
 
-def test_evaluate_run_gives_the_test_result_again(finished):
-    found = evaluate_run(finished, tiny.splits(), "test", CPU)
-    torch.testing.assert_close(found.logits, finished.test.logits)
-    with pytest.raises(RunError, match="trained on the classes disc"):
-        other = replace(tiny.splits(), classes=("yes", "no"))
-        evaluate_run(finished, other, "test", CPU)
+def test_the_classifier_of_a_run_gives_the_test_result_again(finished):
+    classifier = finished.classifier(CPU)
+    again = classifier.ask(tiny.splits().test)
+    torch.testing.assert_close(again.logits, finished.test.logits)
+    classifier.refuse_other_classes(tiny.splits())
+    with pytest.raises(RunError, match="trained on the classes disc.* has yes, no"):
+        classifier.refuse_other_classes(replace(tiny.splits(), classes=("yes", "no")))
 
 
 @pytest.mark.filterwarnings("ignore")  # of TensorBoard's own dependencies

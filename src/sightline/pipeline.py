@@ -314,7 +314,8 @@ def report(journey: Journey) -> None:
     """Write down the mistakes, with heatmaps."""
     if (journey.out / "report/report.html").exists():
         return journey.say("  done before: report/report.html")
-    subject = Subject(journey.run, journey.splits, journey.runtime)
+    classifier = journey.run.classifier(journey.runtime)
+    subject = Subject(journey.run, journey.splits, classifier)
     write_report(subject, journey.out / "report", say=lambda s: journey.say(f"  {s}"))
 
 

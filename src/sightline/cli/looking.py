@@ -21,7 +21,8 @@ from sightline.errors import DataError, SightlineError
 from sightline.training.recipe import complete
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
-    from sightline.heatmaps.classifier import Classifier
+    from sightline.training.classifier import Classifier
+    from sightline.training.runtime import Runtime
 
 
 @main.command()
@@ -51,12 +52,12 @@ def evaluate(
     )
     from sightline.training.run import Run
     from sightline.training.runtime import choose_runtime
-    from sightline.training.train import evaluate_run
 
     opened = Run.open(run)
     splits = pictures_for(opened, data, limit)
-    runtime = choose_runtime(device, precision)
-    evaluation = evaluate_run(opened, splits, split, runtime)
+    classifier = opened.classifier(choose_runtime(device, precision))
+    classifier.refuse_other_classes(splits)
+    evaluation = classifier.ask(getattr(splits, split))
     confusion = confusion_matrix(
         evaluation.labels, evaluation.predictions, len(opened.classes)
     )
@@ -159,7 +160,7 @@ def explain(
     against: str | None,
     out: Path,
     device: str,
-    **given: object,
+    **description: object,
 ) -> None:
     """Show where a network finds its evidence in each IMAGE: one figure per picture.
 
@@ -169,24 +170,26 @@ def explain(
     from sightline.heatmaps.layers import default_layers
     from sightline.training.runtime import choose_runtime
 
-    found = classifier_of(run, {k: v for k, v in given.items() if v is not None})
+    options = {key: value for key, value in description.items() if value is not None}
+    classifier = classifier_of(run, choose_runtime(device, "fp32"), options)
+    classes = classifier.classes
     for flag, name in (("--target", target), ("--against", against)):
-        if name not in (None, "predicted", *found.classes):
-            known = ", ".join(found.classes[:20]) + ", ..." * (len(found.classes) > 20)
+        if name not in (None, "predicted", *classes):
+            known = ", ".join(classes[:20]) + ", ..." * (len(classes) > 20)
             raise SightlineError(
                 f"unknown {flag} {name!r}; predicted, or one of {known}"
             )
-    model = choose_runtime(device, "fp32").place(found.model)
-    asked = {
-        "layers": layers or default_layers(model, found.image_size),
-        "targets": class_number(target, found.classes),
-        "against": class_number(against, found.classes),
+    question = {
+        "layers": layers or default_layers(classifier.model, classifier.image_size),
+        "targets": class_number(target, classes),
+        "against": class_number(against, classes),
         "method": method,
     }
     failed = 0
     for path in image:
         try:
-            console.print(explain_picture(found, path, out, asked), highlight=False)
+            line = explain_picture(classifier, path, out, question)
+            console.print(line, highlight=False)
         except DataError as error:  # one bad picture does not end the others
             click.secho(f"sightline: {error}", fg="red", err=True)
             failed += 1
@@ -194,22 +197,22 @@ def explain(
         sys.exit(1)
 
 
-def classifier_of(name: str, given: dict) -> "Classifier":
+def classifier_of(name: str, runtime: "Runtime", options: dict) -> "Classifier":
     """Open a run folder, or build the network that `module:attribute` names."""
-    from sightline.heatmaps import classifier
+    from sightline.training.classifier import from_module
     from sightline.training.run import Run
 
     if ":" in name and not Path(name).exists():
-        if "weights" not in given:
+        if "weights" not in options:
             click.secho(f"note: {name} as it is made, no --weights given", err=True)
-        return classifier.from_module(name, **given)
-    if given:
-        flags = ", ".join("--" + key.replace("_", "-") for key in given)
+        return from_module(name, runtime=runtime, **options)
+    if options:
+        flags = ", ".join("--" + key.replace("_", "-") for key in options)
         raise SightlineError(
             f"{flags} describes a network given as module:attribute; {name} is a run "
             "folder and knows its own"
         )
-    return classifier.from_run(Run.open(name))
+    return Run.open(name).classifier(runtime)
 
 
 def class_number(name: str | None, classes: Sequence[str]) -> int | str | None:
@@ -218,33 +221,31 @@ def class_number(name: str | None, classes: Sequence[str]) -> int | str | None:
 
 
 def explain_picture(
-    classifier: "Classifier", path: Path, out: Path, asked: dict
+    classifier: "Classifier", path: Path, out: Path, question: dict
 ) -> str:
-    """Write the figure of one picture; return the line that says what was found."""
+    """Write the figure of one picture; return a line with the answer."""
     import torch
 
     from sightline import plots
-    from sightline.data.augment import normalise_uint8
     from sightline.data.pictures import read_picture
     from sightline.heatmaps.explain import explain as explain_images
 
     model, classes = classifier.model, classifier.classes
     pixels, _ = read_picture(path, classifier.image_size)
-    images = torch.from_numpy(pixels.copy())[None]
-    device = next(model.parameters()).device
-    batch = normalise_uint8(images.to(device), classifier.mean, classifier.std)
+    pictures = torch.from_numpy(pixels.copy())[None]
+    images = classifier.normalise(pictures)
     with torch.inference_mode():
-        probabilities = model(batch).softmax(1)[0]
-    maps = explain_images(model, batch, **asked)
+        probabilities = model(images).softmax(1)[0]
+    maps = explain_images(model, images, **question)
     confidence, predicted = probabilities.max(0)
-    said = f"{classes[predicted]} {confidence:.1%}"
-    figure = plots.heatmaps(images, maps, titles=[said], classes=classes)
+    answer = f"{classes[predicted]} {confidence:.1%}"
+    figure = plots.heatmaps(pictures, maps, titles=[answer], classes=classes)
     out.mkdir(parents=True, exist_ok=True)
-    file = out / f"{path.stem}-{asked['method']}.png"
+    file = out / f"{path.stem}-{question['method']}.png"
     plots.save(figure, file)
-    blank = [name for name, found in maps.items() if found.status[0] != "ok"]
+    blank = [layer for layer, of_one in maps.items() if of_one.status[0] != "ok"]
     remark = f" (no map at {', '.join(blank)})" if blank else ""
-    return f"{path}: {said}{remark} → {file}"
+    return f"{path}: {answer}{remark} → {file}"
 
 
 @main.command()
@@ -271,6 +272,7 @@ def report(
 
     opened = Run.open(run)
     splits = pictures_for(opened, data, limit)
-    subject = Subject(opened, splits, choose_runtime(device, precision))
+    classifier = opened.classifier(choose_runtime(device, precision))
+    subject = Subject(opened, splits, classifier)
     page, _ = write_report(subject, out or run / "report", say=click.echo)
     click.echo(f"the report: {page}\nlook at it: open it in a browser")

@@ -14,9 +14,8 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-
-from torch import nn
 
 from sightline.data.datasets import Splits
 from sightline.errors import RunError
@@ -26,8 +25,7 @@ from sightline.export.page import Picture, pick_pictures, whole_page
 from sightline.export.rounding import fold_batch_norms, round_weights
 from sightline.heatmaps.layers import default_layers
 from sightline.models.summary import output_shapes
-from sightline.training.engine import evaluate
-from sightline.training.parts import evaluation_loader
+from sightline.training.classifier import Classifier
 from sightline.training.run import Run
 from sightline.training.runtime import choose_runtime
 
@@ -56,13 +54,15 @@ def export(
         SightlineError: for other bits, or if onnx is not installed.
     """
     out = Path(out)
-    _check(run, splits, out)
-    original = run.load_model()
-    model = fold_batch_norms(original)
-    rounded = round_weights(model, bits)
-    size = run.manifest["image_size"]
-    layers = default_layers(model, size)
-    network = Explained(model, layers, run.mean, run.std, size, len(run.classes))
+    # the page shows no mirror image
+    original = replace(
+        run.classifier(choose_runtime("cpu", "fp32")), flip_average=False
+    )
+    original.refuse_other_classes(splits)
+    _refuse_other_folder(out)
+    folded = replace(original, model=fold_batch_norms(original.model))
+    rounded = round_weights(folded.model, bits)
+    network = Explained(folded, default_layers(folded.model, folded.image_size))
     graph = gzip.compress(onnx_model(network, rounded), mtime=0)
     pictures = pick_pictures(splits.test, run.classes)
     about = {
@@ -72,8 +72,8 @@ def export(
         "digest": splits.digest,
         "accuracy": {
             "images": len(splits.test),
-            "before": _accuracy(original, run, splits),
-            "after": _accuracy(model, run, splits),
+            "before": _accuracy(original, splits),
+            "after": _accuracy(folded, splits),
         },
         "pictures": [
             {"file": f"pictures/{number:02}.png", "class": picture.name}
@@ -90,37 +90,32 @@ def export(
 
 def _network(run: Run, network: Explained) -> dict:
     """Describe a network to those who show it pictures."""
-    shapes = output_shapes(network.model, network.layers, network.image_size)
+    classifier = network.classifier
+    shapes = output_shapes(network.model, network.layers, classifier.image_size)
     return {
         "run": run.path.name,
         "model": run.recipe["model"],
         "parameters": sum(p.numel() for p in run.load_model().parameters()),
-        "classes": list(run.classes),
-        "image_size": network.image_size,
-        "mean": list(run.mean),
+        "classes": list(classifier.classes),
+        "image_size": classifier.image_size,
+        "mean": list(classifier.mean),
         "layers": [{"name": name, "side": shapes[name][1]} for name in network.layers],
     }
 
 
-def _check(run: Run, splits: Splits, out: Path) -> None:
-    """Refuse pictures of other classes, and to overwrite what is no export."""
-    if tuple(splits.classes) != run.classes:
-        raise RunError(
-            f"{run.path} was trained on the classes {', '.join(run.classes)}, but "
-            f"{splits.name} has {', '.join(splits.classes)}; name pictures of the same "
-            "classes, in folders of the same names"
-        )
+def _refuse_other_folder(out: Path) -> None:
+    """Refuse to overwrite what is no export."""
     if out.exists() and not (out / "model.json").exists() and any(out.iterdir()):
         raise RunError(
             f"{out} exists and is no export: it has no model.json; choose another --out"
         )
 
 
-def _accuracy(model: nn.Module, run: Run, splits: Splits) -> float:
-    """Return the accuracy on the test images, 0..1."""
+def _accuracy(classifier: Classifier, splits: Splits) -> float:
+    """Return the accuracy on the test images, 0..1, on the fastest device."""
     runtime = choose_runtime("auto", "fp32")
-    loader = evaluation_loader(splits.test, run.mean, run.std, runtime)
-    return evaluate(runtime.place(model), loader, runtime=runtime).accuracy
+    model = runtime.place(classifier.model)
+    return replace(classifier, model=model, runtime=runtime).ask(splits.test).accuracy
 
 
 def _write(folder: Path, graph: bytes, about: dict, pictures: list[Picture]) -> None:

@@ -21,6 +21,7 @@ from sightline.export.rounding import Rounded
 from sightline.heatmaps.explain import FLAT
 from sightline.heatmaps.layers import find_layer
 from sightline.models.summary import output_shapes
+from sightline.training.classifier import Classifier
 
 __all__ = ["Explained", "onnx_model"]
 
@@ -34,22 +35,27 @@ aten = torch.ops.aten
 class Explained:
     """What the graph computes: logits, and the heatmaps of some layers."""
 
-    model: nn.Module  # in evaluation mode, on the CPU
+    classifier: Classifier  # on the CPU
     layers: Sequence[str]  # from the input to the output
-    mean: Sequence[float]  # of pixels in 0..1
-    std: Sequence[float]
-    image_size: int
-    num_classes: int
+
+    @property
+    def model(self) -> nn.Module:
+        """Return the network."""
+        return self.classifier.model
 
     @property
     def state(self) -> dict[str, Tensor]:
         """Return all numbers that the graph computes with, by name."""
-        shapes = output_shapes(self.model, self.layers, self.image_size)
+        mean, std = self.classifier.mean, self.classifier.std
+        size = self.classifier.image_size
+        shapes = output_shapes(self.model, self.layers, size)
         sides = {shape[1] for shape in shapes.values()}
+        # ONNX has no memory formats: with channels last it lacks an operation
+        own = {name: tensor.detach().contiguous() for name, tensor in self._own()}
         return (
-            {name: tensor.detach() for name, tensor in self._own()}
-            | {MEAN: _per_channel(self.mean), STD: _per_channel(self.std)}
-            | {ENLARGE.format(side): _enlarge(side, self.image_size) for side in sides}
+            own
+            | {MEAN: _per_channel(mean), STD: _per_channel(std)}
+            | {ENLARGE.format(side): _enlarge(side, size) for side in sides}
         )
 
     def _own(self) -> Iterator[tuple[str, Tensor]]:
@@ -60,8 +66,9 @@ class Explained:
     @property
     def examples(self) -> tuple[Tensor, Tensor]:
         """Return an input of the right shapes: a picture and a class."""
-        picture = torch.rand(1, 3, self.image_size, self.image_size)
-        return picture, F.one_hot(torch.tensor([0]), self.num_classes).float()
+        size, classes = self.classifier.image_size, self.classifier.classes
+        picture = torch.rand(1, 3, size, size)
+        return picture, F.one_hot(torch.tensor([0]), len(classes)).float()
 
     def __call__(
         self, state: Mapping[str, Tensor], image: Tensor, target: Tensor

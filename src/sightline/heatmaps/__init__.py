@@ -1,7 +1,6 @@
 """Why, and whether to believe it.
 
 ============  ===================================================================
-classifier    a network that can be asked, whoever trained it
 explain       heatmaps of a network's answers
 layers        layers by name, and those worth a heatmap
 baselines     maps that never saw the network

@@ -49,8 +49,10 @@ def write_report(
         say: is told after each section what took how long.
 
     Raises:
+        RunError: if the pictures are of other classes than the network.
         SightlineError: if there are no test images.
     """
+    subject.classifier.refuse_other_classes(subject.splits)
     if not len(subject.splits.test):
         raise SightlineError(
             f"{subject.splits.name} has no test images; a report needs some"

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from sightline import plots
-from sightline.data.augment import normalise_uint8
 from sightline.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from sightline.data.datasets import Split, Splits
 from sightline.data.duplicates import near_duplicates
@@ -44,11 +43,8 @@ from sightline.measures.metrics import (
     wilson_interval,
 )
 from sightline.reports.tables import markdown_table
-from sightline.training.engine import evaluate
-from sightline.training.parts import evaluation_loader
+from sightline.training.classifier import Classifier
 from sightline.training.run import Run
-from sightline.training.runtime import Runtime
-from sightline.training.train import evaluate_run
 
 __all__ = ["SECTIONS", "Section", "Subject"]
 
@@ -76,50 +72,42 @@ class Subject:
 
     run: Run
     splits: Splits
-    runtime: Runtime
+    classifier: Classifier  # of the run
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Return the class names in the order of the logits."""
-        return self.run.classes
+        return self.classifier.classes
 
-    @cached_property
+    @property
     def model(self) -> nn.Module:
         """Return the network with its best weights, in evaluation mode."""
-        return self.runtime.place(self.run.load_model())
+        return self.classifier.model
 
     @cached_property
     def test(self) -> Evaluation:
-        """Return what the run says about the test images; read before, if it can be."""
+        """Return the answers about the test images, the recorded ones if they fit."""
         if self.run.finished and self.run.manifest["digest"] == self.splits.digest:
             return self.run.test
-        return evaluate_run(self.run, self.splits, "test", self.runtime)
+        return self.classifier.ask(self.splits.test)
 
     @cached_property
     def validation(self) -> Evaluation:
-        """Return what the run says about the validation images."""
-        return evaluate_run(self.run, self.splits, "validation", self.runtime)
+        """Return the answers about the validation images."""
+        return self.classifier.ask(self.splits.validation)
 
     def pictures(self, index: Tensor) -> Tensor:
         """Return test pictures, (B, H, W, 3) uint8."""
         return self.splits.test.images[index]
 
-    def batch(self, index: Tensor) -> Tensor:
+    def images(self, index: Tensor) -> Tensor:
         """Return test pictures as in training, (B, 3, H, W), on the run's device."""
-        images = self.pictures(index).to(self.runtime.device)
-        return normalise_uint8(images, self.run.mean, self.run.std)
+        return self.classifier.normalise(self.pictures(index))
 
     @property
-    def size(self) -> int:
-        """Return the side of the pictures in pixels."""
-        return self.splits.test.images.shape[1]
-
-    def answers(self, pictures: Tensor, labels: Tensor) -> Evaluation:
-        """Return what the run says about other pictures, (B, H, W, 3) uint8."""
-        loader = evaluation_loader(
-            Split(pictures, labels), self.run.mean, self.run.std, self.runtime
-        )
-        return evaluate(self.model, loader, runtime=self.runtime)
+    def layers(self) -> list[str]:
+        """Return the layers that give maps."""
+        return default_layers(self.model, self.classifier.image_size)
 
     def sample(self, count: int) -> Tensor:
         """Choose up to `count` test images by chance, always the same."""
@@ -234,8 +222,8 @@ def mistakes(subject: Subject) -> Section:
 
 def maps_of(subject: Subject, index: Tensor) -> Figure:
     """Draw the maps of predicted class, actual class and their difference."""
-    test, layer = subject.test, default_layers(subject.model, subject.size)[-1]
-    images = subject.batch(index)
+    test, layer = subject.test, subject.layers[-1]
+    images = subject.images(index)
     predicted, actual = test.predictions[index], test.labels[index]
     questions = {
         "predicted class": {"targets": predicted},
@@ -292,7 +280,7 @@ def trust(subject: Subject) -> Section:
 
 def explainers(subject: Subject) -> dict[str, Explainer]:
     """Return methods at the layers that give maps, and the baselines."""
-    layers = default_layers(subject.model, subject.size)
+    layers = subject.layers
     found = {
         f"{method} {layer}": faithfulness.cam(method, layer)
         for method in SCORED
@@ -307,7 +295,7 @@ def scores(
     subject: Subject, index: Tensor, grids: Grids | None, explainer: Explainer
 ) -> dict[str, Tensor]:
     """Return one number per image for each way to doubt a heatmap."""
-    model, test, images = subject.model, subject.test, subject.batch(index)
+    model, test, images = subject.model, subject.test, subject.images(index)
     targets = test.labels[index]
     others = test.logits[index].topk(2).indices[:, 1]
     heatmaps = explainer(model, images, targets)
@@ -371,14 +359,13 @@ def damage(subject: Subject) -> Section:
     """Measure how accuracy and calibration hold on pictures that got worse."""
     index = subject.sample(DAMAGED)
     labels, pictures = subject.splits.test.labels[index], subject.pictures(index)
-    whole = subject.answers(pictures, labels)
+    ask = subject.classifier.ask
+    whole = ask(Split(pictures, labels))
     accuracy: dict[str, list[float]] = {}
     errors: dict[str, list[float]] = {}
     for kind in CORRUPTIONS:
-        answers = [whole] + [
-            subject.answers(corrupt(pictures, kind, severity), labels)
-            for severity in SEVERITIES
-        ]
+        damaged = [corrupt(pictures, kind, severity) for severity in SEVERITIES]
+        answers = [whole] + [ask(Split(each, labels)) for each in damaged]
         accuracy[kind] = [100 * found.accuracy for found in answers]
         errors[kind] = [
             100 * calibration_error(found.probabilities, labels) for found in answers
@@ -465,7 +452,7 @@ def grids_of(subject: Subject) -> Grids | None:
     index = subject.sample(GRIDS * 20)
     labels = subject.test.labels[index]
     try:
-        return picture_grids(subject.model, subject.batch(index), labels, count=GRIDS)
+        return picture_grids(subject.model, subject.images(index), labels, count=GRIDS)
     except SightlineError:  # fewer than four classes, or one size of pictures only
         return None
 

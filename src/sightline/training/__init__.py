@@ -11,6 +11,7 @@ lr_finder    the range test, and the rules that read it
 engine       the loop
 train        a recipe and pictures become a finished run
 run          the folder in which everything about one training is kept
+classifier   a trained network that can be asked, whoever trained it
 runtime      device, precision, memory format
 distributed  several processes that `torchrun` started
 machine      this machine, and its memory

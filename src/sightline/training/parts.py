@@ -13,7 +13,7 @@ from sightline.data.transforms import train_transform
 from sightline.errors import SightlineError
 from sightline.models import build_model
 from sightline.models.fast_net import FastNet
-from sightline.models.pretrained import load_imagenet
+from sightline.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_imagenet
 from sightline.training.engine import Loader
 from sightline.training.optim import make_optimizer
 from sightline.training.recipe import Recipe
@@ -38,9 +38,6 @@ class Parts:
     train_loader: Loader
     validation_loader: Loader
     loss_fn: nn.Module
-
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def chosen_splits(recipe: Recipe, splits: Splits) -> Splits:

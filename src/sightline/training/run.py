@@ -28,6 +28,8 @@ from sightline.errors import RunError, SightlineError
 from sightline.files import locked, write_atomically
 from sightline.measures.evaluation import Evaluation
 from sightline.models import build_model
+from sightline.training.classifier import Classifier
+from sightline.training.runtime import Runtime
 
 __all__ = ["Run"]
 
@@ -246,3 +248,15 @@ class Run:
                 f"a {recipe['model']} with {len(self.classes)} classes"
             ) from error
         return model.eval()
+
+    def classifier(self, runtime: Runtime) -> Classifier:
+        """Return the best weights as a network that can be asked, on a device."""
+        return Classifier(
+            runtime.place(self.load_model()),
+            self.classes,
+            self.mean,
+            self.std,
+            self.manifest["image_size"],
+            runtime,
+            self.recipe.get("flip_average", False),  # older runs do not say it
+        )

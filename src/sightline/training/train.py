@@ -10,9 +10,8 @@ from tqdm import tqdm
 
 from sightline.data.datasets import Splits
 from sightline.errors import NonFiniteLossError, RunError
-from sightline.measures.evaluation import Evaluation
 from sightline.training.distributed import LOST, is_lost
-from sightline.training.engine import Epoch, evaluate, fit
+from sightline.training.engine import Epoch, fit
 from sightline.training.lr_finder import RangeTest, range_test
 from sightline.training.machine import describe
 from sightline.training.optim import make_optimizer
@@ -20,14 +19,13 @@ from sightline.training.parts import (
     Parts,
     build,
     chosen_splits,
-    evaluation_loader,
 )
 from sightline.training.recipe import Recipe, complete, describe_fields
 from sightline.training.run import Run
 from sightline.training.runtime import Runtime, choose_runtime
 from sightline.training.tensorboard import scalars, summary_writer
 
-__all__ = ["evaluate_run", "range_tests", "train"]
+__all__ = ["range_tests", "train"]
 
 # what decides the last bits
 MACHINE = ("device", "threads", "processes", "precision", "torch")
@@ -271,12 +269,9 @@ def refuse_other_run(run: Run, recipe: Recipe, splits: Splits) -> None:
 
 def finish(run: Run, recipe: Recipe, splits: Splits, runtime: Runtime) -> None:
     """Read the test split with the weights that count, and complete the manifest."""
-    model = runtime.place(run.load_model("best"))
-    loader = evaluation_loader(splits.test, splits.mean, splits.std, runtime)
+    classifier = run.classifier(runtime)
     started = time.perf_counter()
-    evaluation = evaluate(
-        model, loader, runtime=runtime, flip_average=recipe.flip_average
-    )
+    evaluation = classifier.ask(splits.test)
     seconds = time.perf_counter() - started
     run.save_test(evaluation)
     history = run.history
@@ -297,32 +292,6 @@ def finish(run: Run, recipe: Recipe, splits: Splits, runtime: Runtime) -> None:
             },
         },
     )
-
-
-def evaluate_run(run: Run, splits: Splits, part: str, runtime: Runtime) -> Evaluation:
-    """Evaluate the best weights of `run` on one part of `splits`.
-
-    Normalises with the run's own mean and standard deviation.
-
-    Args:
-        run: a run with weights.
-        splits: pictures of the same classes.
-        part: "train", "validation" or "test".
-        runtime: device and precision.
-
-    Raises:
-        RunError: if the classes are not the ones that the run was trained on.
-    """
-    if tuple(splits.classes) != run.classes:
-        raise RunError(
-            f"{run.path} was trained on the classes {', '.join(run.classes)}, but "
-            f"{splits.name} has {', '.join(splits.classes)}; name pictures of the same "
-            "classes, in folders of the same names"
-        )
-    model = runtime.place(run.load_model())
-    loader = evaluation_loader(getattr(splits, part), run.mean, run.std, runtime)
-    flip_average = complete(run.recipe)["flip_average"]
-    return evaluate(model, loader, runtime=runtime, flip_average=flip_average)
 
 
 def range_tests(

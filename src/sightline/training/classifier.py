@@ -1,4 +1,4 @@
-"""A trained classifier, whoever trained it: a run's, or that of any module."""
+"""A trained network that can be asked, whoever trained it."""
 
 import importlib
 import inspect
@@ -12,40 +12,64 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sightline.errors import DataError, SightlineError
-from sightline.training.run import Run
+from sightline.data.augment import normalise_uint8
+from sightline.data.datasets import Split, Splits
+from sightline.errors import DataError, RunError, SightlineError
+from sightline.measures.evaluation import Evaluation
+from sightline.models.pretrained import IMAGENET_MEAN, IMAGENET_STD
+from sightline.training.runtime import Runtime
 
-__all__ = ["Classifier", "from_module", "from_run"]
+__all__ = ["Classifier", "from_module"]
 
 Colour = tuple[float, float, float]
 
-# of ImageNet's training pictures, 0..1, as torchvision's weights expect them:
-# https://pytorch.org/vision/stable/models.html
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-IMAGENET_SIZE = 224  # pixels
+IMAGENET_SIZE = 224  # pixels of a side, in torchvision's evaluation
 NAMED = 5  # keys that do not fit, in a message
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A network with what is needed to show it a picture and read its answer."""
+    """A network with what is needed to show it pictures and read its answers."""
 
-    model: nn.Module  # in evaluation mode, on the CPU
+    model: nn.Module  # in evaluation mode, on the device of the runtime
     classes: tuple[str, ...]  # in the order of the logits
     mean: Colour  # of pixels in 0..1
     std: Colour
     image_size: int  # pixels of a side
+    runtime: Runtime
+    flip_average: bool = False  # answer with the mean of picture and mirror image
 
+    def normalise(self, pictures: Tensor) -> Tensor:
+        """Turn pictures (B, H, W, 3) uint8 into images (B, 3, H, W) on the device."""
+        pictures = pictures.to(self.runtime.device)
+        return normalise_uint8(pictures, self.mean, self.std)
 
-def from_run(run: Run) -> Classifier:
-    """Take the best weights of a run, and its own normalisation."""
-    size = run.manifest["image_size"]
-    return Classifier(run.load_model(), run.classes, run.mean, run.std, size)
+    def ask(self, split: Split) -> Evaluation:
+        """Return the answers of the network about every picture of a split."""
+        # only here: the loaders bring albumentations, slow to import, and heatmaps
+        # need none
+        from sightline.training.engine import evaluate
+        from sightline.training.parts import evaluation_loader
+
+        loader = evaluation_loader(split, self.mean, self.std, self.runtime)
+        return evaluate(
+            self.model, loader, runtime=self.runtime, flip_average=self.flip_average
+        )
+
+    def refuse_other_classes(self, splits: Splits) -> None:
+        """Raise `RunError` unless the pictures are of the classes of the network."""
+        if tuple(splits.classes) != self.classes:
+            raise RunError(
+                f"the network was trained on the classes {', '.join(self.classes)}, "
+                f"but {splits.name} has {', '.join(splits.classes)}; name pictures of "
+                "the same classes, in folders of the same names"
+            )
 
 
 def from_module(
     name: str,
     *,
+    runtime: Runtime,
     weights: Path | None = None,
     classes: Path | None = None,
     image_size: int = IMAGENET_SIZE,
@@ -58,6 +82,7 @@ def from_module(
         name: an `nn.Module`, or what makes one when called without arguments, or with
             `num_classes` if the names of the classes are given; modules in the current
             folder are found.
+        runtime: device to which the network is moved.
         weights: a state dict, as safetensors or as torch saves it; None leaves the
             network as it was made.
         classes: a text file, one name a line; None numbers them.
@@ -81,7 +106,8 @@ def from_module(
             f"{classes} names {len(names)} classes, but {name} has {count} logits; "
             "give one name a line for each"
         )
-    return Classifier(model, tuple(names), mean, std, image_size)
+    model = runtime.place(model)
+    return Classifier(model, tuple(names), mean, std, image_size, runtime)
 
 
 def _read_names(file: Path) -> list[str]:
@@ -100,9 +126,9 @@ def _make(name: str, num_classes: int | None) -> nn.Module:
     module_name, _, attribute = name.partition(":")
     with _current_folder():
         try:
-            found = importlib.import_module(module_name)
+            value = importlib.import_module(module_name)
             for part in attribute.split("."):
-                found = getattr(found, part)
+                value = getattr(value, part)
         except AttributeError as error:
             raise SightlineError(
                 f"{name}: {error}; expected an nn.Module or a function that makes one"
@@ -112,21 +138,23 @@ def _make(name: str, num_classes: int | None) -> nn.Module:
                 f"{name}: the module {module_name!r} cannot be imported ({error}); "
                 "install it, or go to the folder that holds it"
             ) from error
-        if not isinstance(found, nn.Module) and callable(found):
-            found = _call(name, found, num_classes)
-    if not isinstance(found, nn.Module):
+        if not isinstance(value, nn.Module) and callable(value):
+            value = _call(name, value, num_classes)
+    if not isinstance(value, nn.Module):
         raise SightlineError(
-            f"{name} is of the type {type(found).__name__}; expected an nn.Module or a "
+            f"{name} is of the type {type(value).__name__}; expected an nn.Module or a "
             "function that makes one"
         )
-    return found
+    return value
 
 
 def _call(name: str, make: Callable, num_classes: int | None) -> object:
-    """Call a factory, with the number of classes if it is known and wanted."""
-    takes = inspect.signature(make).parameters.values()
-    wanted = any(p.name == "num_classes" or p.kind is p.VAR_KEYWORD for p in takes)
-    arguments = {"num_classes": num_classes} if wanted and num_classes else {}
+    """Call a factory, with the number of classes if that is known and accepted."""
+    parameters = inspect.signature(make).parameters.values()
+    accepts = any(
+        p.name == "num_classes" or p.kind is p.VAR_KEYWORD for p in parameters
+    )
+    arguments = {"num_classes": num_classes} if accepts and num_classes else {}
     try:
         return make(**arguments)
     except Exception as error:  # somebody else's code may raise anything
@@ -148,13 +176,13 @@ def _load_weights(model: nn.Module, name: str, file: Path) -> None:
     """Load a state dict, and name the first keys that do not fit."""
     state = _read_weights(file)
     own = {key: value.shape for key, value in model.state_dict().items()}
-    given = {key: value.shape for key, value in state.items()}
-    wrong = [f"{key} is missing" for key in own if key not in given]
-    wrong += [f"{key} is unknown" for key in given if key not in own]
+    shapes = {key: value.shape for key, value in state.items()}
+    wrong = [f"{key} is missing" for key in own if key not in shapes]
+    wrong += [f"{key} is unknown" for key in shapes if key not in own]
     wrong += [
-        f"{key} has the shape {tuple(given[key])}, not {tuple(own[key])}"
+        f"{key} has the shape {tuple(shapes[key])}, not {tuple(own[key])}"
         for key in own
-        if key in given and given[key] != own[key]
+        if key in shapes and shapes[key] != own[key]
     ]
     if wrong:
         more = f", and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
@@ -197,6 +225,6 @@ def _count_classes(model: nn.Module, name: str, image_size: int) -> int:
             f"pixels ({error}); name the right --image-size"
         ) from error
     if not isinstance(logits, Tensor) or logits.ndim != 2:
-        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits)
-        raise SightlineError(f"{name} gives {found}, expected logits (1, classes)")
+        answer = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits)
+        raise SightlineError(f"{name} gives {answer}, expected logits (1, classes)")
     return logits.shape[1]
