@@ -13,8 +13,6 @@ from sightline.errors import RunError, SightlineError
 from sightline.models import build_model
 from sightline.reports.comparison import (
     compare,
-    overview,
-    sentences,
     target_sentence,
     trained_parameters,
 )
@@ -49,11 +47,11 @@ def altered(runs, tmp_path):
 
 
 def compared(*paths):
-    return compare(paths, [Run(path).recipe for path in paths])
+    return compare([Run(path) for path in paths])
 
 
 def cells_of(comparison, row=-1):
-    header, rows = overview(comparison)
+    header, rows = comparison.table()
     names = [name.replace("\n", " ") for name in header]
     return dict(zip(names, rows[row], strict=True))
 
@@ -66,55 +64,55 @@ def sightline(*arguments):
 
 
 def test_only_what_differs_between_the_recipes_is_listed(runs):
-    differences = compared(*runs)["recipe_differences"]
+    differences = compared(*runs).recipe_differences
     assert differences == {"max_lr": {"first": 0.1, "slow": 0.002}}
 
 
 def test_a_row_has_the_result_with_its_standard_error(runs):
-    row = compared(*runs)["runs"][0]
+    entry = compared(*runs).runs[0]
     accuracy = Run(runs[0]).test.accuracy
-    assert row["test_accuracy"] == pytest.approx(accuracy)
+    assert entry.test_accuracy == pytest.approx(accuracy)
     error = (accuracy * (1 - accuracy) / 20) ** 0.5
-    assert row["test_standard_error"] == pytest.approx(error)
+    assert entry.test_standard_error == pytest.approx(error)
     history = Run(runs[0]).history
     best = max(epoch["validation_accuracy"] for epoch in history)
-    assert row["best_accuracy"] == best
-    assert row["train_seconds"] == round(sum(e["seconds"] for e in history), 1)
+    assert entry.best_accuracy == best
+    assert entry.train_seconds == round(sum(e["seconds"] for e in history), 1)
     # 64 images an epoch, two epochs
     expected = 128 / sum(e["seconds"] for e in history)
-    assert row["images_per_second"] == pytest.approx(expected, abs=0.1)
+    assert entry.images_per_second == pytest.approx(expected, abs=0.1)
 
 
 def test_two_results_on_the_same_images_are_compared_image_by_image(runs):
-    (pair,) = compared(*runs)["paired"]
+    (pair,) = compared(*runs).paired
     first, slow = (Run(path).test for path in runs)
-    assert (pair["run"], pair["minus"], pair["images"]) == ("slow", "first", 20)
-    assert pair["difference"] == pytest.approx(slow.accuracy - first.accuracy)
-    assert pair["only_run"] - pair["only_minus"] == round(20 * pair["difference"])
-    middle = sum(pair["interval"]) / 2
-    assert middle == pytest.approx(pair["difference"])
-    diagonal = [row[i] for i, row in enumerate(pair["confusion_difference"])]
-    assert sum(diagonal) == pair["only_run"] - pair["only_minus"]
+    assert (pair.run, pair.minus, pair.images) == ("slow", "first", 20)
+    assert pair.difference == pytest.approx(slow.accuracy - first.accuracy)
+    assert pair.only_run - pair.only_minus == round(20 * pair.difference)
+    middle = sum(pair.interval) / 2
+    assert middle == pytest.approx(pair.difference)
+    diagonal = [row[i] for i, row in enumerate(pair.confusion_difference)]
+    assert sum(diagonal) == pair.only_run - pair.only_minus
 
 
 def test_equal_data_and_budget_are_not_marked(runs):
     comparison = compared(*runs)
     assert cells_of(comparison)["run"] == "slow"
-    assert comparison["notes"] == []
+    assert comparison.notes == ()
 
 
 def test_parameters_are_those_that_training_changes():
     model = build_model("resnet10", num_classes=7)
     expected = sum(p.numel() for p in model.parameters())
-    assert trained_parameters({"model": "resnet10", "norm": "batch"}, 7) == expected
-    assert trained_parameters({"model": "forgotten", "norm": "batch"}, 7) is None
+    assert trained_parameters(RECIPE, 7) == expected
+    assert trained_parameters(replace(RECIPE, model="forgotten"), 7) is None
 
 
 def test_folders_of_one_name_are_told_apart_by_the_folder_above(runs, altered):
     other = altered(name="first")
-    first, second = compared(runs[0], other)["runs"]
-    assert first["name"] == f"{runs[0].parent.name}/first"
-    assert second["name"] == f"{other.parent.name}/first"
+    first, second = compared(runs[0], other).runs
+    assert first.name == f"{runs[0].parent.name}/first"
+    assert second.name == f"{other.parent.name}/first"
 
 
 # --- what must not be compared ------------------------------------------------
@@ -123,8 +121,8 @@ def test_folders_of_one_name_are_told_apart_by_the_folder_above(runs, altered):
 def test_other_pictures_are_marked_and_not_compared_image_by_image(runs, altered):
     comparison = compared(runs[0], altered(digest="others", test_digest="others"))
     assert cells_of(comparison)["run"] == "altered †"
-    assert comparison["paired"] == []
-    assert any("must not be compared" in note for note in comparison["notes"])
+    assert comparison.paired == ()
+    assert any("must not be compared" in note for note in comparison.notes)
 
 
 def test_runs_that_validated_on_other_pictures_are_paired_on_the_same_test(
@@ -132,13 +130,13 @@ def test_runs_that_validated_on_other_pictures_are_paired_on_the_same_test(
 ):
     comparison = compared(runs[0], altered(digest="another seed's"))
     assert cells_of(comparison)["run"] == "altered †"
-    assert [found["images"] for found in comparison["paired"]] == [20]
+    assert [pair.images for pair in comparison.paired] == [20]
 
 
 def test_another_budget_is_marked(runs, altered):
     comparison = compared(runs[0], altered(recipe={"epochs": 3}))
     assert cells_of(comparison)["run"] == "altered ‡"
-    assert "2 epochs of 64 training images" in comparison["notes"][0]
+    assert "2 epochs of 64 training images" in comparison.notes[0]
 
 
 def test_an_unfinished_run_shows_what_it_has(runs, altered):
@@ -147,8 +145,8 @@ def test_an_unfinished_run_shows_what_it_has(runs, altered):
     assert cells["epochs"] == "1/2"
     assert cells["test accuracy ± SE"] == "–"
     assert cells["best validation accuracy (epoch)"].endswith("(1)")
-    assert "unfinished: 1 of 2 epochs" in " ".join(comparison["notes"])
-    assert comparison["paired"] == []
+    assert "unfinished: 1 of 2 epochs" in " ".join(comparison.notes)
+    assert comparison.paired == ()
 
 
 def test_a_run_without_an_epoch_has_a_row_but_no_curve(runs, altered, tmp_path):
@@ -163,14 +161,14 @@ def test_who_watched_the_test_images_is_named(runs, altered):
     comparison = compared(runs[0], altered(recipe={"watch": "test"}))
     assert "§" in cells_of(comparison)["best validation accuracy (epoch)"]
     assert "§" not in cells_of(comparison, 0)["best validation accuracy (epoch)"]
-    assert "§ altered watched the test images" in " ".join(comparison["notes"])
+    assert "§ altered watched the test images" in " ".join(comparison.notes)
 
 
 def test_speeds_of_different_machines_and_losses_of_different_kinds_are_noted(
     runs, altered
 ):
     path = altered(recipe={"label_smoothing": 0.0}, device="a faster one")
-    said = " ".join(compared(runs[0], path)["notes"])
+    said = " ".join(compared(runs[0], path).notes)
     assert "ignore their speed" in said
     assert "training losses are of different kinds" in said
 
@@ -211,13 +209,13 @@ def test_a_target_is_reached_or_missed_by_points():
 
 def test_the_target_stands_beside_the_result_of_runs_that_have_one(runs, altered):
     path = altered(recipe={"target": 0.999})
-    said = sentences(compared(runs[0], path))
+    said = compared(runs[0], path).sentences()
     assert [s for s in said if "target" in s][0].startswith("altered: target 99.90%")
     old = altered(name="old")  # recipes of earlier versions have no such field
     old_recipe = Run(old).recipe
     old_recipe.pop("target", None)
     Run(old).write("recipe.json", old_recipe)
-    assert not any("target" in s for s in sentences(compared(runs[0], old)))
+    assert not any("target" in s for s in compared(runs[0], old).sentences())
 
 
 # --- the command --------------------------------------------------------------
@@ -233,6 +231,7 @@ def test_json_has_everything(runs):
     found = json.loads(sightline("compare", *runs, "--json").stdout)
     assert [row["name"] for row in found["runs"]] == ["first", "slow"]
     assert len(found["runs"][0]["history"]) == 2
+    assert found["runs"][1]["recipe"]["max_lr"] == 0.002
     assert found["recipe_differences"]["max_lr"] == {"first": 0.1, "slow": 0.002}
     assert found["paired"][0]["images"] == 20
 

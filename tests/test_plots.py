@@ -19,11 +19,6 @@ IMAGES = torch.from_numpy(
     np.random.default_rng(0).integers(0, 256, (7, 8, 8, 3), dtype=np.uint8)
 )
 LABELS = torch.tensor([0, 1, 0, 1, 0, 1, 0])  # no ship
-EVALUATION = SimpleNamespace(
-    labels=LABELS,
-    predictions=torch.tensor([0, 0, 1, 1, 0, 2, 1]),  # wrong: 1, 2, 5, 6
-    confidences=torch.tensor([0.9, 0.5, 0.8, 0.7, 0.6, 0.8, 0.99]),
-)
 LRS = np.geomspace(1e-5, 1, 60).tolist()
 LOSSES = [2.3 - 1 / (1 + np.exp(-8 * (lr - 0.1))) + 50 * (lr > 0.9) for lr in LRS]
 TEST = SimpleNamespace(lrs=LRS, losses=LOSSES, smoothed=LOSSES)
@@ -192,34 +187,6 @@ def test_normalised_pictures_are_refused():
 def test_a_gallery_asks_for_one_title_per_picture():
     with pytest.raises(SightlineError, match="2 titles for 7 pictures"):
         plots.gallery(IMAGES, ["a", "b"])
-
-
-def test_mistakes_are_in_test_order_or_the_most_confident_first():
-    assert plots.mistakes(EVALUATION).tolist() == [1, 2, 5, 6]
-    assert plots.mistakes(EVALUATION, 2).tolist() == [1, 2]
-    # 2 and 5 are equally confident: the order of the images decides
-    assert plots.mistakes(EVALUATION, order="confident").tolist() == [6, 2, 5, 1]
-    assert plots.correct(EVALUATION).tolist() == [0, 3, 4]
-    assert plots.correct(EVALUATION, 1, order="confident").tolist() == [0]
-
-
-def test_fewer_mistakes_than_asked_for_are_no_error():
-    assert len(plots.mistakes(EVALUATION, 50)) == 4
-    flawless = SimpleNamespace(**vars(EVALUATION) | {"predictions": LABELS})
-    none = plots.mistakes(flawless, 50)
-    assert none.tolist() == []
-    assert plots.captions(flawless, none, CLASSES) == []
-    plots.gallery(IMAGES[none], [])
-
-
-def test_an_unknown_order_is_refused():
-    with pytest.raises(SightlineError, match="unknown order 'random'; choose from"):
-        plots.mistakes(EVALUATION, order="random")
-
-
-def test_captions_give_actual_and_predicted_class_with_confidence():
-    words = plots.captions(EVALUATION, torch.tensor([6, 0]), CLASSES)
-    assert words == ["cat\n→ dog 99%", "cat\n→ cat 90%"]
 
 
 def test_heatmaps_stand_beside_the_original_and_only_real_ones_are_drawn():

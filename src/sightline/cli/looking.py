@@ -18,7 +18,6 @@ from sightline.cli.options import (
     run_data_options,
 )
 from sightline.errors import DataError, SightlineError
-from sightline.training.recipe import complete
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
     from sightline.training.classifier import Classifier
@@ -95,24 +94,24 @@ def evaluate(
 @click.option("--json", "as_json", is_flag=True, help="print everything as JSON")
 def compare(run: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
     """Set two or more RUNs side by side; the first is the reference."""
-    from sightline.reports import comparison
+    from sightline.reports.comparison import compare as compare_runs
+    from sightline.reports.comparison_page import write
     from sightline.reports.tables import text_table
     from sightline.training.run import Run
 
-    recipes = [complete(Run(path).recipe) for path in run]
-    found = comparison.compare(run, recipes)
+    comparison = compare_runs([Run(path) for path in run])
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(comparison.as_json(), indent=2))
     else:
         width = console.width
-        console.print(text_table(*comparison.overview(found), width=width))
-        header, differences = comparison.difference_table(found)
+        console.print(text_table(*comparison.table(), width=width))
+        header, differences = comparison.recipe_table()
         if differences:
             console.print(text_table(header, differences, width=width))
-        for sentence in comparison.sentences(found):
+        for sentence in comparison.sentences():
             console.print(sentence, highlight=False, markup=False)
     if out:
-        for file in comparison.write(found, out):
+        for file in write(comparison, out):
             click.echo(f"written: {file}", err=True)
 
 

@@ -1,7 +1,8 @@
 """Figures from plain data.
 
-Every function returns a `Figure` that pyplot knows nothing about: a notebook shows
-it when it ends a cell, nothing is left open, and nothing is shown by surprise.
+Every function that draws returns a `Figure` that pyplot knows nothing about: a notebook
+shows it when it ends a cell, nothing is left open, and nothing is shown by surprise.
+`svg` and `save` write one.
 Backgrounds are transparent and words are in `INK`, so that one picture can follow a
 light or a dark page.
 """
@@ -20,12 +21,9 @@ from sightline.plots.curves import (
 )
 from sightline.plots.galleries import (
     before_after,
-    captions,
     class_grid,
-    correct,
     gallery,
     heatmaps,
-    mistakes,
     rgb_channels,
     sample_grid,
 )
@@ -40,20 +38,17 @@ __all__ = [
     "INK",
     "PAPER",
     "before_after",
-    "captions",
     "class_accuracy",
     "class_grid",
     "compare_histories",
     "confusion",
     "confusion_difference",
-    "correct",
     "corruption_curves",
     "gallery",
     "heatmaps",
     "history",
     "lr_curve",
     "lr_curves",
-    "mistakes",
     "reliability_diagram",
     "rgb_channels",
     "sample_grid",

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -35,26 +35,14 @@ from sightline.plots.style import (
     write_note,
 )
 
-__all__ = ["Curve", "compare_histories", "history", "lr_curve", "lr_curves", "schedule"]
+__all__ = ["compare_histories", "history", "lr_curve", "lr_curves", "schedule"]
 
 
-class Curve(Protocol):
-    """What the curves need of a `RangeTest`."""
-
-    @property
-    def lrs(self) -> Sequence[float]:
-        """Learning rate of each step."""
-
-    @property
-    def losses(self) -> Sequence[float]:
-        """Loss of each step."""
-
-    @property
-    def smoothed(self) -> Sequence[float]:
-        """The losses, smoothed."""
+if TYPE_CHECKING:  # drawing needs no training loop, which is slow to import
+    from sightline.training.lr_finder import RangeTest
 
 
-def lr_curve(test: Curve, suggestions: Mapping[str, float]) -> Figure:
+def lr_curve(test: "RangeTest", suggestions: Mapping[str, float]) -> Figure:
     """Plot the loss against the learning rate, with what each rule suggests.
 
     The vertical range follows the smoothed loss down to its minimum: what diverges
@@ -81,7 +69,7 @@ def lr_curve(test: Curve, suggestions: Mapping[str, float]) -> Figure:
 
 
 def lr_curves(
-    tests: Sequence[Curve], suggestions: Sequence[Mapping[str, float]]
+    tests: Sequence["RangeTest"], suggestions: Sequence[Mapping[str, float]]
 ) -> Figure:
     """Plot several range tests, and how far apart the suggestions of each rule lie.
 
@@ -209,7 +197,7 @@ def compare_histories(
     return figure
 
 
-def _loss_range(tests: Sequence[Curve]) -> tuple[float, float]:
+def _loss_range(tests: Sequence["RangeTest"]) -> tuple[float, float]:
     """Return limits that show the descent and the beginning of the divergence."""
     lowest = min(min(test.smoothed) for test in tests)
     highest = max(
@@ -238,7 +226,7 @@ def _train_and_validation(
     label_ends(axes, ends, height)
 
 
-def _point_out(axes: Axes, test: Curve, suggestions: Mapping[str, float]) -> None:
+def _point_out(axes: Axes, test: "RangeTest", suggestions: Mapping[str, float]) -> None:
     """Mark suggestions on the curve, and name them above the axes.
 
     The leftmost has the highest row, so that no name meets another one's line.

@@ -1,7 +1,6 @@
 """Figures of pictures: grids, galleries, heatmaps."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -26,39 +25,19 @@ from sightline.plots.style import LINE, TEXT, WIDTH
 __all__ = [
     "Images",
     "NO_MAP",
-    "Predictions",
     "as_pictures",
     "before_after",
-    "captions",
     "check_length",
     "class_grid",
     "colour_key",
-    "correct",
     "gallery",
     "heatmaps",
-    "mistakes",
     "rgb_channels",
     "sample_grid",
 ]
 
 NO_MAP = {"blank": "no positive evidence", "not finite": "not a finite number"}
 Images = Tensor | np.ndarray  # (N, H, W, 3) uint8
-
-
-class Predictions(Protocol):
-    """What the galleries need of an `Evaluation`."""
-
-    @property
-    def labels(self) -> Tensor:
-        """Actual classes, (N,)."""
-
-    @property
-    def predictions(self) -> Tensor:
-        """Predicted classes, (N,)."""
-
-    @property
-    def confidences(self) -> Tensor:
-        """Probabilities of the predicted classes, (N,)."""
 
 
 def sample_grid(
@@ -143,7 +122,7 @@ def gallery(
 
     Args:
         images: (N, H, W, 3) uint8; N may be 0.
-        titles: one per picture, as `captions` makes them.
+        titles: one per picture, as `Evaluation.captions` makes them.
         columns: pictures in a row.
         empty: what to say when there is no picture.
     """
@@ -157,49 +136,6 @@ def gallery(
     cells = [pictures[start : start + columns] for start in starts]
     words = [list(titles[start : start + columns]) for start in starts]
     return tile_sheet(cells, captions=words, columns=columns)[0]
-
-
-def mistakes(
-    evaluation: Predictions,
-    count: int | None = None,
-    *,
-    order: Literal["test", "confident"] = "test",
-) -> Tensor:
-    """Return the indices of misclassified images, at most `count`.
-
-    Args:
-        evaluation: labels, predictions and confidences of the same images.
-        count: all of them when None.
-        order: `test` keeps the order of the images; `confident` puts first what the
-            model was most sure of, and equals in the order of the images.
-    """
-    return _pick(evaluation, evaluation.predictions != evaluation.labels, count, order)
-
-
-def correct(
-    evaluation: Predictions,
-    count: int | None = None,
-    *,
-    order: Literal["test", "confident"] = "test",
-) -> Tensor:
-    """Return the indices of correctly classified images; see `mistakes`."""
-    return _pick(evaluation, evaluation.predictions == evaluation.labels, count, order)
-
-
-def captions(
-    evaluation: Predictions, indices: Tensor, classes: Sequence[str]
-) -> list[str]:
-    """Name the actual class, and below it the predicted one with its confidence."""
-    chosen = zip(
-        evaluation.labels[indices].tolist(),
-        evaluation.predictions[indices].tolist(),
-        evaluation.confidences[indices].tolist(),
-        strict=True,
-    )
-    return [
-        f"{classes[label]}\n→ {classes[prediction]} {confidence:.0%}"
-        for label, prediction, confidence in chosen
-    ]
 
 
 def heatmaps(
@@ -285,19 +221,6 @@ def colour_key(axes: Axes, y: float, opacity: float) -> None:
     write(axes, "least", left - 0.06, y + 0.06, above=0.5, ha="right")
     words = "most evidence; every map has its own scale"
     write(axes, words, left + width + 0.06, y + 0.06, above=0.5)
-
-
-def _pick(
-    evaluation: Predictions, chosen: Tensor, count: int | None, order: str
-) -> Tensor:
-    """Return the indices where `chosen` is true, in the order asked for."""
-    indices = chosen.nonzero().flatten()
-    if order == "confident":
-        confidences = evaluation.confidences[indices]
-        indices = indices[confidences.argsort(descending=True, stable=True)]
-    elif order != "test":
-        raise SightlineError(f"unknown order {order!r}; choose from: test, confident")
-    return indices[:count]
 
 
 def check_length(name: str, given: Sequence[object], images: Images) -> None:

@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from sightline.measures.metrics import per_class_accuracy
+from sightline.measures.numbers import signed
 from sightline.plots.sheet import EDGE, new_sheet, write
 from sightline.plots.style import (
     BLUE,
@@ -57,8 +58,7 @@ def confusion_difference(
         names: of the one and the other run.
     """
     counts = np.asarray(matrix)
-    cells = [[f"{count:+,}" if count else "0" for count in row] for row in counts]
-    cells = [[cell.replace("-", "−") for cell in row] for row in cells]
+    cells = [[signed(count, 0) for count in row] for row in counts.tolist()]
     figure, axes, bottom = _matrix(counts, cells, classes, foot=3 * LINE + 0.15)
     one, other = map(cut_middle, names)
     keys = (

@@ -195,7 +195,7 @@ def mistakes(subject: Subject) -> Section:
     count = int((test.predictions != test.labels).sum())
     if not count:
         return Section("Mistakes", ["No test image is classified wrongly."])
-    confident = plots.mistakes(test, ROWS, order="confident")
+    confident = test.mistakes(ROWS, order="confident")
     closest = near_ties(test.probabilities)
     ties = closest[test.predictions[closest] != test.labels[closest]][:GALLERY]
     hits = subject.sample(len(test.labels))
@@ -206,7 +206,7 @@ def mistakes(subject: Subject) -> Section:
         "predicted, of the class it is, and of the difference of both logits.",
         (maps_of(subject, confident), "Confident mistakes beside three heatmaps each."),
         "More of them, the actual class above the predicted one and its confidence:",
-        gallery(subject, plots.mistakes(test, GALLERY, order="confident")),
+        gallery(subject, test.mistakes(GALLERY, order="confident")),
         "Near ties: mistakes whose two best classes are almost equally probable.",
         gallery(subject, ties),
         "For comparison, correctly classified images as chance picks them:",
@@ -234,13 +234,13 @@ def maps_of(subject: Subject, index: Tensor) -> Figure:
         name: explain(subject.model, images, layers=layer, **question)[layer]
         for name, question in questions.items()
     }
-    titles = plots.captions(test, index, subject.classes)
+    titles = test.captions(index, subject.classes)
     return plots.heatmaps(subject.pictures(index), found, titles=titles)
 
 
 def gallery(subject: Subject, index: Tensor) -> tuple[Figure, str]:
     """Draw pictures with their actual and predicted class and the confidence."""
-    captions = plots.captions(subject.test, index, subject.classes)
+    captions = subject.test.captions(index, subject.classes)
     words = "; ".join(caption.replace("\n", " ") for caption in captions)
     return plots.gallery(subject.pictures(index), captions, columns=5), words
 
