@@ -11,8 +11,11 @@ from tiny import ON_CPU, RECIPE, splits
 from sightline.cli import main
 from sightline.data.datasets import Split
 from sightline.errors import SightlineError
+from sightline.reports.answers import damage
+from sightline.reports.heatmap_trust import heatmap_trust
 from sightline.reports.report import write_report
-from sightline.reports.sections import SECTIONS, Subject, damage, trust
+from sightline.reports.sections import SECTIONS
+from sightline.reports.subject import Subject
 from sightline.training.run import Run
 from sightline.training.runtime import choose_runtime
 from sightline.training.train import train
@@ -97,7 +100,7 @@ def test_too_few_recognised_images_are_said_to_be_too_few(run):
     data = splits()
     wrong = (run.test.predictions + 1) % 10  # labels that nobody predicted
     data = replace(data, test=Split(data.test.images, wrong), digest="other")
-    section = trust(subject(run, data))
+    section = heatmap_trust(subject(run, data))
     assert section.parts == ["Too few images are recognised to tell."]
 
 

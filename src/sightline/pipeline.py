@@ -32,7 +32,7 @@ from sightline.measures.metrics import (
     wilson_interval,
 )
 from sightline.reports.report import render, write_report
-from sightline.reports.sections import Section, Subject
+from sightline.reports.subject import Section, Subject
 from sightline.reports.tables import markdown_table
 from sightline.training.engine import fit
 from sightline.training.lr_finder import RangeTest, suggest, suggest_range

@@ -265,7 +265,7 @@ def report(
 ) -> None:
     """Write down what RUN gets wrong, and whether its heatmaps can be believed."""
     from sightline.reports.report import write_report
-    from sightline.reports.sections import Subject
+    from sightline.reports.subject import Subject
     from sightline.training.run import Run
     from sightline.training.runtime import choose_runtime
 

@@ -4,7 +4,11 @@
 tables           tables for the terminal and for Markdown
 comparison       two or more runs side by side
 comparison_page  the same as a page with its figures
-sections         the parts of a report on one run
+subject          a run that is reported on, and the parts of a report
+answers          sections about right and wrong, confidence, damaged pictures
+data_doubts      sections about doubtful labels and repeated pictures
+heatmap_trust    the section that scores heatmaps
+sections         all of them, in their order
 report           the page made of them
 ===============  ================================================================
 """

@@ -1,41 +1,22 @@
 """A report of one run: one HTML file that needs nothing else, and its numbers."""
 
-import html
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
+from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from sightline import plots
 from sightline.errors import SightlineError
 from sightline.files import write_atomically
-from sightline.reports.sections import SECTIONS, Section, Subject
+from sightline.reports.sections import SECTIONS
+from sightline.reports.subject import Section, Subject
 
 __all__ = ["render", "write_report"]
-
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto;
-  padding: 0 1rem; color: {ink}; background: #fff; }}
-svg {{ max-width: 100%; height: auto; }}
-.wide {{ overflow-x: auto; }}
-table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
-th, td {{ padding: .15rem .6rem; border-bottom: 1px solid #8884; text-align: left; }}
-td {{ white-space: nowrap; }}
-figure {{ margin: 1.5rem 0; }}
-nav a {{ margin-right: 1rem; white-space: nowrap; }}
-@media (prefers-color-scheme: dark) {{
-  body {{ color: {dark_ink}; background: {dark_paper}; }} a {{ color: #7ab8e6; }} }}
-</style></head><body>
-<h1>{title}</h1>
-{body}
-</body></html>
-"""
 
 
 def write_report(
@@ -45,8 +26,8 @@ def write_report(
 
     Args:
         subject: what is reported on.
-        out: folder, made if it is not there.
-        say: is told after each section what took how long.
+        out: folder, made if it is missing.
+        say: gets a line after each section: its name, and how long it took.
 
     Raises:
         RunError: if the pictures are of other classes than the network.
@@ -73,27 +54,31 @@ def write_report(
     return list(files)
 
 
-def render(title: str, sections: dict[str, Section]) -> str:
+def render(title: str, sections: Mapping[str, Section]) -> str:
     """Lay out sections as one page that follows a light or a dark screen."""
-    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-    links = [f'<a href="#{n}">{html.escape(s.title)}</a>' for n, s in sections.items()]
-    parts = [f"<nav>{' '.join(links)}</nav>"]
-    for name, section in sections.items():
-        parts.append(f'<h2 id="{name}">{html.escape(section.title)}</h2>')
-        for part in section.parts:
-            if isinstance(part, str):
-                text = markdown.render(part)
-                wide = text.startswith("<table")
-                parts.append(f'<div class="wide">{text}</div>' if wide else text)
-            else:
-                figure, words = part
-                label = f'role="img" aria-label="{html.escape(words)}"'
-                drawn = plots.svg(figure).replace("<svg ", f"<svg {label} ", 1)
-                parts.append(f"<figure>{drawn}</figure>")
-    colours = {
-        "ink": plots.INK,
-        "dark_ink": plots.DARK_INK,
-        "dark_paper": plots.DARK_PAPER,
-    }
-    body = "\n".join(parts)
-    return PAGE.format(title=html.escape(title), body=body, **colours)
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    templates.filters["html"] = html_of
+    return templates.get_template("report.html").render(
+        title=title,
+        sections=sections,
+        ink=plots.INK,
+        dark_ink=plots.DARK_INK,
+        dark_paper=plots.DARK_PAPER,
+    )
+
+
+def html_of(part: str | tuple[Figure, str]) -> Markup:
+    """Turn Markdown, or a figure with its words, into HTML."""
+    if not isinstance(part, str):
+        figure, words = part
+        label = Markup('<svg role="img" aria-label="{}" ').format(words)
+        svg = plots.svg(figure).replace("<svg ", label, 1)
+        return Markup(f"<figure>{svg}</figure>")
+    html = MarkdownIt("commonmark", {"html": False}).enable("table").render(part)
+    wide = html.startswith("<table")
+    return Markup(f'<div class="wide">{html}</div>' if wide else html)
