@@ -37,7 +37,9 @@ def logits(runtime: Runtime) -> Tensor:
 
 
 def test_fp32_multiplies_with_all_bits_of_float32():
+    choose_runtime("cuda", "tf32").activate()
     runtime = choose_runtime("cuda", "fp32")
+    runtime.activate()
     torch.manual_seed(0)
     images, kernels = torch.randn(4, 64, 16, 16), torch.randn(32, 64, 1, 1)
     rows, columns = torch.randn(256, 64), torch.randn(64, 256)
@@ -72,7 +74,7 @@ def test_a_gpu_says_what_a_cpu_says():
 
 @pytest.mark.parametrize("method", ["grad_cam", "hires_cam", "layer_cam"])
 def test_heatmaps_are_those_of_the_cpu(method):
-    choose_runtime("cuda", "fp32")
+    choose_runtime("cuda", "tf32").activate()  # heatmaps are in float32 all the same
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(6, 3, 32, 32, generator=generator)
     on_cpu = explain(network(), images, method=method)["layer4"]
@@ -109,7 +111,7 @@ def test_batches_reach_the_gpu_unchanged():
     assert torch.equal(moved.cpu(), images) and torch.equal(of_them.cpu(), labels)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
 def test_a_run_of_a_gpu_is_read_on_a_cpu(tmp_path, precision):
     where = {"device": "cuda", "precision": precision, "progress": False}
     run = train(tiny.RECIPE, tiny.splits(), out=tmp_path / "run", **where)

@@ -12,6 +12,7 @@ from torch import nn
 from sightline.data.datasets import Split
 from sightline.data.loaders import BatchLoader
 from sightline.errors import SightlineError
+from sightline.models.lend import borrowed
 from sightline.training.engine import evaluate, train_one_epoch
 from sightline.training.lr_finder import range_test
 from sightline.training.machine import describe, git_revision
@@ -42,13 +43,15 @@ def test_unknown_device_or_precision_lists_the_known_ones(wrong, message):
 @pytest.fixture
 def flags():
     """Read torch's flags for the whole process, restored after the test."""
-    precision = torch.get_float32_matmul_precision()
-    with torch.backends.cudnn.flags():  # restores all of cuDNN's
-        yield lambda: (
-            torch.get_float32_matmul_precision(),
-            torch.backends.cudnn.allow_tf32,
-        )
+
+    def read() -> tuple[str, bool]:
+        return torch.get_float32_matmul_precision(), cudnn.allow_tf32
+
+    cudnn = torch.backends.cudnn
+    (precision, allowed), benchmark = read(), cudnn.benchmark
+    yield read
     torch.set_float32_matmul_precision(precision)
+    cudnn.allow_tf32, cudnn.benchmark = allowed, benchmark
 
 
 def gpu(precision: str) -> Runtime:
@@ -103,6 +106,13 @@ def test_training_evaluation_and_range_test_activate_their_own_runtime(flags):
         gpu("tf32").activate()
         compute()
         assert flags() == EXACT
+
+
+def test_a_borrowed_model_computes_in_float32_and_the_flags_come_back(flags):
+    gpu("tf32").activate()
+    with borrowed(nn.Linear(2, 2)):
+        assert flags() == EXACT
+    assert flags() == ROUNDED
 
 
 @pytest.mark.parametrize("capability", [None, (7, 5)])

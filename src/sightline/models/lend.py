@@ -33,8 +33,9 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
 def borrowed(model: nn.Module) -> Iterator[nn.Module]:
     """Lend a model in evaluation mode and float32, frozen, with gradients possible.
 
-    Lends the original of a compiled model, and a copy of one in half precision. The
-    caller's random numbers stay where they are.
+    A GPU then multiplies in float32, too, not in TF32. Lends the original of a compiled
+    model, and a copy of one in half precision. The caller's random numbers stay where
+    they are.
     """
     model = getattr(model, "_orig_mod", model)  # of torch.compile
     if any(weight.dtype != torch.float32 for weight in model.parameters()):
@@ -46,6 +47,7 @@ def borrowed(model: nn.Module) -> Iterator[nn.Module]:
         torch.inference_mode(False),
         torch.enable_grad(),
         torch.autocast(device.type, enabled=False),
+        _float32_products(),
         _nothing_compiled(),
         _own_random_numbers(device),
     ):
@@ -56,6 +58,20 @@ def borrowed(model: nn.Module) -> Iterator[nn.Module]:
         finally:
             for weight, trainable in weights:
                 weight.requires_grad_(trainable)
+
+
+@contextmanager
+def _float32_products() -> Iterator[None]:
+    """Keep GPUs from rounding float32 to TF32 where they multiply."""
+    cudnn = torch.backends.cudnn
+    precision, allowed = torch.get_float32_matmul_precision(), cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        cudnn.allow_tf32 = allowed
 
 
 def _nothing_compiled() -> AbstractContextManager:
