@@ -16,6 +16,7 @@ from sightline.data.loaders import BatchLoader
 from sightline.errors import NonFiniteLossError
 from sightline.measures.evaluation import Evaluation
 from sightline.training.engine import evaluate, fit, train_one_epoch
+from sightline.training.recipe import Recipe
 from sightline.training.runtime import choose_runtime
 from sightline.training.schedules import build_scheduler, one_cycle
 
@@ -161,13 +162,13 @@ def test_an_epoch_is_what_a_loop_in_bare_torch_does():
 def test_learning_rates_are_logged_before_the_step_that_uses_them():
     network = model()
     optimizer = sgd(network, lr=0.4)
-    options = {"total_steps": 20, "pct_start": 0.25}
-    options |= {"div_factor": 25, "final_div_factor": 1e3}
-    scheduler = build_scheduler("one_cycle", optimizer, **options)
+    options = {"pct_start": 0.25, "div_factor": 25, "final_div_factor": 1e3}
+    scheduler = build_scheduler(Recipe("", **options), optimizer, 20)
     used = []
     for _ in range(4):
         used += one_epoch(network, loader(5), optimizer, scheduler)[2]
-    closed = [one_cycle(step, max_lr=0.4, **options) for step in range(20)]
+    options |= {"total_steps": 20, "max_lr": 0.4}
+    closed = [one_cycle(step, **options) for step in range(20)]
     assert used == pytest.approx(closed)
     assert len(used) == 20
     assert max(used) == pytest.approx(0.4)
@@ -208,7 +209,7 @@ def test_the_bar_counts_every_image_and_shows_loss_accuracy_and_rate(tmp_path):
 
 def epochs_of(network, scheduler_name="constant", lr=0.05, **options):
     optimizer = sgd(network, lr)
-    scheduler = build_scheduler(scheduler_name, optimizer, total_steps=15)
+    scheduler = build_scheduler(Recipe("", schedule=scheduler_name), optimizer, 15)
     options = {"epochs": 3, "progress": False} | options
     return fit(
         network,

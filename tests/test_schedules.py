@@ -6,6 +6,7 @@ from torch import nn
 
 from sightline.errors import SightlineError
 from sightline.training.optim import Muon, muon_groups
+from sightline.training.recipe import Recipe
 from sightline.training.schedules import (
     SCHEDULES,
     build_scheduler,
@@ -35,14 +36,8 @@ def run(scheduler, optimizer, steps: int) -> list[tuple[float, float]]:
 @pytest.mark.parametrize("pct_start", [0.2, 0.25, 0.3, 0.5])
 def test_one_cycle_matches_torch_at_every_step(total_steps, pct_start):
     optimizer = sgd()
-    scheduler = build_scheduler(
-        "one_cycle",
-        optimizer,
-        total_steps=total_steps,
-        pct_start=pct_start,
-        div_factor=20,
-        final_div_factor=50,
-    )
+    recipe = Recipe("", pct_start=pct_start, div_factor=20, final_div_factor=50)
+    scheduler = build_scheduler(recipe, optimizer, total_steps)
     for step, (lr, momentum) in enumerate(run(scheduler, optimizer, total_steps)):
         assert lr == pytest.approx(
             one_cycle(
@@ -79,29 +74,31 @@ def test_every_rate_that_one_cycle_uses_is_positive_and_the_last_is_the_lowest()
 @pytest.mark.parametrize(("name", "form"), [("cosine", cosine), ("constant", constant)])
 def test_cosine_and_constant_match_torch_at_every_step(name, form):
     optimizer = sgd()
-    scheduler = build_scheduler(name, optimizer, total_steps=40)
+    scheduler = build_scheduler(Recipe("", schedule=name), optimizer, 40)
     for step, (lr, _) in enumerate(run(scheduler, optimizer, 40)):
         assert lr == pytest.approx(form(step, total_steps=40, max_lr=0.1), abs=1e-9)
 
 
 def test_plateau_drops_after_five_epochs_without_progress():
     optimizer = sgd()
-    scheduler = build_scheduler("plateau", optimizer, total_steps=1)
+    scheduler = build_scheduler(Recipe("", schedule="plateau"), optimizer, 1)
     for _ in range(6):
         scheduler.step(1.0)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.01)
 
 
-def test_unknown_schedule_lists_those_that_exist():
-    with pytest.raises(SightlineError, match="'step'.*one_cycle.*plateau"):
-        build_scheduler("step", sgd(), total_steps=1)
+def test_a_recipe_names_every_schedule_that_exists_and_no_other():
+    with pytest.raises(SightlineError, match="schedule .* not step") as caught:
+        Recipe("", schedule="step")
+    listed = str(caught.value).partition("one of ")[2].partition(", not")[0]
+    assert set(listed.split(", ")) == set(SCHEDULES)
 
 
 def test_linear_falls_from_every_groups_own_rate():
     one, two = nn.Linear(2, 2), nn.Linear(2, 2)
     groups = [{"params": one.parameters()}, {"params": two.parameters(), "lr": 3.0}]
     optimizer = torch.optim.SGD(groups, lr=0.1)
-    scheduler = build_scheduler("linear", optimizer, total_steps=20)
+    scheduler = build_scheduler(Recipe("", schedule="linear"), optimizer, 20)
     for step in range(20):
         rates = [group["lr"] for group in optimizer.param_groups]
         expected = [linear(step, total_steps=20, max_lr=m) for m in (0.1, 3.0)]
@@ -120,7 +117,7 @@ def test_no_schedule_changes_the_ratio_of_the_groups_rates(name, bias_lr):
     optimizer = Muon(
         muon_groups(model, **own, weight_decay=1e-3), lr=0.12, momentum=0.6
     )
-    scheduler = build_scheduler(name, optimizer, total_steps=60)
+    scheduler = build_scheduler(Recipe("", schedule=name), optimizer, 60)
     highest = [0.0, 0.0, 0.0]
     for _ in range(60):
         rates = [group["lr"] for group in optimizer.param_groups]
@@ -139,5 +136,5 @@ def test_one_cycle_gives_all_groups_its_own_momentum():
         for momentum in (0.6, 0.0)
     ]
     optimizer = torch.optim.SGD(groups, lr=0.1)
-    build_scheduler("one_cycle", optimizer, total_steps=60)
+    build_scheduler(Recipe(""), optimizer, 60)
     assert [group["momentum"] for group in optimizer.param_groups] == [0.95, 0.95]

@@ -130,15 +130,7 @@ def make_scheduler(
     """Build the recipe's schedule, sized as the recipe says."""
     by_images = recipe.schedule_length == "images"
     steps = len(loader.dataset) if by_images else len(loader)
-    return build_scheduler(
-        recipe.schedule,
-        optimizer,
-        total_steps=recipe.epochs * steps,
-        pct_start=recipe.pct_start,
-        div_factor=recipe.div_factor,
-        final_div_factor=recipe.final_div_factor,
-        shape=recipe.anneal,
-    )
+    return build_scheduler(recipe, optimizer, recipe.epochs * steps)
 
 
 def make_model(recipe: Recipe, splits: Splits, *, blank: bool = False) -> nn.Module:

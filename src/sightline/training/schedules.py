@@ -5,11 +5,12 @@ compare them at every step.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch.optim import lr_scheduler
 
-from sightline.errors import SightlineError
+from sightline.training.recipe import Recipe
 
 __all__ = [
     "SCHEDULES",
@@ -86,53 +87,62 @@ def constant(step: int, *, total_steps: int, max_lr: float) -> float:
     return max_lr
 
 
-SCHEDULES = ("one_cycle", "cosine", "linear", "constant", "plateau")
+def peaks(optimizer: torch.optim.Optimizer) -> list[float]:
+    """Return the rate with which each parameter group of a new optimizer was made."""
+    return [group["lr"] for group in optimizer.param_groups]
+
+
+def one_cycle_scheduler(
+    recipe: Recipe, optimizer: torch.optim.Optimizer, total_steps: int
+) -> lr_scheduler.LRScheduler:
+    """Build OneCycleLR, which replaces every group's momentum (Adam's first beta)."""
+    pct_start = recipe.pct_start
+    if pct_start * total_steps == 1:
+        # A climb of exactly one step makes torch divide by zero.
+        pct_start = math.nextafter(pct_start, 0.0)
+    return lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=peaks(optimizer),
+        total_steps=total_steps,
+        pct_start=pct_start,
+        div_factor=recipe.div_factor,
+        final_div_factor=recipe.final_div_factor,
+        anneal_strategy=recipe.anneal,
+    )
+
+
+def plateau_scheduler(optimizer: torch.optim.Optimizer) -> lr_scheduler.LRScheduler:
+    """Build ReduceLROnPlateau: a tenth after 5 epochs without progress, to 1e-7."""
+    own = peaks(optimizer)
+    lowest = [1e-7 * peak / own[0] for peak in own]
+    return lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=0.1, patience=4, min_lr=lowest, eps=0.0
+    )
+
+
+# each of recipe, optimizer and number of steps
+SCHEDULES: dict[str, Callable[..., lr_scheduler.LRScheduler]] = {
+    "one_cycle": one_cycle_scheduler,
+    "cosine": lambda _, optimizer, total_steps: lr_scheduler.CosineAnnealingLR(
+        optimizer, T_max=total_steps
+    ),
+    "linear": lambda _, optimizer, total_steps: lr_scheduler.LambdaLR(
+        optimizer, lambda step: 1 - step / total_steps
+    ),
+    "constant": lambda _, optimizer, __: lr_scheduler.ConstantLR(
+        optimizer, factor=1.0, total_iters=0
+    ),
+    "plateau": lambda _, optimizer, __: plateau_scheduler(optimizer),
+}
 
 
 def build_scheduler(
-    name: str,
-    optimizer: torch.optim.Optimizer,
-    *,
-    total_steps: int,
-    pct_start: float = 0.3,
-    div_factor: float = 25.0,
-    final_div_factor: float = 1e4,
-    shape: str = "cos",
+    recipe: Recipe, optimizer: torch.optim.Optimizer, total_steps: int
 ) -> lr_scheduler.LRScheduler:
-    """Build torch's scheduler called `name` for an optimizer that is new.
+    """Build the recipe's scheduler for a new optimizer.
 
     The rate of each parameter group is its own peak, so the ratio between the groups'
     rates stays what it is. Step the scheduler after every batch, "plateau" after every
-    epoch with the validation loss. "one_cycle" replaces the momentum of every group
-    (Adam's first beta) by one that cycles 0.95 → 0.85 → 0.95.
-
-    Raises:
-        SightlineError: if `name` is not in `SCHEDULES`.
+    epoch with the validation loss.
     """
-    peaks = [group["lr"] for group in optimizer.param_groups]
-    if name == "one_cycle":
-        if pct_start * total_steps == 1:
-            # A climb of exactly one step makes torch divide by zero.
-            pct_start = math.nextafter(pct_start, 0.0)
-        return lr_scheduler.OneCycleLR(
-            optimizer,
-            max_lr=peaks,
-            total_steps=total_steps,
-            pct_start=pct_start,
-            div_factor=div_factor,
-            final_div_factor=final_div_factor,
-            anneal_strategy=shape,
-        )
-    if name == "cosine":
-        return lr_scheduler.CosineAnnealingLR(optimizer, T_max=total_steps)
-    if name == "linear":
-        return lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / total_steps)
-    if name == "constant":
-        return lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
-    if name == "plateau":
-        lowest = [1e-7 * peak / peaks[0] for peak in peaks]
-        return lr_scheduler.ReduceLROnPlateau(
-            optimizer, factor=0.1, patience=4, min_lr=lowest, eps=0.0
-        )
-    known = ", ".join(SCHEDULES)
-    raise SightlineError(f"unknown schedule {name!r}; choose from: {known}")
+    return SCHEDULES[recipe.schedule](recipe, optimizer, total_steps)
