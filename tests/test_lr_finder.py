@@ -277,13 +277,17 @@ def test_a_loss_that_is_never_finite_says_what_to_check():
         {"start_lr": 0.0},
         {"start_lr": 1.0, "end_lr": 0.1},
         {"num_iter": 1},
-        {"smoothing": 0.0},
-        {"smoothing": 1.5},
     ],
 )
 def test_a_range_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(SightlineError, match="0 < start_lr < end_lr"):
         swept(**wrong)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 1.5])
+def test_a_running_mean_that_makes_no_sense_is_refused(smoothing):
+    with pytest.raises(SightlineError, match=r"must lie in \(0, 1\], not"):
+        swept(smoothing=smoothing)
 
 
 # --- the rules ----------------------------------------------------------------

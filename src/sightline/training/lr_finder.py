@@ -69,24 +69,21 @@ def range_test(
         loader: training batches; repeated when shorter than `num_iter`.
         loss_fn: of logits and labels.
         runtime: device and precision.
-        start_lr: of the first parameter group, low enough that nothing is learnt there;
-            the other groups keep the ratio of their rates to the first one's.
+        start_lr: of the first parameter group, low enough that nothing is learnt; the
+            other groups keep the ratio of their rates to the first one's.
         end_lr: high enough to diverge.
         num_iter: updates, if the loss does not diverge before.
-        smoothing: weight of the newest loss in the running mean; 1 means none.
+        smoothing: weight of the newest loss in the running mean, in (0, 1]; 1: none.
         seed: of order and augmentation.
         progress: show a bar.
 
     Raises:
-        SightlineError: if the range is empty or fewer than 2 losses were finite.
+        SightlineError: if the range is empty, `smoothing` is outside its own, or fewer
+            than 2 losses were finite.
     """
-    if not 0 < start_lr < end_lr or num_iter < 2 or not 0 < smoothing <= 1:
-        raise SightlineError(
-            f"a range test needs 0 < start_lr < end_lr, num_iter ≥ 2 and smoothing in "
-            f"(0, 1]; got {start_lr}, {end_lr}, {num_iter} and {smoothing}"
-        )
-    growth = end_lr / start_lr
-    lrs = [start_lr * growth ** (k / (num_iter - 1)) for k in range(num_iter)]
+    if not 0 < smoothing <= 1:
+        raise SightlineError(f"smoothing must lie in (0, 1], not {smoothing}")
+    lrs = sweep(start_lr, end_lr, num_iter)
     runtime.activate()
     model = runtime.place(copy.deepcopy(model)).train()
     optimizer = make_optimizer(model)
@@ -111,6 +108,21 @@ def range_test(
             "pictures and the loss, or start lower"
         )
     return test
+
+
+def sweep(start_lr: float, end_lr: float, num_iter: int) -> list[float]:
+    """Return rates from `start_lr` to `end_lr`, each the same factor above the last.
+
+    Raises:
+        SightlineError: if there is nothing between the two.
+    """
+    if not 0 < start_lr < end_lr or num_iter < 2:
+        raise SightlineError(
+            f"a range test needs 0 < start_lr < end_lr and num_iter ≥ 2; got {start_lr}"
+            f", {end_lr} and {num_iter}"
+        )
+    growth = end_lr / start_lr
+    return [start_lr * growth ** (k / (num_iter - 1)) for k in range(num_iter)]
 
 
 def climb(
