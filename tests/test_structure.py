@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import re
 from pathlib import Path
 
 import jupytext
@@ -76,6 +77,13 @@ def test_every_public_name_exists_and_is_documented(path):
         value = getattr(module, name)
         if inspect.isclass(value) or inspect.isfunction(value):
             assert value.__doc__, f"{module.__name__}.{name} has no docstring"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_comment_of_the_reference_has_a_colon(path):
+    # the reference would show what precedes it as the type of the field or constant
+    comments = re.findall(r"#: (.*)", path.read_text(encoding="utf-8"))
+    assert not [comment for comment in comments if ": " in comment]
 
 
 def shown_in(chapter: Path) -> dict[str, object]:

@@ -222,9 +222,9 @@ def library_sentence(record: EditionRecord, library: str) -> str:
     verb, their = ("was", "its") if count == 1 else ("were", "their")
     return (
         f"{count} of {len(record.chapters)} chapters {verb} executed with an older "
-        f"state of the library than the present one, `{library[:SHOWN_DIGITS]}` (see "
-        f"the column *Library*): {their} numbers are those of that library, and the "
-        "code shown is that of today."
+        f"state of the library than the present one, `{library[:SHOWN_DIGITS]}`: "
+        f"{their} numbers are those of that library, and the code shown is that of "
+        "today."
     )
 
 
@@ -236,11 +236,11 @@ def edition_tables(record: EditionRecord | None) -> str:
     lines += [f"| {name} | {value} |" for name, value in edition_rows(record).items()]
     if sentence := library_sentence(record, library_digest()):
         lines += ["", sentence]
-    lines += ["", "| Chapter | Seconds | Executed | Machine | Revision | Library |"]
-    lines += ["|---|--:|---|---|---|---|"]
+    lines += ["", "| Chapter | Seconds | Executed | Machine | Revision, library |"]
+    lines += ["|---|--:|---|---|---|"]
     lines += [
         f"| `{name}` | {chapter.seconds:.1f} | {chapter.date} | {chapter.device} | "
-        f"`{chapter.revision}` | `{chapter.library[:SHOWN_DIGITS]}` |"
+        f"`{chapter.revision}`, `{chapter.library[:SHOWN_DIGITS]}` |"
         for name, chapter in record.chapters.items()
     ]
     return "\n".join(lines) + "\n"

@@ -238,7 +238,7 @@ def keep_icons(site: Path) -> None:
         "".join(p.read_text(encoding="utf-8") for p in site.glob("_static/**/*.css"))
     )
     for path in (site / FONTS).glob("*.ttf"):
-        font = TTFont(path)
+        font = TTFont(path, recalcTimestamp=False)  # or every build would differ
         subsetter = Subsetter(Options(notdef_outline=True))
         subsetter.populate(unicodes=codes)
         subsetter.subset(font)
