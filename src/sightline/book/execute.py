@@ -23,7 +23,6 @@ from pathlib import Path
 
 import nbformat
 import papermill
-from filelock import FileLock
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
@@ -46,6 +45,7 @@ from sightline.book.manifest import (
 from sightline.book.notebook import Edition
 from sightline.errors import SightlineError
 from sightline.export.assets import copy_network
+from sightline.files import locked
 
 __all__ = ["run"]
 
@@ -161,7 +161,7 @@ def enter(
 
     Other processes may do so at the same time: one after the other reads and writes.
     """
-    with FileLock(book.root / "_build" / "edition.lock"):
+    with locked(book.root / "_build" / "edition.lock"):
         before = read_edition(path)
         merged = {**(before.chapters if before else {}), **chapters}
         write_edition(record_edition(edition, merged), path)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-from filelock import FileLock
 from IPython.core.getipython import get_ipython
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
@@ -18,6 +17,7 @@ from PIL import Image
 from sightline import plots
 from sightline.data.datasets import Splits, load
 from sightline.errors import SightlineError
+from sightline.files import locked
 from sightline.plots import INK
 from sightline.training.recipe import Recipe
 from sightline.training.recipes import RECIPES
@@ -187,8 +187,7 @@ def main_run(edition: Edition) -> Run:
     moved aside, never overwritten. A chapter executed beside another one waits until
     that one has made the run.
     """
-    edition.run_dir.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(edition.run_dir.with_name(f"{edition.run_dir.name}.lock")):
+    with locked(edition.run_dir.with_name(f"{edition.run_dir.name}.lock")):
         return take_or_train(edition)
 
 

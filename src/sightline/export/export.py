@@ -13,7 +13,7 @@ import gzip
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,10 +54,8 @@ def export(
         SightlineError: for other bits, or if onnx is not installed.
     """
     out = Path(out)
-    # the page shows no mirror image
-    original = replace(
-        run.classifier(choose_runtime("cpu", "fp32")), flip_average=False
-    )
+    runtime = choose_runtime("cpu", "fp32")
+    original = replace(run.classifier(runtime), flip_average=False)  # as on the page
     original.refuse_other_classes(splits)
     _refuse_other_folder(out)
     folded = replace(original, model=fold_batch_norms(original.model))
@@ -68,21 +66,8 @@ def export(
     about = {
         **_network(run, network),
         "bits": bits,
-        "data": splits.name,
-        "digest": splits.digest,
-        "accuracy": {
-            "images": len(splits.test),
-            "before": _accuracy(original, splits),
-            "after": _accuracy(folded, splits),
-        },
-        "pictures": [
-            {"file": f"pictures/{number:02}.png", "class": picture.name}
-            for number, picture in enumerate(pictures, 1)
-        ],
-        "bytes": {
-            "model": len(graph),
-            "runtime": sum((WEB / name).stat().st_size for name in RUNTIME),
-        },
+        **_accuracies(splits, before=original, after=folded),
+        **_files(graph, pictures),
     }
     _replace(out, lambda folder: _write(folder, graph, about, pictures))
     return about
@@ -103,6 +88,32 @@ def _network(run: Run, network: Explained) -> dict:
     }
 
 
+def _accuracies(splits: Splits, **classifiers: Classifier) -> dict:
+    """Measure the accuracy of classifiers on the test images, 0..1."""
+    return {
+        "data": splits.name,
+        "digest": splits.digest,
+        "accuracy": {
+            "images": len(splits.test),
+            **{name: _accuracy(one, splits) for name, one in classifiers.items()},
+        },
+    }
+
+
+def _files(graph: bytes, pictures: Sequence[Picture]) -> dict:
+    """Describe the files of an export to its page."""
+    return {
+        "pictures": [
+            {"file": f"pictures/{number:02}.png", "class": picture.name}
+            for number, picture in enumerate(pictures, 1)
+        ],
+        "bytes": {
+            "model": len(graph),
+            "runtime": sum((WEB / name).stat().st_size for name in RUNTIME),
+        },
+    }
+
+
 def _refuse_other_folder(out: Path) -> None:
     """Refuse to overwrite what is no export."""
     if out.exists() and not (out / "model.json").exists() and any(out.iterdir()):
@@ -118,7 +129,9 @@ def _accuracy(classifier: Classifier, splits: Splits) -> float:
     return replace(classifier, model=model, runtime=runtime).ask(splits.test).accuracy
 
 
-def _write(folder: Path, graph: bytes, about: dict, pictures: list[Picture]) -> None:
+def _write(
+    folder: Path, graph: bytes, about: dict, pictures: Sequence[Picture]
+) -> None:
     """Fill an empty folder with all that belongs to an export."""
     copy_app(folder)
     (folder / "model.onnx.gz").write_bytes(graph)

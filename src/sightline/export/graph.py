@@ -35,8 +35,8 @@ aten = torch.ops.aten
 class Explained:
     """What the graph computes: logits, and the heatmaps of some layers."""
 
-    classifier: Classifier  # on the CPU
-    layers: Sequence[str]  # from the input to the output
+    classifier: Classifier  #: on the CPU
+    layers: Sequence[str]  #: from the input to the output
 
     @property
     def model(self) -> nn.Module:
@@ -223,7 +223,7 @@ def _convolution_backward(
     transposed: bool,
     output_padding: Sequence[int],
     groups: int,
-    wanted: Sequence[bool],
+    output_mask: Sequence[bool],
 ) -> tuple[Tensor, None, None]:
     """Return the gradient of a convolution's input: a transposed convolution.
 
@@ -271,7 +271,7 @@ def _max_pool_to_one_backward(gradient: Tensor, x: Tensor, indices: Tensor) -> T
 
 
 def _tidy(model: object) -> None:
-    """Drop what names files and lines of this machine."""
+    """Drop the names of files and lines of this machine."""
     model.producer_version = ""
     for part in (model, model.graph, *model.graph.node, *model.graph.value_info):
         del part.metadata_props[:]
@@ -285,19 +285,20 @@ def _store_rounded(model: object, rounded: Mapping[str, Rounded]) -> None:
     """Replace weights by levels and scales, and a node that multiplies them."""
     from onnx import helper, numpy_helper
 
-    graph, nodes = model.graph, []
-    kept = [tensor for tensor in graph.initializer if tensor.name not in rounded]
+    graph = model.graph
     missing = set(rounded) - {tensor.name for tensor in graph.initializer}
     assert not missing, f"the graph computes with other weights than {missing}"
+    tensors = [tensor for tensor in graph.initializer if tensor.name not in rounded]
+    products = []
     for name, weight in rounded.items():
         parts = [f"{name}_levels", f"{name}_scale"]
-        kept.append(_levels_tensor(weight.levels, parts[0]))
-        kept.append(numpy_helper.from_array(weight.scale.numpy(), parts[1]))
-        nodes.append(helper.make_node("DequantizeLinear", parts, [name], axis=0))
-    others = list(graph.node)
+        tensors.append(_levels_tensor(weight.levels, parts[0]))
+        tensors.append(numpy_helper.from_array(weight.scale.numpy(), parts[1]))
+        products.append(helper.make_node("DequantizeLinear", parts, [name], axis=0))
+    nodes = [*products, *graph.node]
     del graph.initializer[:], graph.node[:]
-    graph.initializer.extend(kept)
-    graph.node.extend([*nodes, *others])
+    graph.initializer.extend(tensors)
+    graph.node.extend(nodes)
 
 
 def _levels_tensor(levels: Tensor, name: str) -> object:

@@ -1,4 +1,4 @@
-"""Fewer bits a weight: batch norms folded away, weights rounded to whole steps."""
+"""Fewer bits per weight: batch norms folded away, weights rounded to whole steps."""
 
 import copy
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from sightline.errors import SightlineError
 
 __all__ = ["BITS", "Rounded", "fold_batch_norms", "round_weight", "round_weights"]
 
-BITS = range(2, 9)  # more than 8 do not fit the stored bytes
+BITS = range(2, 9)  #: of a weight; more than 8 do not fit the stored bytes
 EXACT = 32  # bits: the weights stay as they are
 SMALL = 0.01  # a layer with a smaller share of all weights keeps 8 bits
 
@@ -23,8 +23,8 @@ class Rounded:
     The first axis is that of the outputs of a convolution or a linear layer.
     """
 
-    levels: Tensor  # int8, shape of the weight
-    scale: Tensor  # float32, one for each output
+    levels: Tensor  #: int8, shape of the weight
+    scale: Tensor  #: float32, one for each output
 
     def weight(self) -> Tensor:
         """Return the weight as numbers."""
@@ -33,10 +33,10 @@ class Rounded:
 
 
 def fold_batch_norms(model: nn.Module) -> nn.Module:
-    """Return a copy in evaluation mode, batch norms behind convolutions folded in.
+    """Return a copy in evaluation mode whose convolutions include their batch norms.
 
-    The names of all parts stay; where a norm was is an `nn.Identity`. A norm that
-    follows anything but a convolution stays.
+    The names of all modules stay, and an `nn.Identity` takes the place of each norm. A
+    norm that follows anything but a convolution stays.
     """
     model = copy.deepcopy(model).eval()
     parts = dict(model.named_modules())
@@ -54,8 +54,9 @@ def fold_batch_norms(model: nn.Module) -> nn.Module:
 def round_weights(model: nn.Module, bits: int) -> dict[str, Rounded]:
     """Round the weights of all convolutions and linear layers of `model`, in place.
 
-    Layers with less than 1 % of all weights are rounded to 8 bits whatever `bits` is:
-    the first convolution and the head are such, cost little and matter much.
+    Layers with less than 1 % of all weights are rounded to 8 bits, whatever `bits` is:
+    the first convolution and the head are such layers; they cost little and matter
+    much.
 
     Returns:
         The rounded weights by name; with 32 bits none, and nothing is rounded.
