@@ -8,7 +8,6 @@ is written after every run, so a later run on faster hardware only fills it up.
 """
 
 import argparse
-import json
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
@@ -17,6 +16,7 @@ from common import header, table
 
 from sightline.book.notebook import label
 from sightline.data.datasets import Splits, load
+from sightline.files import read_json, write_json
 from sightline.training.recipe import Recipe
 from sightline.training.recipes import RECIPES
 from sightline.training.train import train
@@ -107,15 +107,12 @@ def record(recipe: Recipe, folder: Path, manifest: dict, history: list[dict]) ->
 
 def keep(results: Path, column: str, row: dict) -> None:
     """Put a row into the file, in the place of an older one of the same run."""
-    found = json.loads(results.read_text()) if results.exists() else {}
-    rows = found.setdefault(column, [])
+    columns = read_json(results) if results.exists() else {}
+    rows = columns.setdefault(column, [])
     key = (row["recipe"], row["seed"], row["digest"])
     rows[:] = [r for r in rows if (r["recipe"], r["seed"], r["digest"]) != key]
     rows.append(row)
-    results.parent.mkdir(parents=True, exist_ok=True)
-    partial = results.with_suffix(".partial")
-    partial.write_text(json.dumps(found, indent=1) + "\n")
-    partial.replace(results)
+    write_json(results, columns, remedy="start this script again")
 
 
 def main() -> None:
