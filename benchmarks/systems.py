@@ -65,13 +65,8 @@ def reduced(splits: Splits, limit: int, test_limit: int) -> Splits:
 
     As in the full budget, a recipe that watches the test images trains on the tenth.
     """
-    return replace(
-        splits,
-        train=splits.limited(limit * 9 // 10).train,
-        validation=splits.limited(4 * (limit // 10)).validation,
-        test=splits.limited(4 * test_limit).test,
-        digest=f"{splits.digest}-{limit}-{test_limit}",
-    )
+    few = splits.limited(limit * 9 // 10, validation=limit // 10, test=test_limit)
+    return replace(few, digest=f"{splits.digest}-{limit}-{test_limit}")
 
 
 def budget(options: argparse.Namespace) -> str:

@@ -1,7 +1,6 @@
 """A run folder: only whole files, the same after a kill, clear when damaged."""
 
 import json
-import os
 import shutil
 import signal
 from pathlib import Path

@@ -24,7 +24,6 @@ __all__ = [
     "denormalise",
     "normalise",
     "seed_worker",
-    "test_transform",
     "train_transform",
 ]
 
@@ -132,11 +131,6 @@ def _padding(augmentation: Augmentation, mean: tuple, std: tuple) -> A.Pad:
         border_mode=cv2.BORDER_CONSTANT,
         fill=fill_values(augmentation.border, mean, std),
     )
-
-
-def test_transform(*, mean: Sequence[float], std: Sequence[float]) -> A.Compose:
-    """Build what validation and test pictures get: normalising, nothing random."""
-    return A.Compose([A.Normalize(mean, std), A.ToTensorV2()])
 
 
 class TransformedDataset(Dataset[tuple[Tensor, int]]):
