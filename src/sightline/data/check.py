@@ -46,11 +46,12 @@ class Finding:
     pairs: tuple[tuple[str, str], ...] = ()  # a picture and an earlier one
     grave: bool = False  # training makes no sense before it is put right
 
-    def examples(self) -> list[str]:
-        """Name the first files, one a line, and how many more there are."""
-        lines = [*self.files, *(f"{one} = {other}" for one, other in self.pairs)]
-        more = len(lines) - NAMED
-        return lines[:NAMED] + ([f"and {more:,} more"] if more > 0 else [])
+    def lines(self) -> list[str]:
+        """Return the sentence, the first files and how many more, and the remedy."""
+        names = [*self.files, *(f"{one} = {other}" for one, other in self.pairs)]
+        more = [f"and {len(names) - NAMED:,} more"] * (len(names) > NAMED)
+        remedy = [f"→ {self.remedy}"] * bool(self.remedy)
+        return [f"{self.words}.", *names[:NAMED], *more, *remedy]
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,14 @@ class FolderCheck:
         }
         rows = [[name, *(f"{c[p]:,}" for p in parts)] for name, c in counts.items()]
         return ["class", *parts], rows
+
+    def summary(self) -> str:
+        """Return in one line which kinds of files there are, and how large."""
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.kinds.items())
+        if not self.sides:
+            return "no file is a picture"
+        least, median, largest = (f"{side:,}" for side in self.sides)
+        return f"{kinds}; shorter side {least} to {largest} pixels, median {median}"
 
 
 def check_folder(
