@@ -4,7 +4,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
@@ -129,7 +129,7 @@ def do_all(
     recipe: str,
     device: str,
     precision: str,
-    **overrides,
+    **overrides: Any,
 ) -> None:
     """Check FOLDER, find a learning rate, train, look at mistakes, export a demo.
 

@@ -1,10 +1,10 @@
 """Commands that train: recipes, train, lr-find."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
@@ -98,7 +98,7 @@ def train(
     resume: bool,
     tensorboard: bool,
     compiled: bool,
-    **overrides,
+    **overrides: Any,
 ) -> None:
     """Train RECIPE (default: resnet18) and keep the run in a folder.
 
@@ -166,7 +166,7 @@ def lr_find(
     seeds: int,
     plot: Path | None,
     as_json: bool,
-    **overrides,
+    **overrides: Any,
 ) -> None:
     """Run the LR range test for RECIPE: four rules, each over several seeds."""
     from sightline.training.lr_finder import suggest_range
@@ -205,7 +205,7 @@ def plot_curves(tests: Sequence["RangeTest"], file: Path) -> None:
     plots.save(plots.lr_curves(tests, [suggest(test) for test in tests]), file)
 
 
-def print_ranges(ranges: dict[str, tuple[float, ...]], title: str) -> None:
+def print_ranges(ranges: Mapping[str, tuple[float, ...]], title: str) -> None:
     """Print what each rule suggests: lowest, median and highest over the seeds."""
     table = Table("rule", "lowest", "median", "highest", title=title)
     for name, values in ranges.items():
@@ -215,7 +215,7 @@ def print_ranges(ranges: dict[str, tuple[float, ...]], title: str) -> None:
 
 def print_doubts(
     tests: Sequence["RangeTest"],
-    ranges: dict[str, tuple[float, ...]],
+    ranges: Mapping[str, tuple[float, ...]],
     num_classes: int,
 ) -> None:
     """Warn where a range test says little: no real fall, or rules that disagree."""

@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,10 +60,11 @@ class Split:
 
     def join(self, other: "Split") -> "Split":
         """Return the pictures and labels of both, without masks and shortcuts."""
-        stored = isinstance(self.images, StoredImages)
-        both = [self.images, other.images]
-        images = StoredImages.join(*both) if stored else torch.cat(both)
-        return Split(images, torch.cat([self.labels, other.labels]))
+        labels = torch.cat([self.labels, other.labels])
+        one, another = self.images, other.images
+        if isinstance(one, StoredImages) and isinstance(another, StoredImages):
+            return Split(one.join(another), labels)
+        return Split(torch.cat([one[:], another[:]]), labels)
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,7 @@ def load_shapes(
     )
 
 
-def draw_split(n: int, seed: int | Sequence[int] = 0, **options) -> Split:
+def draw_split(n: int, seed: int | Sequence[int] = 0, **options: Any) -> Split:
     """Draw `n` shapes with their masks and shortcuts.
 
     Args:

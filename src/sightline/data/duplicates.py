@@ -88,7 +88,7 @@ def near_duplicates_within(
         before = earlier(places)
         return before & (group[: before.shape[1]] != group[places][:, None])
 
-    rules = [earlier, *(partial(across, group) for group in groups)]
+    rules: list[Rule] = [earlier, *(partial(across, group) for group in groups)]
     return _best_matches(images, images, rules, threshold)
 
 

@@ -30,6 +30,8 @@ from sightline.files import whole_or_absent
 
 __all__ = ["Decoded", "Folder", "decode_once", "find_lacking", "read_folder"]
 
+Pictures = Tensor | StoredImages
+
 # share of the usable memory that decoded pictures may fill. The parts of a data set
 # are copies of them, and the network, its activations and other programs need some too
 MEMORY_SHARE = 0.25
@@ -41,7 +43,7 @@ LEAST = {"pictures": 3, "train": 2, "test": 1}
 class Folder:
     """What could be read of a folder, in its final order."""
 
-    images: Tensor | StoredImages  # (N, size, size, 3) uint8
+    images: Pictures  # (N, size, size, 3) uint8
     labels: Tensor  # (N,) int64
     in_test: Tensor  # (N,) bool; all False where the folder has no test/
     classes: tuple[str, ...]
@@ -52,7 +54,7 @@ class Folder:
 class Decoded:
     """The pictures of a listing that could be read."""
 
-    images: Tensor | StoredImages  # (n, size, size, 3) uint8
+    images: Pictures  # (n, size, size, 3) uint8
     readable: Tensor  # (N,) bool, n of them True: which of the listing these are
     notes: tuple[str, ...]
     unreadable: dict[int, str]  # place in the listing → reason
@@ -121,7 +123,7 @@ def _open_cache(cache: Path, fingerprint: str, stay: bool) -> Decoded | None:
                 return None
             if stay:
                 shape = file.get_slice("images").get_shape()
-                images = StoredImages.open(cache, tuple(shape))
+                images: Pictures = StoredImages.open(cache, tuple(shape))
             else:
                 images = torch.from_numpy(file.get_tensor("images"))
             readable = torch.from_numpy(file.get_tensor("readable")).bool()
@@ -141,7 +143,7 @@ def _decode_to_disk(
         if _free(cache) < size:  # raised now, not after an hour of decoding
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with whole_or_absent(cache) as partial, partial.open("wb") as file:
-            readable, *remarks = _decode(listing, image_size, file, progress)
+            readable, notes, unreadable = _decode(listing, image_size, file, progress)
         shape = (int(readable.sum()), image_size, image_size, 3)
         images = StoredImages.open(cache, shape)
     except OSError as error:
@@ -151,7 +153,7 @@ def _decode_to_disk(
             f"{error.strerror}. Make room, or set SIGHTLINE_DATA to a folder on a "
             "larger disk"
         ) from error
-    return Decoded(images, readable, *remarks)
+    return Decoded(images, readable, notes, unreadable)
 
 
 def _free(cache: Path) -> int:

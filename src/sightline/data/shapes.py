@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 __all__ = ["CLASSES", "SIZE", "Shapes", "draw_shapes"]
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]  # in single precision
 Bools = NDArray[np.bool_]
 
 SIZE = 32  # pixels

@@ -84,7 +84,6 @@ class StoredImages:
 
     def to(self, device: torch.device | str) -> "StoredImages":
         """Return itself: only what is read can be on another device."""
-        del device
         return self
 
     def split(self, count: int) -> Iterator[Tensor]:
@@ -119,7 +118,8 @@ class StoredImages:
 
 def header(fingerprint: str, shapes: dict[str, tuple[int, ...]]) -> bytes:
     """Return the first HEADER bytes of a file of uint8 tensors, one after the other."""
-    start, entries = 0, {"__metadata__": {"fingerprint": fingerprint}}
+    start = 0
+    entries: dict[str, object] = {"__metadata__": {"fingerprint": fingerprint}}
     for name, shape in shapes.items():
         end = start + math.prod(shape)
         entries[name] = {"dtype": "U8", "shape": shape, "data_offsets": [start, end]}

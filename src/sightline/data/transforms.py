@@ -8,6 +8,7 @@ need a network, is turned off in sightline/__init__.py, before any import.)
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import albumentations as A
 import cv2
@@ -156,6 +157,6 @@ def seed_worker(worker_id: int) -> None:
     Use it as `worker_init_fn`. Workers start as copies of the main process, and
     albumentations 2.0.8 lets all of them, in every epoch, repeat one stream.
     """
-    del worker_id  # torch's seed differs between workers and epochs already
-    transform = get_worker_info().dataset.transform
-    transform.set_random_seed(torch.initial_seed() % 2**32)
+    worker: Any = get_worker_info()  # None in the main process, which calls no worker
+    # torch's seed differs between workers and epochs already
+    worker.dataset.transform.set_random_seed(torch.initial_seed() % 2**32)
