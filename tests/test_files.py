@@ -106,3 +106,14 @@ def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path):
         replace_folder(out, fail, remedy="export again")
     assert os.listdir(out) == ["two"]
     assert os.listdir(tmp_path) == ["page"]
+
+
+def test_two_that_write_one_file_at_once_do_not_mix_what_they_write(tmp_path):
+    file = tmp_path / "decoded"
+    with whole_or_absent(file) as one:
+        one.write_text("one, slowly")
+        with whole_or_absent(file) as other:
+            other.write_text("other")
+        assert file.read_text() == "other"
+    assert file.read_text() == "one, slowly"
+    assert os.listdir(tmp_path) == ["decoded"]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
@@ -28,10 +29,10 @@ __all__ = [
 def whole_or_absent(path: Path) -> Iterator[Path]:
     """Yield a place beside `path` to write to; move the file to `path` at the end.
 
-    After an error the old file is untouched. What a killed process leaves is
-    overwritten by the next one, so only one process may write `path` at a time.
+    After an error the old file is untouched. Of several processes that write `path`
+    the last one wins. A killed one leaves a hidden file that ends in .partial.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{uuid4().hex[:8]}.partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield partial

@@ -39,12 +39,12 @@ COPIES = {  # kind of finding → remedy
 class Finding:
     """One thing to know about a folder."""
 
-    kind: str  # one word or two, for machines
-    words: str  # what was found
+    kind: str  #: one word or two, for machines
+    words: str  #: what was found
     remedy: str
-    files: tuple[str, ...] = ()  # all of them, relative to the folder
-    pairs: tuple[tuple[str, str], ...] = ()  # a picture and an earlier one
-    grave: bool = False  # training makes no sense before it is put right
+    files: tuple[str, ...] = ()  #: all of them, relative to the folder
+    pairs: tuple[tuple[str, str], ...] = ()  #: a picture and an earlier one
+    grave: bool = False  #: training makes no sense before it is put right
 
     def lines(self) -> list[str]:
         """Return the sentence, the first files and how many more, and the remedy."""
@@ -59,10 +59,10 @@ class FolderCheck:
     """What a look at all files of a folder has shown."""
 
     folder: str
-    image_size: int  # pixels, to which pictures will be brought
-    classes: dict[str, dict[str, int]]  # → pictures (or train, test) and unreadable
-    kinds: dict[str, int]  # of file and pixels, such as "JPEG RGB" → pictures
-    sides: tuple[int, ...]  # pixels of the shorter side: least, median, largest
+    image_size: int  #: pixels, to which pictures will be brought
+    classes: dict[str, dict[str, int]]  #: → pictures (or train, test) and unreadable
+    kinds: dict[str, int]  #: of file and pixels, such as "JPEG RGB" → pictures
+    sides: tuple[int, ...]  #: pixels of the shorter side: least, median, largest
     findings: tuple[Finding, ...]
 
     @property
@@ -135,7 +135,7 @@ class _Header:
 
     width: int
     height: int
-    kind: str  # of file and pixels
+    kind: str  #: of file and pixels
 
 
 def _headers(listing: Listing, progress: bool) -> Iterator[_Header | None]:
@@ -248,9 +248,9 @@ def _sizes(
 class _Pair:
     """Two pictures of a listing that look alike."""
 
-    later: int  # place in the listing
+    later: int  #: place in the listing
     earlier: int
-    equal: bool  # byte by byte
+    equal: bool  #: byte by byte
 
 
 def _copies(listing: Listing, decoded: Decoded) -> Iterator[Finding]:

@@ -41,10 +41,10 @@ TEST_FRACTION = 0.2  # of each class, where a folder has no test/ of its own
 class Split:
     """Pictures and labels of one part; masks and shortcuts where they are known."""
 
-    images: Tensor | StoredImages  # (N, H, W, 3) uint8
-    labels: Tensor  # (N,) int64
-    masks: Tensor | None = None  # (N, H, W) bool
-    shortcuts: Tensor | None = None  # (N, H, W) bool
+    images: Tensor | StoredImages  #: (N, H, W, 3) uint8
+    labels: Tensor  #: (N,) int64
+    masks: Tensor | None = None  #: (N, H, W) bool
+    shortcuts: Tensor | None = None  #: (N, H, W) bool
 
     def __len__(self) -> int:
         """Return the number of pictures."""
@@ -71,15 +71,15 @@ class Split:
 class Splits:
     """A data set: three parts without a common picture, and what describes them."""
 
-    name: str  # "cifar10", "shapes" or the folder's name
+    name: str  #: "cifar10", "shapes" or the folder's name
     train: Split
     validation: Split
     test: Split
     classes: tuple[str, ...]
-    mean: tuple[float, float, float]  # of the training part, 0 to 1
+    mean: tuple[float, float, float]  #: of the training part, 0 to 1
     std: tuple[float, float, float]
-    digest: str  # changes when any pixel or label of any part does
-    notes: tuple[str, ...] = ()  # what had to be done to the pictures, for people
+    digest: str  #: changes when any pixel or label of any part does
+    notes: tuple[str, ...] = ()  #: what had to be done to the pictures, for people
 
     @property
     def test_digest(self) -> str:

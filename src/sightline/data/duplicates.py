@@ -31,11 +31,11 @@ CHUNK_BYTES = 2**26  # of float pixels that are shrunk at once, too
 class Duplicates(NamedTuple):
     """Pairs, the most similar first: one for each picture that has a duplicate."""
 
-    pictures: Tensor  # (P,) int64, into the pictures asked about
-    originals: Tensor  # (P,) int64, into those searched
-    similarity: Tensor  # (P,) in [-1, 1]
-    mirrored: Tensor  # (P,) bool: the mirror image is the more similar
-    exact: Tensor  # (P,) bool: all pixels are equal, mirrored if `mirrored`
+    pictures: Tensor  #: (P,) int64, into the pictures asked about
+    originals: Tensor  #: (P,) int64, into those searched
+    similarity: Tensor  #: (P,) in [-1, 1]
+    mirrored: Tensor  #: (P,) bool: the mirror image is the more similar
+    exact: Tensor  #: (P,) bool: all pixels are equal, mirrored if `mirrored`
 
 
 def near_duplicates(

@@ -43,21 +43,21 @@ LEAST = {"pictures": 3, "train": 2, "test": 1}
 class Folder:
     """What could be read of a folder, in its final order."""
 
-    images: Pictures  # (N, size, size, 3) uint8
-    labels: Tensor  # (N,) int64
-    in_test: Tensor  # (N,) bool; all False where the folder has no test/
+    images: Pictures  #: (N, size, size, 3) uint8
+    labels: Tensor  #: (N,) int64
+    in_test: Tensor  #: (N,) bool; all False where the folder has no test/
     classes: tuple[str, ...]
-    notes: tuple[str, ...]  # what was left out, and what had to be done
+    notes: tuple[str, ...]  #: what was left out, and what had to be done
 
 
 @dataclass(frozen=True)
 class Decoded:
     """The pictures of a listing that could be read."""
 
-    images: Pictures  # (n, size, size, 3) uint8
-    readable: Tensor  # (N,) bool, n of them True: which of the listing these are
+    images: Pictures  #: (n, size, size, 3) uint8
+    readable: Tensor  #: (N,) bool, n of them True: which of the listing these are
     notes: tuple[str, ...]
-    unreadable: dict[int, str]  # place in the listing → reason
+    unreadable: dict[int, str]  #: place in the listing → reason
 
     @property
     def places(self) -> Tensor:

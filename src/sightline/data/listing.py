@@ -29,8 +29,8 @@ LAYOUT = """expected cifar10, shapes, or a folder laid out as
 class File(NamedTuple):
     """One picture file."""
 
-    name: str  # relative to the folder
-    state: str  # size and time, which change when it is written
+    name: str  #: relative to the folder
+    state: str  #: size and time, which change when it is written
 
 
 Classes = dict[str, list[File]]  # class → its files
@@ -40,12 +40,12 @@ Classes = dict[str, list[File]]  # class → its files
 class Listing:
     """The pictures of a folder in their final order."""
 
-    folder: Path  # resolved
+    folder: Path  #: resolved
     classes: tuple[str, ...]
-    names: list[str]  # relative to the folder
-    labels: Tensor  # (N,) int64
-    in_test: Tensor  # (N,) bool; all False where the folder has no test/
-    fingerprint: str  # changes when a file comes, goes, grows or is written
+    names: list[str]  #: relative to the folder
+    labels: Tensor  #: (N,) int64
+    in_test: Tensor  #: (N,) bool; all False where the folder has no test/
+    fingerprint: str  #: changes when a file comes, goes, grows or is written
     notes: tuple[str, ...]
 
     def parts(self) -> dict[str, Tensor]:

@@ -32,10 +32,10 @@ CHUNK_BYTES = 2**24  # decoded, at most: bounds the memory where pictures are la
 class Pictures:
     """The readable ones of some picture files."""
 
-    images: NDArray[np.uint8]  # (n, size, size, 3)
-    kept: list[int]  # their n places among all paths, ascending
-    changes: Counter[str]  # what had to be done, and to how many
-    unreadable: dict[int, str]  # place among all paths → reason
+    images: NDArray[np.uint8]  #: (n, size, size, 3)
+    kept: list[int]  #: their n places among all paths, ascending
+    changes: Counter[str]  #: what had to be done, and to how many
+    unreadable: dict[int, str]  #: place among all paths → reason
 
 
 def picture_suffixes() -> set[str]:

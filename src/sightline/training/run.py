@@ -67,6 +67,8 @@ class Run:
             "choose another --out"
         )
         with locked(self.path / "lock", refusal):
+            for partial in self.path.glob(".*.partial"):  # of a killed process
+                partial.unlink()
             yield
 
     @classmethod
