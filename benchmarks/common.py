@@ -3,7 +3,6 @@
 A number without these lines cannot be compared with another one.
 """
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from sightline.files import write_json
 from sightline.training.machine import describe
 from sightline.training.runtime import choose_runtime
 
@@ -60,8 +60,7 @@ def save(path: Path | None, **content: object) -> None:
         return
     about = describe(choose_runtime())
     about |= {"cores": os.cpu_count(), "load": round(os.getloadavg()[0], 2)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"machine": about, **content}, indent=1) + "\n")
+    write_json(path, {"machine": about, **content})
 
 
 class Clock:

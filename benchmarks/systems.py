@@ -8,7 +8,6 @@ is written after every run, so a later run on faster hardware only fills it up.
 """
 
 import argparse
-import json
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
@@ -17,6 +16,7 @@ from common import header, table
 
 from sightline.book.notebook import label
 from sightline.data.datasets import Splits, load
+from sightline.files import read_json, write_json
 from sightline.training.recipe import Recipe
 from sightline.training.recipes import RECIPES
 from sightline.training.train import train
@@ -65,13 +65,8 @@ def reduced(splits: Splits, limit: int, test_limit: int) -> Splits:
 
     As in the full budget, a recipe that watches the test images trains on the tenth.
     """
-    return replace(
-        splits,
-        train=splits.limited(limit * 9 // 10).train,
-        validation=splits.limited(4 * (limit // 10)).validation,
-        test=splits.limited(4 * test_limit).test,
-        digest=f"{splits.digest}-{limit}-{test_limit}",
-    )
+    few = splits.limited(limit * 9 // 10, validation=limit // 10, test=test_limit)
+    return replace(few, digest=f"{splits.digest}-{limit}-{test_limit}")
 
 
 def budget(options: argparse.Namespace) -> str:
@@ -107,15 +102,12 @@ def record(recipe: Recipe, folder: Path, manifest: dict, history: list[dict]) ->
 
 def keep(results: Path, column: str, row: dict) -> None:
     """Put a row into the file, in the place of an older one of the same run."""
-    found = json.loads(results.read_text()) if results.exists() else {}
-    rows = found.setdefault(column, [])
+    columns = read_json(results) if results.exists() else {}
+    rows = columns.setdefault(column, [])
     key = (row["recipe"], row["seed"], row["digest"])
     rows[:] = [r for r in rows if (r["recipe"], r["seed"], r["digest"]) != key]
     rows.append(row)
-    results.parent.mkdir(parents=True, exist_ok=True)
-    partial = results.with_suffix(".partial")
-    partial.write_text(json.dumps(found, indent=1) + "\n")
-    partial.replace(results)
+    write_json(results, columns, remedy="start this script again")
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """The check of a folder: planted problems are found, and a clean folder is clean."""
 
 import json
+import shlex
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -166,6 +167,14 @@ def test_a_folder_of_one_class_is_refused(tmp_path):
     fill(tmp_path / "set" / "alone", 5, 0)
     with pytest.raises(DataError, match="at least 2 classes"):
         check(tmp_path / "set")
+
+
+def test_the_next_command_can_be_pasted_whatever_the_folder_is_called(pets):
+    folder = pets.rename(pets.with_name("cats & dogs"))
+    done = CliRunner().invoke(main, ["check", str(folder), "--image-size", "64"])
+    _, command = done.output.split("next: ")
+    expected = ["sightline", "all", str(folder), "--out", "runs/mine"]
+    assert shlex.split(command) == [*expected, "--image-size", "64"]
 
 
 @pytest.mark.parametrize(("spoilt", "status"), [(False, 0), (True, 1)])

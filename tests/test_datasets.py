@@ -222,6 +222,15 @@ def test_limited_keeps_classes_balanced_and_counts_exact():
         assert pictures(part) < pictures(whole)
 
 
+def test_every_part_can_have_a_limit_of_its_own():
+    splits = load_shapes(training=1_000, test=300)
+    few = splits.limited(90, validation=10, test=200)
+    assert [len(part) for part in parts(few)] == [90, 10, 200]
+    assert torch.equal(few.test.images, splits.limited(800).test.images)
+    with pytest.raises(DataError, match="limit of 9 .* at least 10"):
+        splits.limited(90, validation=9)
+
+
 def test_limited_keeps_the_order_of_test_pictures():
     splits = load_shapes(training=1_000, test=300)
     whole = [image.numpy().tobytes() for image in splits.test.images]

@@ -1,6 +1,7 @@
 """The command line: what it prints, writes and exits with."""
 
 import json
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +13,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 from sightline.cli import main, training
+from sightline.cli.group import resumable
+from sightline.cli.options import chosen_recipe
+from sightline.errors import SightlineError
 from sightline.training.lr_finder import RangeTest
 from sightline.training.recipe import describe_fields
 from sightline.training.recipes import RECIPES
@@ -143,12 +147,12 @@ def test_lr_find_prints_four_rules_over_seeds(tmp_path):
 def test_a_range_test_that_says_little_is_doubted_aloud(capsys):
     ranges = {"valley": (0.001, 0.001, 0.002), "slide": (0.3, 0.4, 0.4)}
     flat = RangeTest(lrs=[1e-5], losses=[2.3], smoothed=[2.29], stopped="end")
-    training.say_what_to_doubt([flat], ranges, 10)
+    training.print_doubts([flat], ranges, 10)
     said = " ".join(capsys.readouterr().out.split())
     assert "never fell clearly below chance (2.29, ln 10 = 2.30)" in said
     assert "the rules disagree, from 0.001 to 0.4" in said
     fell = replace(flat, smoothed=[1.9])
-    training.say_what_to_doubt([fell], {"valley": (0.1, 0.1, 0.2)}, 10)
+    training.print_doubts([fell], {"valley": (0.1, 0.1, 0.2)}, 10)
     assert capsys.readouterr().out == ""
 
 
@@ -204,3 +208,22 @@ def test_without_the_packages_of_the_book_a_command_names_the_one_to_install(com
     assert done.stderr.startswith("sightline: nbformat is not installed")
     assert "pip install 'sightline[book]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_pretrained_alone_means_the_network_that_has_such_weights():
+    flags = {"pretrained": True, "image_size": 64, "epochs": None}
+    assert chosen_recipe("folder", flags).model == "resnet18"
+    with pytest.raises(SightlineError, match="resnet18, not resnet34"):
+        chosen_recipe("folder", {**flags, "model": "resnet34"})
+    assert chosen_recipe("folder", {**flags, "pretrained": None}).model == "resnet10"
+
+
+def test_the_command_that_goes_on_can_be_pasted_into_a_shell(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["-c", "train", "--out", "my runs/it's"])
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with pytest.raises(SystemExit) as ending, resumable("--resume"):
+        raise KeyboardInterrupt
+    assert ending.value.code == 130
+    _, command = capsys.readouterr().err.strip().split("go on with: ")
+    expected = ["sightline", "train", "--out", "my runs/it's", "--resume"]
+    assert shlex.split(command) == expected

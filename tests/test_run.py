@@ -1,8 +1,6 @@
 """A run folder: only whole files, the same after a kill, clear when damaged."""
 
-import errno
 import json
-import os
 import shutil
 import signal
 from pathlib import Path
@@ -14,7 +12,6 @@ from child import run_child
 from safetensors.torch import load_file
 
 from sightline.errors import RunError, SightlineError
-from sightline.files import write_atomically
 from sightline.training import run as checkpoint
 from sightline.training.run import Run
 from sightline.training.train import train
@@ -189,23 +186,6 @@ def test_weights_that_are_neither_best_nor_last_are_refused(whole):
         whole.load_model("lsat")
 
 
-@pytest.mark.parametrize("raised", [OSError, RuntimeError])
-def test_a_full_disk_is_an_error_with_a_remedy_and_leaves_the_old_file(
-    tmp_path, raised
-):
-    file = tmp_path / "state.pt"
-    file.write_text("old")
-
-    def write(partial: Path) -> None:
-        partial.write_text("ha")
-        raise raised(errno.ENOSPC, "No space left on device")
-
-    with pytest.raises(RunError, match=r"No space left.*Free some space.*--resume"):
-        write_atomically(file, write)
-    assert file.read_text() == "old"
-    assert os.listdir(tmp_path) == ["state.pt"]
-
-
 FULL_DISK = """
 import resource, sys
 import torch
@@ -234,16 +214,6 @@ def test_a_disk_that_is_really_full_is_reported_for_every_kind_of_file(whole, tm
     assert len(messages) == 2
     assert all("could not write" in message for message in messages)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-
-
-def test_an_interrupted_write_leaves_no_partial_file(tmp_path):
-    def write(partial: Path) -> None:
-        partial.write_text("ha")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_atomically(tmp_path / "state.pt", write)
-    assert os.listdir(tmp_path) == []
 
 
 def test_a_damaged_state_says_which_file_to_delete(tmp_path):

@@ -15,7 +15,7 @@ from sightline.data.augment import Augmentation
 from sightline.data.datasets import Split
 from sightline.data.loaders import BatchLoader, albumentations_loader
 from sightline.data.stored import HEADER, StoredImages, header, usable_memory
-from sightline.data.transforms import test_transform as plain_transform
+from sightline.data.transforms import train_transform
 from sightline.errors import DataError
 
 COUNT, SIDE = 23, 8
@@ -195,7 +195,8 @@ def test_a_file_lost_in_training_stops_it_with_the_reason(path):
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on one core
 def test_worker_processes_read_the_same_pictures(path):
     images = pixels()
-    transform = plain_transform(mean=MEAN, std=STD)
+    nothing = Augmentation(crop_padding=0, flip=0)
+    transform = train_transform(nothing, mean=MEAN, std=STD, image_size=SIDE)
     options = {"batch_size": 5, "shuffle": False, "workers": 2}
     both = [
         torch.cat(

@@ -10,6 +10,7 @@ import tiny
 import torch
 from tolerance import rounding
 
+from sightline.data.datasets import draw_split
 from sightline.errors import NonFiniteLossError, RunError
 from sightline.training import train as module
 from sightline.training.parts import build
@@ -98,7 +99,7 @@ def test_test_images_are_read_once_at_the_end_with_the_best_weights(
         return evaluate(model, loader, runtime=runtime, flip_average=flip_average)
 
     monkeypatch.setattr(module, "evaluate", counting)  # fit has its own
-    splits = replace(tiny.splits(), test=tiny.part(13, 9))
+    splits = replace(tiny.splits(), test=draw_split(13, 9))
     go(tmp_path, splits=splits)
     assert sizes == [(13, True)]
 

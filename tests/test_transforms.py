@@ -48,24 +48,17 @@ def test_denormalise_undoes_normalise(images):
         assert (back - given).abs().max() < 1e-6
 
 
-def test_the_test_transform_is_normalise_and_nothing_else(images):
-    transform = transforms.test_transform(**CONSTANTS)
-    expected = normalise(as_float(images), MEAN, STD)
-    for image, wanted in zip(images, expected, strict=True):
-        out = transform(image=image.numpy())["image"]
-        assert out.shape == (3, 32, 32)
-        assert out.dtype == torch.float32
-        assert (out - wanted).abs().max() < 1e-6
-
-
 NOTHING = Augmentation(crop_padding=0, flip=0)
 
 
-def test_a_train_transform_with_everything_off_is_the_test_transform(images):
-    image = images[0].numpy()
-    off = transforms.train_transform(NOTHING, **CONSTANTS)
-    expected = transforms.test_transform(**CONSTANTS)(image=image)["image"]
-    assert torch.equal(off(image=image)["image"], expected)
+def test_with_everything_off_pictures_are_normalised_and_nothing_else(images):
+    transform = transforms.train_transform(NOTHING, **CONSTANTS)
+    expected = normalise(as_float(images), MEAN, STD)
+    for image, normalised in zip(images, expected, strict=True):
+        out = transform(image=image.numpy())["image"]
+        assert out.shape == (3, 32, 32)
+        assert out.dtype == torch.float32
+        assert (out - normalised).abs().max() < 1e-6
 
 
 def test_a_flip_of_probability_one_mirrors_left_and_right(images):
@@ -78,7 +71,7 @@ def test_a_flip_of_probability_one_mirrors_left_and_right(images):
 
 def test_half_of_the_pictures_are_flipped(images):
     image = images[0].numpy()
-    plain = transforms.test_transform(**CONSTANTS)(image=image)["image"]
+    plain = transforms.train_transform(NOTHING, **CONSTANTS)(image=image)["image"]
     flip = transforms.train_transform(replace(NOTHING, flip=0.5), seed=0, **CONSTANTS)
     kept = sum(torch.equal(flip(image=image)["image"], plain) for _ in range(400))
     assert 160 < kept < 240
@@ -109,7 +102,7 @@ def test_shifts_stay_within_the_padding_and_reflect_the_border(images):
 
 def test_cutout_is_one_hole_of_the_mean_colour(images):
     cut = transforms.train_transform(replace(NOTHING, cutout=16), seed=0, **CONSTANTS)
-    plain = transforms.test_transform(**CONSTANTS)
+    plain = transforms.train_transform(NOTHING, **CONSTANTS)
     for image in images:
         out = cut(image=image.numpy())["image"]
         hole = (out == 0).all(0)
@@ -174,7 +167,9 @@ def test_importing_turns_the_warning_about_arguments_into_an_error(fresh_import)
 
 def test_a_transformed_dataset_gives_images_and_labels(images):
     split = Split(images, torch.arange(8))
-    dataset = TransformedDataset(split, transforms.test_transform(**CONSTANTS))
+    dataset = TransformedDataset(
+        split, transforms.train_transform(NOTHING, **CONSTANTS)
+    )
     image, label = dataset[5]
     assert len(dataset) == 8
     assert label == 5

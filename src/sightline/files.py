@@ -1,38 +1,120 @@
-"""Files that are whole or absent."""
+"""Files and folders that are whole or absent, text always in UTF-8."""
 
+import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from sightline.errors import RunError
 
-__all__ = ["locked", "write_atomically"]
+__all__ = [
+    "locked",
+    "read_json",
+    "replace_folder",
+    "whole_or_absent",
+    "write_atomically",
+    "write_json",
+    "write_text",
+]
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a file beside `path`, then move it into place.
+@contextmanager
+def whole_or_absent(path: Path) -> Iterator[Path]:
+    """Yield a place beside `path` to write to; move the file to `path` at the end.
 
-    Raises:
-        RunError: if the disk is full or the folder cannot be written to; the old
-            file is untouched then.
+    After an error the old file is untouched. Of several processes that write `path`
+    the last one wins. A killed one leaves a hidden file that ends in .partial.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{uuid4().hex[:8]}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        write(partial)
-        with open(partial, "rb") as file:
+        yield partial
+        with open(partial, "r+b") as file:  # Windows flushes only writable files
             os.fsync(file.fileno())
         os.replace(partial, path)
-    except (OSError, RuntimeError, SafetensorError) as error:  # of a full disk
-        raise RunError(
-            f"could not write {path}: {error}. Free some space or make the folder "
-            "writable, then go on with --resume; nothing already saved is lost"
-        ) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_atomically(
+    path: Path, write: Callable[[Path], object], *, remedy: str = "try again"
+) -> None:
+    """Let `write` fill a file, whole or not at all; its folder is made if need be.
+
+    Args:
+        path: where the file will be.
+        write: is called with the place to write to.
+        remedy: how to go on once there is room again, for the message.
+
+    Raises:
+        RunError: if the disk is full or the folder cannot be written to.
+    """
+    try:
+        with whole_or_absent(path) as partial:
+            write(partial)
+    except (OSError, RuntimeError, SafetensorError) as error:  # of a full disk
+        raise _not_written(path, error, remedy) from error
+
+
+def replace_folder(
+    path: Path, write: Callable[[Path], object], *, remedy: str = "try again"
+) -> None:
+    """Let `write` make a folder, then put it in the place of `path`.
+
+    Arguments and errors are those of `write_atomically`.
+    """
+    partial, old = (path.with_name(f".{path.name}.{end}") for end in ("partial", "old"))
+    try:
+        for folder in (partial, old):  # of a killed process
+            shutil.rmtree(folder, ignore_errors=True)
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        write(partial)
+        if path.exists():
+            os.replace(path, old)
+        os.replace(partial, path)
+    except OSError as error:
+        raise _not_written(path, error, remedy) from error
+    finally:
+        for folder in (partial, old):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _not_written(path: Path, error: Exception, remedy: str) -> RunError:
+    """Return the error that names the file, the reason and the remedy."""
+    return RunError(
+        f"could not write {path}: {error}. Free some space or make the folder "
+        f"writable, then {remedy}"
+    )
+
+
+def write_text(path: Path, text: str, *, remedy: str = "try again") -> None:
+    """Write a text file atomically, lines ended by a line feed on every system."""
+    write_atomically(
+        path,
+        lambda partial: partial.write_text(text, encoding="utf-8", newline="\n"),
+        remedy=remedy,
+    )
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_json(path: Path, value: object, *, remedy: str = "try again") -> None:
+    """Write a JSON file atomically; what is not ASCII is escaped.
+
+    So names of files that are no text in any encoding do no harm.
+    """
+    text = json.dumps(value, indent=2) + "\n"
+    write_text(path, text, remedy=remedy)
 
 
 @contextmanager

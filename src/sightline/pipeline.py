@@ -13,7 +13,6 @@ index.html            where everything is
 Whatever is there is not made again, so a journey that was cut off goes on.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable, Collection
@@ -25,7 +24,7 @@ from sightline import plots
 from sightline.data.check import check_folder
 from sightline.data.datasets import Splits, data_folder, load_folder
 from sightline.errors import DataError, NonFiniteLossError, RunError, SightlineError
-from sightline.files import write_atomically
+from sightline.files import read_json, write_json, write_text
 from sightline.measures.metrics import (
     balanced_accuracy,
     confusion_matrix,
@@ -52,6 +51,7 @@ RANGE_SEEDS = (0, 1, 2)
 RULE = "valley"  # of the range test
 FAR_APART = 3  # times: rates that differ by less train alike
 CLEARLY = 0.95  # of the validation loss with the recipe's rate, to leave that one
+AGAIN = "give the same command again; nothing already done is repeated"
 DEMO_BITS = 8  # a weight: the network is small, rounding need not cost accuracy
 
 
@@ -104,15 +104,15 @@ class Journey:
 
     def read(self, name: str) -> dict:
         """Read one of the JSON files."""
-        return json.loads((self.out / name).read_text())
+        return read_json(self.out / name)
 
     def write(self, name: str, text: str) -> None:
         """Write a file, whole or not at all."""
-        write_atomically(self.out / name, lambda partial: partial.write_text(text))
+        write_text(self.out / name, text, remedy=AGAIN)
 
     def write_json(self, name: str, value: dict) -> None:
         """Write one of the JSON files."""
-        self.write(name, json.dumps(value, indent=2) + "\n")
+        write_json(self.out / name, value, remedy=AGAIN)
 
 
 def travel(journey: Journey) -> Path:

@@ -16,7 +16,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from sightline.errors import SightlineError
-from sightline.files import write_atomically
+from sightline.files import write_text
 
 __all__ = [
     "Book",
@@ -156,7 +156,7 @@ def text_of(chapter: NotebookNode) -> list[tuple]:
 def save_notebook(done: NotebookNode, path: Path) -> None:
     """Write a notebook atomically."""
     text = nbformat.writes(done).rstrip() + "\n"
-    write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
+    write_text(path, text)
 
 
 def image_options(cell: NotebookNode) -> dict[str, str]:
@@ -304,7 +304,7 @@ def write_back(fixed: Path, source: Path) -> None:
         cell.source = new.source
     text = jupytext.writes(chapter, fmt="md:myst")
     if text != source.read_text(encoding="utf-8"):
-        write_atomically(source, lambda file: file.write_text(text, encoding="utf-8"))
+        write_text(source, text)
 
 
 def check(*, root: str | Path | None = None, fix: bool = False) -> None:

@@ -45,7 +45,7 @@ from sightline.book.manifest import (
 from sightline.book.notebook import Edition
 from sightline.errors import SightlineError
 from sightline.export.assets import copy_network
-from sightline.files import locked
+from sightline.files import locked, write_text
 
 __all__ = ["run"]
 
@@ -290,4 +290,4 @@ def publish(book: Book, edition: Edition, names: Sequence[str]) -> None:
     paths = [book.notebook(name) for name in book.chapters]
     figure = cover_figure([path for path in paths if path.exists()])
     if figure:
-        (book.edition.parent / "cover.svg").write_text(figure[0], encoding="utf-8")
+        write_text(book.edition.parent / "cover.svg", figure[0])

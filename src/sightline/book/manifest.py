@@ -15,7 +15,7 @@ from nbformat import NotebookNode
 from sightline.book.chapters import text_of
 from sightline.book.notebook import Edition
 from sightline.errors import SightlineError
-from sightline.files import write_atomically
+from sightline.files import read_json, write_text
 from sightline.training.machine import describe, git_revision
 from sightline.training.run import Run
 
@@ -97,7 +97,7 @@ def read_edition(path: Path) -> EditionRecord | None:
     if not path.exists():
         return None
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = read_json(path)
         chapters = fields["chapters"].items()
         data, run = fields["data"], fields["run"]
         fields["chapters"] = {
@@ -116,8 +116,7 @@ def read_edition(path: Path) -> EditionRecord | None:
 def write_edition(record: EditionRecord, path: Path) -> None:
     """Write the record of an edition atomically."""
     text = json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
+    write_text(path, text)
 
 
 def identify(source: NotebookNode, edition: Edition) -> ChapterRecord:

@@ -2,7 +2,6 @@
 
 import inspect
 import io
-import json
 import os
 import textwrap
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from PIL import Image
 from sightline import plots
 from sightline.data.datasets import Splits, load
 from sightline.errors import SightlineError
-from sightline.files import locked
+from sightline.files import locked, read_json
 from sightline.plots import INK
 from sightline.training.recipe import Recipe
 from sightline.training.recipes import RECIPES
@@ -177,7 +176,7 @@ def recorded(name: str) -> dict:
     checkout of the book, as on Colab, there is no record.
     """
     file = (checkout() or Path.cwd()) / "book/results" / f"{name}.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return read_json(file) if file.exists() else {}
 
 
 def main_run(edition: Edition) -> Run:

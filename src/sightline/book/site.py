@@ -19,6 +19,7 @@ from sightline.book.manifest import (
 from sightline.book.pages import finish
 from sightline.errors import SightlineError
 from sightline.export.assets import copy_app, copy_network
+from sightline.files import replace_folder
 from sightline.training.recipe import describe_fields
 
 __all__ = ["build"]
@@ -194,8 +195,7 @@ def render(source: Path, stage: Path, *, strict: bool) -> Path:
         complaints = [line for line in lines if any(mark in line for mark in marks)]
         message = ["the site was not built:", *complaints[:40], f"All of it: {log}"]
         raise SightlineError("\n".join(message))
-    html = stage / "html"
-    shutil.rmtree(html, ignore_errors=True)
-    (stage / "_build" / "html").rename(html)
-    (html / ".nojekyll").touch()  # GitHub Pages would drop _static otherwise
+    made, html = stage / "_build" / "html", stage / "html"
+    (made / ".nojekyll").touch()  # GitHub Pages would drop _static otherwise
+    replace_folder(html, made.rename, remedy="build the site again")
     return html

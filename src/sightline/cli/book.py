@@ -9,10 +9,10 @@ from sightline.errors import SightlineError
 class BookCommands(click.Group):
     """Commands that need the extra `book`, and say so where it is missing."""
 
-    def invoke(self, context: click.Context):
+    def invoke(self, ctx: click.Context) -> object:
         """Run the command; turn a missing package into a message with the remedy."""
         try:
-            return super().invoke(context)
+            return super().invoke(ctx)
         except ModuleNotFoundError as error:
             raise SightlineError(
                 f"{error.name} is not installed, and making the book needs it: "

@@ -1,28 +1,16 @@
 """Commands from a folder of pictures to a page: check, all, export."""
 
 import json
-import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
 
-from sightline.cli.group import (
-    INTERRUPTED,
-    command_line,
-    console,
-    last_words,
-    main,
-    say_plainly,
-)
-from sightline.cli.options import (
-    chosen_recipe,
-    pictures_for,
-    recipe_options,
-)
+from sightline.cli.group import console, main, print_line, resumable, shell_line
+from sightline.cli.options import chosen_recipe, pictures_for, recipe_options
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
     from sightline.data.check import FolderCheck
@@ -50,11 +38,9 @@ def export(
     opened = Run.open(run)
     about = export_run(opened, pictures_for(opened, data, limit), out, bits=bits)
     print_export(about)
-    click.echo(
-        f"the page: {out / 'index.html'}\n"
-        f"look at it: python -m http.server --bind 127.0.0.1 --directory {out}, then "
-        "open http://127.0.0.1:8000"
-    )
+    server = ("python", "-m", "http.server", "--bind", "127.0.0.1", "--directory", out)
+    print_line(f"the page: {out / 'index.html'}")
+    print_line(f"look at it: {shell_line(*server)}, then open http://127.0.0.1:8000")
 
 
 def print_export(about: dict) -> None:
@@ -96,42 +82,33 @@ def check(folder: Path, image_size: str, as_json: bool) -> None:
     from sightline.data.check import check_folder
     from sightline.data.datasets import data_folder
 
-    found = check_folder(
+    result = check_folder(
         folder, image_size=int(image_size), keep_in=data_folder() / "decoded"
     )
     if as_json:
-        click.echo(
-            json.dumps({**asdict(found), "trainable": found.trainable}, indent=2)
-        )
+        numbers = {**asdict(result), "trainable": result.trainable}
+        click.echo(json.dumps(numbers, indent=2))
     else:
-        print_check(found)
-    if not found.trainable:
+        print_check(result)
+    if not result.trainable:
         sys.exit(1)
 
 
-def print_check(found: "FolderCheck") -> None:
-    """Print the counts of a check, what was found, and what to do."""
+def print_check(result: "FolderCheck") -> None:
+    """Print the counts of a check, its findings, and what to do."""
     from sightline.reports.tables import text_table
 
-    console.print(text_table(*found.table(), width=console.width))
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in found.kinds.items())
-    if found.sides:
-        least, median, largest = (f"{side:,}" for side in found.sides)
-        console.print(
-            f"{kinds}; shorter side {least} to {largest} pixels, median {median}",
-            highlight=False,
-        )
-    for finding in found.findings:
+    console.print(text_table(*result.table(), width=console.width))
+    print_line(result.summary())
+    for finding in result.findings:
         colour = "red" if finding.grave else "yellow"
         click.secho(f"\n{finding.kind}: ", fg=colour, nl=False)
-        click.echo(f"{finding.words}.")
-        for line in finding.examples():
-            click.echo(f"  {line}")
-        if finding.remedy:
-            click.echo(f"  → {finding.remedy}")
-    if found.trainable:
-        size = f" --image-size {found.image_size}" * (found.image_size != 32)
-        click.echo(f"\nnext: sightline all {found.folder} --out runs/mine{size}")
+        click.echo("\n  ".join(finding.lines()))
+    if result.trainable:
+        size = result.image_size
+        options = [] if size == 32 else ["--image-size", size]
+        line = ("sightline", "all", result.folder, "--out", "runs/mine", *options)
+        click.echo(f"\nnext: {shell_line(*line)}")
 
 
 @main.command(name="all")
@@ -152,7 +129,7 @@ def do_all(
     recipe: str,
     device: str,
     precision: str,
-    **overrides,
+    **overrides: Any,
 ) -> None:
     """Check FOLDER, find a learning rate, train, look at mistakes, export a demo.
 
@@ -161,17 +138,11 @@ def do_all(
     """
     from sightline.pipeline import Journey, travel
 
-    given = {name for name, value in overrides.items() if value is not None}
-    if overrides["pretrained"] and "model" not in given:
-        overrides["model"] = "resnet18"
     chosen = chosen_recipe(recipe, overrides)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
-    journey = Journey(folder, out, chosen, given, device, precision, say=say_plainly)
-    try:
+    given = {name for name, value in overrides.items() if value is not None}
+    journey = Journey(folder, out, chosen, given, device, precision, say=print_line)
+    with resumable():
         page = travel(journey)
-    except KeyboardInterrupt:
-        last_words(f"\ninterrupted; go on with: {command_line()}", "yellow")
-        sys.exit(INTERRUPTED)
-    for name, words in journey.contents().items():
-        say_plainly(f"{name}\n  {words}")
-    say_plainly(f"next: open {page} in a browser")
+    for name, meaning in journey.contents().items():
+        print_line(f"{name}\n  {meaning}")
+    print_line(f"next: open {page} in a browser")

@@ -1,8 +1,11 @@
 """The group of all commands, and how a command ends."""
 
 import os
+import shlex
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 from rich.console import Console
@@ -13,24 +16,23 @@ __all__ = ["main"]
 
 console = Console()
 
-
 INTERRUPTED = 130  # exit status that shells give to Ctrl-C
 
 
 class Commands(click.Group):
     """A group whose commands end in one clear line when something is wrong."""
 
-    def invoke(self, context: click.Context):
+    def invoke(self, ctx: click.Context) -> object:
         """Run the command; turn expected errors into a message and a status."""
         try:
-            return super().invoke(context)
+            return super().invoke(ctx)
         except SightlineError as error:
             last_words(f"sightline: {error}", "red")
-            context.exit(1)
+            ctx.exit(1)
 
 
 def last_words(message: str, colour: str) -> None:
-    """Say why this process ends, unless another one of the same job has said so."""
+    """Print why this process ends, unless another one of the same job did so."""
     if "WORLD_SIZE" in os.environ:  # of torchrun
         for number in (signal.SIGINT, signal.SIGTERM):  # what it sends meanwhile
             signal.signal(number, signal.SIG_IGN)
@@ -56,15 +58,30 @@ def run_by_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def command_line() -> str:
-    """Return the command that started this process, or all of them."""
-    command = f"sightline {' '.join(sys.argv[1:])}".rstrip()
-    if "WORLD_SIZE" not in os.environ:
-        return command
-    processes = os.environ["LOCAL_WORLD_SIZE"]
-    return f"torchrun --nproc-per-node {processes} -m {command}"
+@contextmanager
+def resumable(*more: str) -> Iterator[None]:
+    """Answer Ctrl-C and SIGTERM with the command that goes on.
+
+    Args:
+        more: words that this command needs to go on, beside those given.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        command = shell_line("sightline", *sys.argv[1:], *more)
+        if "WORLD_SIZE" in os.environ:
+            processes = os.environ["LOCAL_WORLD_SIZE"]
+            command = f"torchrun --nproc-per-node {processes} -m {command}"
+        last_words(f"\ninterrupted; go on with: {command}", "yellow")
+        sys.exit(INTERRUPTED)
 
 
-def say_plainly(line: str) -> None:
+def shell_line(*words: object) -> str:
+    """Join words to a line that a shell takes apart into the same words."""
+    return shlex.join(map(str, words))
+
+
+def print_line(line: str) -> None:
     """Print a line as it is, however wide."""
     console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -80,6 +80,11 @@ def pictures_for(run: "Run", data: str | None, limit: int | None) -> "Splits":
 
 
 def chosen_recipe(name: str, overrides: dict) -> Recipe:
-    """Return recipe `name` with the fields that were given on the command line."""
-    given = {key: value for key, value in overrides.items() if value is not None}
-    return replace(find_recipe(name), **given)
+    """Return recipe `name` with the fields that were named on the command line.
+
+    `--pretrained` alone means resnet18, the one network that has such weights.
+    """
+    changes = {key: value for key, value in overrides.items() if value is not None}
+    if changes.get("pretrained"):
+        changes = {"model": "resnet18", **changes}
+    return replace(find_recipe(name), **changes)

@@ -1,22 +1,21 @@
 """Commands that train: recipes, train, lr-find."""
 
 import json
-import signal
-import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
 
 from sightline.cli.group import (
-    INTERRUPTED,
-    command_line,
     console,
-    last_words,
     main,
+    print_line,
+    resumable,
     run_by_first_process,
+    shell_line,
 )
 from sightline.cli.options import (
     chosen_recipe,
@@ -68,8 +67,8 @@ def list_recipes(names: tuple[str, ...], as_json: bool) -> None:
 def print_differences(recipes: list[Recipe]) -> None:
     """Print the fields that are not the same in all recipes, one line each."""
     table = Table("", *(recipe.name for recipe in recipes), box=None)
-    told = ("target", "reported", "protocol", "source")
-    for name in (*describe_fields(), *told):
+    about = ("target", "reported", "protocol", "source")
+    for name in (*describe_fields(), *about):
         values = [getattr(recipe, name) for recipe in recipes]
         if len(set(values)) > 1:
             table.add_row(name, *("" if v is None else str(v) for v in values))
@@ -99,7 +98,7 @@ def train(
     resume: bool,
     tensorboard: bool,
     compiled: bool,
-    **overrides,
+    **overrides: Any,
 ) -> None:
     """Train RECIPE (default: resnet18) and keep the run in a folder.
 
@@ -111,30 +110,23 @@ def train(
 
     chosen = chosen_recipe(recipe, overrides)
     keep_freed_memory()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
-    try:
-        with process_group():
-            with first_process_first():  # it downloads and decodes
-                splits = pictures_of(data, chosen, limit)
-            run = train_recipe(
-                chosen,
-                splits,
-                out=out or Path("runs") / f"{recipe}-{splits.name}",
-                resume=resume,
-                device=device,
-                precision=precision,
-                tensorboard=tensorboard,
-                compiled=compiled,
-            )
-    except KeyboardInterrupt:
-        again = command_line() + ("" if resume else " --resume")
-        last_words(f"\ninterrupted; go on with: {again}", "yellow")
-        sys.exit(INTERRUPTED)
+    with resumable(*([] if resume else ["--resume"])), process_group():
+        with first_process_first():  # it downloads and decodes
+            splits = pictures_of(data, chosen, limit)
+        run = train_recipe(
+            chosen,
+            splits,
+            out=out or Path("runs") / f"{recipe}-{splits.name}",
+            resume=resume,
+            device=device,
+            precision=precision,
+            tensorboard=tensorboard,
+            compiled=compiled,
+        )
     if run_by_first_process():
         print_result(run, chosen)
-        console.print(
-            f"next: sightline evaluate {run.path} --data {data}", highlight=False
-        )
+        again = shell_line("sightline", "evaluate", run.path, "--data", data)
+        print_line(f"next: {again}")
 
 
 def print_result(run: "Run", recipe: Recipe) -> None:
@@ -174,10 +166,10 @@ def lr_find(
     seeds: int,
     plot: Path | None,
     as_json: bool,
-    **overrides,
+    **overrides: Any,
 ) -> None:
     """Run the LR range test for RECIPE: four rules, each over several seeds."""
-    from sightline.training.lr_finder import suggest, suggest_range
+    from sightline.training.lr_finder import suggest_range
     from sightline.training.runtime import choose_runtime
     from sightline.training.train import range_tests
 
@@ -194,23 +186,37 @@ def lr_find(
     )
     ranges = suggest_range(tests)
     if plot:
-        from sightline import plots
-
-        plots.save(plots.lr_curves(tests, [suggest(test) for test in tests]), plot)
+        plot_curves(tests, plot)
     if as_json:
         click.echo(json.dumps({name: list(values) for name, values in ranges.items()}))
         return
-    table = Table("rule", "lowest", "median", "highest", title=f"{recipe}, {data}")
+    print_ranges(ranges, f"{recipe}, {data}")
+    print_doubts(tests, ranges, len(splits.classes))
+    median = f"{ranges['valley'][1]:.2g}"
+    again = shell_line("sightline", "train", recipe, "--data", data, "--max-lr", median)
+    print_line(f"next: {again}")
+
+
+def plot_curves(tests: Sequence["RangeTest"], file: Path) -> None:
+    """Draw the curves of range tests, with what each rule suggests."""
+    from sightline import plots
+    from sightline.training.lr_finder import suggest
+
+    plots.save(plots.lr_curves(tests, [suggest(test) for test in tests]), file)
+
+
+def print_ranges(ranges: Mapping[str, tuple[float, ...]], title: str) -> None:
+    """Print what each rule suggests: lowest, median and highest over the seeds."""
+    table = Table("rule", "lowest", "median", "highest", title=title)
     for name, values in ranges.items():
         table.add_row(name, *(f"{value:.2g}" for value in values))
     console.print(table)
-    median = ranges["valley"][1]
-    say_what_to_doubt(tests, ranges, len(splits.classes))
-    console.print(f"next: sightline train {recipe} --data {data} --max-lr {median:.2g}")
 
 
-def say_what_to_doubt(
-    tests: list["RangeTest"], ranges: dict[str, tuple[float, ...]], num_classes: int
+def print_doubts(
+    tests: Sequence["RangeTest"],
+    ranges: Mapping[str, tuple[float, ...]],
+    num_classes: int,
 ) -> None:
     """Warn where a range test says little: no real fall, or rules that disagree."""
     from sightline.training.lr_finder import doubts

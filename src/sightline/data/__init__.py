@@ -3,8 +3,12 @@
 ============  ===================================================================
 shapes        drawn pictures with exact masks: a data set that needs no download
 pictures      one file to pixels
+listing       the files of a folder with one sub-folder per class
 stored        pixels of a whole folder on disk, read in parts
-folders       a folder with one sub-folder per class, decoded once
+folders       a folder decoded once
+cifar10       CIFAR-10, by torchvision
+divide        which pictures train, validate and test
+pixels        mean, standard deviation and digest of all pixels
 datasets      training, validation and test split of a data set
 augment       augmentation of whole batches: drawn first, then applied
 transforms    the same picture by picture, with albumentations

@@ -13,13 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sightline.data.duplicates import near_duplicates_within
-from sightline.data.folders import (
-    Decoded,
-    Listing,
-    decode_once,
-    find_lacking,
-    list_folder,
-)
+from sightline.data.folders import Decoded, decode_once, find_lacking
+from sightline.data.listing import Listing, list_folder
 from sightline.measures.metrics import wilson_interval
 
 __all__ = ["Finding", "FolderCheck", "check_folder", "equal_files"]
@@ -32,24 +27,31 @@ UNEVEN = 3  # times as many pictures in the largest class as in the smallest
 FEW = 20  # test pictures of a class, below which its accuracy says little
 NAMED = 5  # files shown
 LONG = 2  # times the shorter side: more than half of the picture is cut away
+COPIES = {  # kind of finding → remedy
+    "copies": "Delete them: one copy may train the network and the other judge it.",
+    "copies in two classes": "Decide which class is right, delete the other copy.",
+    "copies in train and test": "Delete them from train/: the network must not have "
+    "seen what it is judged on.",
+}
 
 
 @dataclass(frozen=True)
 class Finding:
     """One thing to know about a folder."""
 
-    kind: str  # one word or two, for machines
-    words: str  # what was found
+    kind: str  #: one word or two, for machines
+    words: str  #: what was found
     remedy: str
-    files: tuple[str, ...] = ()  # all of them, relative to the folder
-    pairs: tuple[tuple[str, str], ...] = ()  # a picture and an earlier one
-    grave: bool = False  # training makes no sense before it is put right
+    files: tuple[str, ...] = ()  #: all of them, relative to the folder
+    pairs: tuple[tuple[str, str], ...] = ()  #: a picture and an earlier one
+    grave: bool = False  #: training makes no sense before it is put right
 
-    def examples(self) -> list[str]:
-        """Name the first files, one a line, and how many more there are."""
-        lines = [*self.files, *(f"{one} = {other}" for one, other in self.pairs)]
-        more = len(lines) - NAMED
-        return lines[:NAMED] + ([f"and {more:,} more"] if more > 0 else [])
+    def lines(self) -> list[str]:
+        """Return the sentence, the first files and how many more, and the remedy."""
+        names = [*self.files, *(f"{one} = {other}" for one, other in self.pairs)]
+        more = [f"and {len(names) - NAMED:,} more"] * (len(names) > NAMED)
+        remedy = [f"→ {self.remedy}"] * bool(self.remedy)
+        return [f"{self.words}.", *names[:NAMED], *more, *remedy]
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,10 @@ class FolderCheck:
     """What a look at all files of a folder has shown."""
 
     folder: str
-    image_size: int  # pixels, to which pictures will be brought
-    classes: dict[str, dict[str, int]]  # → pictures (or train, test) and unreadable
-    kinds: dict[str, int]  # of file and pixels, such as "JPEG RGB" → pictures
-    sides: tuple[int, ...]  # pixels of the shorter side: least, median, largest
+    image_size: int  #: pixels, to which pictures will be brought
+    classes: dict[str, dict[str, int]]  #: → pictures (or train, test) and unreadable
+    kinds: dict[str, int]  #: of file and pixels, such as "JPEG RGB" → pictures
+    sides: tuple[int, ...]  #: pixels of the shorter side: least, median, largest
     findings: tuple[Finding, ...]
 
     @property
@@ -77,6 +79,14 @@ class FolderCheck:
         }
         rows = [[name, *(f"{c[p]:,}" for p in parts)] for name, c in counts.items()]
         return ["class", *parts], rows
+
+    def summary(self) -> str:
+        """Return in one line which kinds of files there are, and how large."""
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.kinds.items())
+        if not self.sides:
+            return "no file is a picture"
+        least, median, largest = (f"{side:,}" for side in self.sides)
+        return f"{kinds}; shorter side {least} to {largest} pixels, median {median}"
 
 
 def check_folder(
@@ -102,15 +112,16 @@ def check_folder(
     headers = list(_headers(listing, progress))
     decoded = decode_once(listing, image_size, keep_in, progress)
     sides = sorted(min(h.width, h.height) for h in headers if h)
+    counts = _count(listing, decoded)
     return FolderCheck(
         str(folder),
         image_size,
-        _count(listing, decoded),
+        counts,
         dict(Counter(h.kind for h in headers if h).most_common()),
         tuple(sides[place] for place in (0, len(sides) // 2, -1)) if sides else (),
         (
             *_readable(listing, decoded),
-            *_balance(listing, decoded),
+            *_balance(counts),
             *_sizes(listing, headers, image_size),
             *_copies(listing, decoded),
             *(Finding("left out", n, "") for n in listing.notes),
@@ -124,7 +135,7 @@ class _Header:
 
     width: int
     height: int
-    kind: str  # of file and pixels
+    kind: str  #: of file and pixels
 
 
 def _headers(listing: Listing, progress: bool) -> Iterator[_Header | None]:
@@ -139,31 +150,16 @@ def _headers(listing: Listing, progress: bool) -> Iterator[_Header | None]:
             yield None
 
 
-def _parts(listing: Listing) -> dict[str, Tensor]:
-    """Return which pictures are in which part of the folder."""
-    if not listing.in_test.any():
-        return {"pictures": torch.ones_like(listing.in_test)}
-    return {"train": ~listing.in_test, "test": listing.in_test}
-
-
-def _mask(listing: Listing, decoded: Decoded) -> Tensor:
-    """Return which pictures could be read, (N,) bool."""
-    readable = torch.zeros(len(listing.names), dtype=torch.bool)
-    readable[decoded.kept] = True
-    return readable
-
-
 def _count(listing: Listing, decoded: Decoded) -> dict[str, dict[str, int]]:
     """Count the readable pictures of every class in every part, and the unreadable."""
-    readable = _mask(listing, decoded)
     counts = {}
     for label, name in enumerate(listing.classes):
         own = listing.labels == label
         counts[name] = {
-            part: int((own & inside & readable).sum())
-            for part, inside in _parts(listing).items()
+            part: int((own & inside & decoded.readable).sum())
+            for part, inside in listing.parts().items()
         }
-        counts[name]["unreadable"] = int((own & ~readable).sum())
+        counts[name]["unreadable"] = int((own & ~decoded.readable).sum())
     return counts
 
 
@@ -186,12 +182,11 @@ def _readable(listing: Listing, decoded: Decoded) -> Iterator[Finding]:
         )
 
 
-def _balance(listing: Listing, decoded: Decoded) -> Iterator[Finding]:
+def _balance(counts: dict[str, dict[str, int]]) -> Iterator[Finding]:
     """Find classes of very different sizes, and too few pictures to judge by."""
-    counts = _count(listing, decoded)
-    part = next(iter(_parts(listing)))
-    sizes = {name: of_class[part] for name, of_class in counts.items()}
-    least, most = min(sizes, key=sizes.get), max(sizes, key=sizes.get)
+    part = next(iter(next(iter(counts.values()))))  # "pictures" or "train"
+    sizes = {name: count[part] for name, count in counts.items()}
+    least, most = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
     if sizes[most] >= UNEVEN * sizes[least] > 0:
         yield Finding(
             "imbalance",
@@ -201,7 +196,7 @@ def _balance(listing: Listing, decoded: Decoded) -> Iterator[Finding]:
             f"more pictures of {least} help most.",
         )
     tested = {n: c.get("test", round(c[part] / 5)) for n, c in counts.items()}
-    smallest = min(tested, key=tested.get)
+    smallest = min(tested, key=tested.__getitem__)
     if 0 < tested[smallest] < FEW:
         count = torch.tensor([tested[smallest]])
         low, high = wilson_interval((0.9 * count).round().long(), count)
@@ -249,49 +244,41 @@ def _sizes(
         )
 
 
+@dataclass(frozen=True)
+class _Pair:
+    """Two pictures of a listing that look alike."""
+
+    later: int  #: place in the listing
+    earlier: int
+    equal: bool  #: byte by byte
+
+
 def _copies(listing: Listing, decoded: Decoded) -> Iterator[Finding]:
     """Find pictures that are in the folder twice, above all where that does harm."""
     equal = equal_files([listing.folder / name for name in listing.names])
-    groups = (None, listing.labels, listing.in_test)
-    pairs = [[(*pair, True) for pair in _equal_pairs(equal, g)] for g in groups]
-    if len(decoded.kept) > MOST:
+    near = _near_pairs(listing, decoded, equal)
+    if len(decoded.images) > MOST:
         yield Finding(
             "not searched",
-            f"of {len(decoded.kept):,} pictures, more than {MOST:,}, only equal files "
-            "were searched, not near duplicates",
+            f"of {len(decoded.images):,} pictures, more than {MOST:,}, only equal "
+            "files were searched, not near duplicates",
             "",
         )
-    else:
-        number = {place: n for n, same in enumerate(equal) for place in same}
-        for found, near in zip(pairs, _near_pairs(listing, decoded), strict=True):
-            found += [
-                (a, b, False)
-                for a, b in near
-                if number.get(a, -1) != number.get(b, -2)  # not equal files again
-            ]
-    advice = {
-        "copies": "Delete them: one copy may train the network and the other judge it.",
-        "copies in two classes": "Decide which class is right, delete the other copy.",
-        "copies in train and test": "Delete them from train/: the network must not "
-        "have seen what it is judged on.",
-    }
-    for (kind, remedy), found in zip(advice.items(), pairs, strict=True):
-        if found:
-            yield _told(listing, kind, found, remedy)
-
-
-def _told(
-    listing: Listing, kind: str, found: list[tuple[int, int, bool]], remedy: str
-) -> Finding:
-    """Put pairs of (picture, earlier picture, equal files?) into a finding."""
-    exact = sum(equal for *_, equal in found)
-    pairs = tuple((listing.names[a], listing.names[b]) for a, b, _ in found)
-    repeat = "repeats" if len(found) == 1 else "repeat"
-    words = (
-        f"{_pictures(found)} that {repeat} an earlier one, {exact:,} of them byte by "
-    )
-    words += f"byte, {len(found) - exact:,} nearly"
-    return Finding(kind, words, remedy, pairs=pairs)
+    groups = (None, listing.labels, listing.in_test)
+    for (kind, remedy), group in zip(COPIES.items(), groups, strict=True):
+        pairs = [*_equal_pairs(equal, group), *near[kind]]
+        if pairs:
+            exact = sum(pair.equal for pair in pairs)
+            yield Finding(
+                kind,
+                f"{_pictures(pairs)} that repeat{'s' * (len(pairs) == 1)} an earlier "
+                f"one, {exact:,} of them byte by byte, {len(pairs) - exact:,} nearly",
+                remedy,
+                pairs=tuple(
+                    (listing.names[pair.later], listing.names[pair.earlier])
+                    for pair in pairs
+                ),
+            )
 
 
 def equal_files(paths: Sequence[Path]) -> list[list[int]]:
@@ -311,32 +298,42 @@ def equal_files(paths: Sequence[Path]) -> list[list[int]]:
     return [places for places in by_bytes.values() if len(places) > 1]
 
 
-def _equal_pairs(
-    equal: list[list[int]], group: Tensor | None
-) -> Iterator[tuple[int, int]]:
+def _equal_pairs(equal: list[list[int]], group: Tensor | None) -> Iterator[_Pair]:
     """Yield each file with its first copy, or the first one of another group."""
     for places in equal:
-        for later in places[1:]:
-            for earlier in places[: places.index(later)]:
+        for number, later in enumerate(places):
+            for earlier in places[:number]:
                 if group is None or group[later] != group[earlier]:
-                    yield later, earlier
+                    yield _Pair(later, earlier, equal=True)
                     break
 
 
-def _near_pairs(listing: Listing, decoded: Decoded) -> list[list[tuple[int, int]]]:
-    """Return near duplicates: all, those across classes, those across parts."""
-    if len(decoded.kept) < 2:
-        return [[], [], []]
-    kept = decoded.kept
-    found = near_duplicates_within(
-        decoded.images, listing.labels[kept], listing.in_test[kept], threshold=SIMILAR
+def _near_pairs(
+    listing: Listing, decoded: Decoded, equal: list[list[int]]
+) -> dict[str, list[_Pair]]:
+    """Return near duplicates that are no equal files, by the kinds of COPIES."""
+    if not 2 <= len(decoded.images) <= MOST:
+        return {kind: [] for kind in COPIES}
+    places = decoded.places
+    group = {place: number for number, same in enumerate(equal) for place in same}
+    results = near_duplicates_within(
+        decoded.images,
+        listing.labels[places],
+        listing.in_test[places],
+        threshold=SIMILAR,
     )
-    return [
-        list(zip(kept[f.pictures].tolist(), kept[f.originals].tolist(), strict=True))
-        for f in found
-    ]
+    pairs = {}
+    for kind, result in zip(COPIES, results, strict=True):
+        later = places[result.pictures].tolist()
+        earlier = places[result.originals].tolist()
+        pairs[kind] = [
+            _Pair(one, other, equal=False)
+            for one, other in zip(later, earlier, strict=True)
+            if one not in group or group[one] != group.get(other)
+        ]
+    return pairs
 
 
-def _pictures(names: Sequence[str]) -> str:
+def _pictures(names: Sequence[object]) -> str:
     """Count pictures in words."""
     return "1 picture" if len(names) == 1 else f"{len(names):,} pictures"

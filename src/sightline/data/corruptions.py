@@ -95,7 +95,7 @@ def _pixelate(images: Tensor, severity: int, generator: torch.Generator) -> Tens
     """Average over large pixels, and enlarge these again."""
     share = PIXELS[severity - 1] / REFERENCE
     height, width = images.shape[1:3]
-    few = [max(round(share * side), 1) for side in (height, width)]
+    few = max(round(share * height), 1), max(round(share * width), 1)
     pixels = F.adaptive_avg_pool2d(images.permute(0, 3, 1, 2).float(), few)
     pixels = F.interpolate(pixels, (height, width), mode="nearest-exact")
     return _to_uint8(pixels.permute(0, 2, 3, 1))
@@ -107,7 +107,7 @@ def _jpeg(images: Tensor, severity: int, generator: torch.Generator) -> Tensor:
     for i, picture in enumerate(images.numpy()):
         file = io.BytesIO()
         Image.fromarray(picture).save(file, "JPEG", quality=QUALITY[severity - 1])
-        pictures[i] = Image.open(file)
+        pictures[i] = np.asarray(Image.open(file))
     return torch.from_numpy(pictures)
 
 

@@ -6,22 +6,20 @@ which `images[index]` reads. Downloads and decoded folders are kept in the data 
 the environment variable SIGHTLINE_DATA, or ~/.cache/sightline.
 """
 
-import hashlib
-import math
 import os
-import shutil
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from sightline.data import shapes
+from sightline.data.cifar10 import read_cifar10
+from sightline.data.divide import carve, choose
 from sightline.data.folders import read_folder
+from sightline.data.pixels import digest_of, mean_and_std
 from sightline.data.stored import StoredImages
 from sightline.errors import DataError
 
@@ -29,6 +27,7 @@ __all__ = [
     "Split",
     "Splits",
     "data_folder",
+    "draw_split",
     "load",
     "load_cifar10",
     "load_folder",
@@ -36,17 +35,16 @@ __all__ = [
 ]
 
 TEST_FRACTION = 0.2  # of each class, where a folder has no test/ of its own
-CHUNK_BYTES = 2**24  # of pixels that are measured at once
 
 
 @dataclass(frozen=True)
 class Split:
     """Pictures and labels of one part; masks and shortcuts where they are known."""
 
-    images: Tensor | StoredImages  # (N, H, W, 3) uint8
-    labels: Tensor  # (N,) int64
-    masks: Tensor | None = None  # (N, H, W) bool
-    shortcuts: Tensor | None = None  # (N, H, W) bool
+    images: Tensor | StoredImages  #: (N, H, W, 3) uint8
+    labels: Tensor  #: (N,) int64
+    masks: Tensor | None = None  #: (N, H, W) bool
+    shortcuts: Tensor | None = None  #: (N, H, W) bool
 
     def __len__(self) -> int:
         """Return the number of pictures."""
@@ -62,58 +60,80 @@ class Split:
 
     def join(self, other: "Split") -> "Split":
         """Return the pictures and labels of both, without masks and shortcuts."""
-        stored = isinstance(self.images, StoredImages)
-        both = [self.images, other.images]
-        images = StoredImages.join(*both) if stored else torch.cat(both)
-        return Split(images, torch.cat([self.labels, other.labels]))
+        labels = torch.cat([self.labels, other.labels])
+        one, another = self.images, other.images
+        if isinstance(one, StoredImages) and isinstance(another, StoredImages):
+            return Split(one.join(another), labels)
+        return Split(torch.cat([one[:], another[:]]), labels)
 
 
 @dataclass(frozen=True)
 class Splits:
     """A data set: three parts without a common picture, and what describes them."""
 
-    name: str  # "cifar10", "shapes" or the folder's name
+    name: str  #: "cifar10", "shapes" or the folder's name
     train: Split
     validation: Split
     test: Split
     classes: tuple[str, ...]
-    mean: tuple[float, float, float]  # of the training part, 0 to 1
+    mean: tuple[float, float, float]  #: of the training part, 0 to 1
     std: tuple[float, float, float]
-    digest: str  # changes when any pixel or label of any part does
-    notes: tuple[str, ...] = ()  # what had to be done to the pictures, for people
+    digest: str  #: changes when any pixel or label of any part does
+    notes: tuple[str, ...] = ()  #: what had to be done to the pictures, for people
 
     @property
     def test_digest(self) -> str:
         """Return what changes when any pixel or label of the test part does."""
         return _digest(self.test)
 
-    def limited(self, limit: int | None, seed: int = 0) -> "Splits":
-        """Keep `limit` training pictures and a quarter as many of the other parts.
+    def limited(
+        self,
+        training: int | None,
+        *,
+        validation: int | None = None,
+        test: int | None = None,
+        seed: int = 0,
+    ) -> "Splits":
+        """Keep only so many pictures, the classes as equal as they can be.
 
-        Classes stay as equal as they can be, and order and mean/std stay as they
-        are. `None` returns the data set itself.
+        Their order and mean/std stay as they are. `None` for `training` returns the
+        data set itself.
+
+        Args:
+            training: pictures to train with.
+            validation: a quarter of `training` if not given.
+            test: a quarter of `training` if not given.
+            seed: decides which pictures are kept.
 
         Raises:
-            DataError: if `limit` is smaller than the number of classes.
+            DataError: if a number is smaller than that of the classes.
         """
-        if limit is None:
+        if training is None:
             return self
-        if limit < len(self.classes):
+        quarter = max(training // 4, len(self.classes))
+        counts = (
+            training,
+            quarter if validation is None else validation,
+            quarter if test is None else test,
+        )
+        if min(counts) < len(self.classes):
             raise DataError(
-                f"a limit of {limit} pictures leaves classes without any; "
+                f"a limit of {min(counts)} pictures leaves classes without any; "
                 f"at least {len(self.classes)} are needed, one per class"
             )
-        generator = torch.Generator().manual_seed(seed)
-        few = max(limit // 4, len(self.classes))
-        train = _fewer(self.train, limit, generator)
-        validation = _fewer(self.validation, few, generator)
-        test = _fewer(self.test, few, generator)
+        generator = _generator(seed)
+        parts = [
+            part.take(choose(part.labels, count, generator))
+            for part, count in zip(
+                (self.train, self.validation, self.test), counts, strict=True
+            )
+        ]
         return replace(
             self,
-            train=train,
-            validation=validation,
-            test=test,
-            digest=_digest(train, validation, test),
+            train=parts[0],
+            validation=parts[1],
+            test=parts[2],
+            digest=_digest(*parts),
         )
 
 
@@ -181,13 +201,30 @@ def load_shapes(
         validation_fraction: share of each class of `training`.
         seed: decides the pictures and which of them validate.
     """
-    parts = []
-    for stream, n in enumerate((training, test)):
-        drawn = shapes.draw_shapes(n, seed=(seed, stream))
-        arrays = (drawn.images, drawn.labels, drawn.masks, drawn.shortcuts)
-        parts.append(Split(*map(torch.from_numpy, arrays)))
     return _splits(
-        "shapes", *parts, shapes.CLASSES, validation_fraction, _generator(seed)
+        "shapes",
+        draw_split(training, (seed, 0)),
+        draw_split(test, (seed, 1)),
+        shapes.CLASSES,
+        validation_fraction=validation_fraction,
+        generator=_generator(seed),
+    )
+
+
+def draw_split(n: int, seed: int | Sequence[int] = 0, **options: Any) -> Split:
+    """Draw `n` shapes with their masks and shortcuts.
+
+    Args:
+        n: pictures.
+        seed: a number, or several (a seed and a part, say) for separate streams.
+        options: of `sightline.data.shapes.draw_shapes`, such as `shortcut_class`.
+    """
+    drawn = shapes.draw_shapes(n, seed=seed, **options)
+    return Split(
+        torch.from_numpy(drawn.images),
+        torch.from_numpy(drawn.labels),
+        torch.from_numpy(drawn.masks),
+        torch.from_numpy(drawn.shortcuts),
     )
 
 
@@ -203,42 +240,15 @@ def load_cifar10(
         DataError: if it can neither be found nor downloaded; what is broken is
             removed before.
     """
-    train, test, classes = _read_cifar10(root or data_folder())
+    training, test, classes = read_cifar10(root or data_folder())
     return _splits(
-        "cifar10", train, test, classes, validation_fraction, _generator(seed)
+        "cifar10",
+        Split(*training),
+        Split(*test),
+        classes,
+        validation_fraction=validation_fraction,
+        generator=_generator(seed),
     )
-
-
-def _read_cifar10(folder: Path) -> tuple[Split, Split, tuple[str, ...]]:
-    """Read both parts in torchvision's order, downloading them if need be."""
-    # only here: with torchvision comes torch's compiler, as slow to import as torch
-    from torchvision.datasets import CIFAR10
-    from torchvision.datasets.utils import check_integrity
-
-    archive = folder / CIFAR10.filename
-    try:
-        try:
-            parts = [CIFAR10(folder, train=train) for train in (True, False)]
-        except RuntimeError:  # torchvision's: absent, or a checksum is wrong
-            shutil.rmtree(folder / CIFAR10.base_folder, ignore_errors=True)
-            parts = [CIFAR10(folder, train=t, download=True) for t in (True, False)]
-    except (OSError, RuntimeError, HTTPException) as error:
-        with suppress(OSError):
-            if not check_integrity(archive, CIFAR10.tgz_md5):
-                archive.unlink()
-        raise DataError(
-            f"CIFAR-10 could not be read from {folder}, nor downloaded: "
-            f"{str(error).rstrip('.')}. Any of these helps:\n"
-            "  connect to the network and try again (170 MB, once);\n"
-            f"  put {CIFAR10.url} into {folder};\n"
-            "  set SIGHTLINE_DATA to a folder that has this file;\n"
-            "  use shapes, which needs no download, or a folder of pictures"
-        ) from error
-    train, test = (
-        Split(torch.from_numpy(np.ascontiguousarray(p.data)), torch.tensor(p.targets))
-        for p in parts
-    )
-    return train, test, tuple(parts[0].classes)
 
 
 def load_folder(
@@ -265,23 +275,22 @@ def load_folder(
     """
     folder = Path(folder).expanduser()
     keep_in = (root or data_folder()) / "decoded"
-    found = read_folder(folder, image_size, keep_in=keep_in, progress=progress)
+    pictures = read_folder(folder, image_size, keep_in=keep_in, progress=progress)
     generator = _generator(seed)
-    if found.in_test.any():
-        training, test = (
-            torch.nonzero(t)[:, 0] for t in (~found.in_test, found.in_test)
-        )
+    if pictures.in_test.any():
+        training = torch.nonzero(~pictures.in_test)[:, 0]
+        test = torch.nonzero(pictures.in_test)[:, 0]
     else:
-        training, test = _carve(found.labels, TEST_FRACTION, generator)
-    everything = Split(found.images, found.labels)
+        training, test = carve(pictures.labels, TEST_FRACTION, generator)
+    everything = Split(pictures.images, pictures.labels)
     return _splits(
         folder.resolve().name,
         everything.take(training),
         everything.take(test),
-        found.classes,
-        validation_fraction,
-        generator,
-        found.notes,
+        pictures.classes,
+        validation_fraction=validation_fraction,
+        generator=generator,
+        notes=pictures.notes,
     )
 
 
@@ -290,6 +299,7 @@ def _splits(
     training: Split,
     test: Split,
     classes: Sequence[str],
+    *,
     validation_fraction: float,
     generator: torch.Generator,
     notes: tuple[str, ...] = (),
@@ -300,9 +310,9 @@ def _splits(
             f"validation_fraction {validation_fraction} is not between 0 and 1; "
             "0.1 keeps a tenth of the training pictures for validation"
         )
-    rest, taken = _carve(training.labels, validation_fraction, generator)
+    rest, taken = carve(training.labels, validation_fraction, generator)
     train, validation = training.take(rest), training.take(taken)
-    mean, std = _mean_and_std(train.images)
+    mean, std = mean_and_std(train.images)
     digest = _digest(train, validation, test)
     return Splits(
         name, train, validation, test, tuple(classes), mean, std, digest, notes
@@ -313,63 +323,6 @@ def _generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def _carve(
-    labels: Tensor, fraction: float, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Divide the places of `labels` so that each class gives its share, at least 1.
-
-    Returns:
-        The places that stay and those that are taken, both ascending.
-    """
-    taken = torch.zeros(len(labels), dtype=torch.bool)
-    for label in labels.unique():
-        places = torch.nonzero(labels == label)[:, 0]
-        count = min(max(round(fraction * len(places)), 1), len(places) - 1)
-        order = torch.randperm(len(places), generator=generator)
-        taken[places[order[:count]]] = True
-    return torch.nonzero(~taken)[:, 0], torch.nonzero(taken)[:, 0]
-
-
-def _fewer(split: Split, limit: int, generator: torch.Generator) -> Split:
-    """Keep `limit` pictures, going round the classes, in their order."""
-    rank = torch.empty(len(split), dtype=torch.int64)  # place within the class
-    for label in split.labels.unique():
-        places = torch.nonzero(split.labels == label)[:, 0]
-        rank[places] = torch.randperm(len(places), generator=generator)
-    chosen = torch.argsort(rank, stable=True)[:limit]
-    return split.take(chosen.sort().values)
-
-
-def _chunks(images: Tensor | StoredImages) -> Iterable[Tensor]:
-    """Divide pictures into parts of CHUNK_BYTES."""
-    return images.split(max(1, CHUNK_BYTES // math.prod(images.shape[1:])))
-
-
-def _mean_and_std(
-    images: Tensor | StoredImages,
-) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Return mean and population std of each channel, 0 to 1, exactly.
-
-    Counting how often each of the 256 levels occurs needs no float copy.
-    """
-    counts = torch.zeros(3, 256, dtype=torch.float64)
-    for part in _chunks(images):
-        for channel in range(3):
-            counts[channel] += part[..., channel].flatten().bincount(minlength=256)
-    levels = torch.arange(256, dtype=torch.float64) / 255
-    share = counts / counts.sum(1, keepdim=True)
-    mean = share @ levels
-    std = (share * (levels - mean[:, None]) ** 2).sum(1).sqrt()
-    std = std.clamp(min=1 / 255)  # a channel that never changes must not divide by 0
-    return tuple(mean.tolist()), tuple(std.tolist())
-
-
 def _digest(*parts: Split) -> str:
-    """Return the first 16 hex digits of SHA-256 over shapes, pixels and labels."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(str(tuple(part.images.shape)).encode())
-        for images in _chunks(part.images):
-            digest.update(images.contiguous().numpy())
-        digest.update(part.labels.contiguous().numpy())
-    return digest.hexdigest()[:16]
+    """Return what changes when any pixel or label of any part does."""
+    return digest_of([(part.images, part.labels) for part in parts])

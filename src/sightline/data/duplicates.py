@@ -1,6 +1,8 @@
 """Near duplicates: in two parts of a data set, or within one folder."""
 
 import math
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -13,6 +15,8 @@ from sightline.errors import SightlineError
 __all__ = ["THRESHOLD", "Duplicates", "near_duplicates", "near_duplicates_within"]
 
 Images = Tensor | StoredImages
+# takes places (n,) of pictures; tells which of the first m originals count, (n, m) bool
+Rule = Callable[[Tensor], Tensor]
 
 # looked at by eye on CIFAR-10: above it nearly all pairs show one photograph, and
 # below it more and more show two aircraft in a blue sky
@@ -27,11 +31,11 @@ CHUNK_BYTES = 2**26  # of float pixels that are shrunk at once, too
 class Duplicates(NamedTuple):
     """Pairs, the most similar first: one for each picture that has a duplicate."""
 
-    pictures: Tensor  # (P,) int64, into the pictures asked about
-    originals: Tensor  # (P,) int64, into those searched
-    similarity: Tensor  # (P,) in [-1, 1]
-    mirrored: Tensor  # (P,) bool: the mirror image is the more similar
-    exact: Tensor  # (P,) bool: all pixels are equal, mirrored if `mirrored`
+    pictures: Tensor  #: (P,) int64, into the pictures asked about
+    originals: Tensor  #: (P,) int64, into those searched
+    similarity: Tensor  #: (P,) in [-1, 1]
+    mirrored: Tensor  #: (P,) bool: the mirror image is the more similar
+    exact: Tensor  #: (P,) bool: all pixels are equal, mirrored if `mirrored`
 
 
 def near_duplicates(
@@ -53,27 +57,11 @@ def near_duplicates(
             f"pictures of {tuple(pictures.shape[1:])} and originals of "
             f"{tuple(originals.shape[1:])}: bring them to one size first"
         )
-    shrunk = _shrink(originals)
-    mean, whiten = _whitening(shrunk)
-    searched = F.normalize((shrunk - mean) @ whiten, dim=1)
-    best, place, mirrored = [], [], []
-    for part in _shrink(pictures).split(CHUNK):
-        flipped = part.unflatten(1, (3, SIDE, SIDE)).flip(3).flatten(1)
-        found = []
-        for view in (part, flipped):
-            asked = F.normalize((view - mean) @ whiten, dim=1)
-            found.append((asked @ searched.T).max(1))
-        as_is, mirror = found
-        turned = mirror.values > as_is.values
-        best.append(torch.where(turned, mirror.values, as_is.values))
-        place.append(torch.where(turned, mirror.indices, as_is.indices))
-        mirrored.append(turned)
-    columns = [torch.cat(parts) for parts in (place, best, mirrored)]
-    similar = columns[1]
-    chosen = similar.argsort(descending=True, stable=True)
-    chosen = chosen[: int((similar >= threshold).sum())]
-    pairs = [column[chosen] for column in columns]
-    return Duplicates(chosen, *pairs, _equal(pictures, originals, chosen, *pairs[::2]))
+    every = torch.ones(1, len(originals), dtype=torch.bool)
+    (duplicates,) = _best_matches(
+        pictures, originals, [lambda places: every.expand(len(places), -1)], threshold
+    )
+    return duplicates
 
 
 def near_duplicates_within(
@@ -91,37 +79,57 @@ def near_duplicates_within(
     Returns:
         All pairs, and those across the groups of each of `groups`; into `images`.
     """
-    shrunk = _shrink(images)
+    every = torch.arange(len(images))
+
+    def earlier(places: Tensor) -> Tensor:
+        return every[: int(places[-1]) + 1] < places[:, None]
+
+    def across(group: Tensor, places: Tensor) -> Tensor:
+        before = earlier(places)
+        return before & (group[: before.shape[1]] != group[places][:, None])
+
+    rules: list[Rule] = [earlier, *(partial(across, group) for group in groups)]
+    return _best_matches(images, images, rules, threshold)
+
+
+def _best_matches(
+    pictures: Images, originals: Images, rules: Sequence[Rule], threshold: float
+) -> list[Duplicates]:
+    """Find the most similar original, or its mirror image, that each rule allows."""
+    shrunk = _shrink(originals)
     mean, whiten = _whitening(shrunk)
-    searched = F.normalize((shrunk - mean) @ whiten, dim=1)
-    flipped = shrunk.unflatten(1, (3, SIDE, SIDE)).flip(3).flatten(1)
-    mirrored = F.normalize((flipped - mean) @ whiten, dim=1)
-    places = torch.arange(len(images))
-    found: list[list[Tensor]] = [[] for _ in range(1 + len(groups))]
-    for here in places.split(CHUNK):
-        earlier = places[: int(here[-1]) + 1]
-        as_is = searched[here] @ searched[earlier].T
-        mirror = mirrored[here] @ searched[earlier].T
+
+    def describe(rows: Tensor) -> Tensor:
+        return F.normalize((rows - mean) @ whiten, dim=1)
+
+    searched = describe(shrunk)
+    asked = shrunk if pictures is originals else _shrink(pictures)
+    matches: list[list[tuple[Tensor, ...]]] = [[] for _ in rules]
+    for places in torch.arange(len(pictures)).split(CHUNK):
+        masks = [rule(places) for rule in rules]
+        candidates = searched[: masks[0].shape[1]].T
+        flipped = asked[places].unflatten(1, (3, SIDE, SIDE)).flip(3).flatten(1)
+        as_is = describe(asked[places]) @ candidates  # (n, m)
+        mirror = describe(flipped) @ candidates
         similar = torch.maximum(as_is, mirror)
-        similar[earlier >= here[:, None]] = -1
-        for parts, group in zip(found, (None, *groups), strict=True):
-            apart = similar
-            if group is not None:
-                same = group[here][:, None] == group[earlier]
-                apart = similar.masked_fill(same, -1)
-            best, place = apart.max(1)
+        for parts, mask in zip(matches, masks, strict=True):
+            best, place = similar.masked_fill(~mask, -math.inf).max(1)
             turned = (mirror > as_is).gather(1, place[:, None])[:, 0]
-            kept = best >= threshold
-            parts.append(torch.stack([here, place, turned, best.double()], 1)[kept])
-    return [_pairs(images, torch.cat(parts)) for parts in found]
+            close = best >= threshold
+            columns = (places, place, best, turned)
+            parts.append(tuple(column[close] for column in columns))
+    return [_collect(pictures, originals, parts) for parts in matches]
 
 
-def _pairs(images: Images, rows: Tensor) -> Duplicates:
-    """Sort rows of (place, earlier place, mirrored, similarity) by similarity."""
-    rows = rows[rows[:, 3].argsort(descending=True, stable=True)]
-    here, there, turned = rows[:, 0].long(), rows[:, 1].long(), rows[:, 2].bool()
-    exact = _equal(images, images, here, there, turned)
-    return Duplicates(here, there, rows[:, 3], turned, exact)
+def _collect(
+    pictures: Images, originals: Images, parts: Sequence[tuple[Tensor, ...]]
+) -> Duplicates:
+    """Join the pairs of all chunks, the most similar first."""
+    columns = [torch.cat(column) for column in zip(*parts, strict=True)]
+    order = columns[2].argsort(descending=True, stable=True)
+    places, originals_at, similarity, mirrored = (column[order] for column in columns)
+    exact = _equal(pictures[places], originals[originals_at], mirrored)
+    return Duplicates(places, originals_at, similarity, mirrored, exact)
 
 
 def _shrink(images: Images) -> Tensor:
@@ -144,10 +152,7 @@ def _whitening(shrunk: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (directions * scale).float()
 
 
-def _equal(
-    pictures: Images, originals: Images, here: Tensor, there: Tensor, mirrored: Tensor
-) -> Tensor:
+def _equal(pictures: Tensor, originals: Tensor, mirrored: Tensor) -> Tensor:
     """Tell for each pair whether all pixels are equal."""
-    one, other = pictures[here], originals[there]
-    one = torch.where(mirrored[:, None, None, None], one.flip(2), one)
-    return (one == other).flatten(1).all(1)
+    turned = torch.where(mirrored[:, None, None, None], pictures.flip(2), pictures)
+    return (turned == originals).flatten(1).all(1)

@@ -37,21 +37,21 @@ COLOUR_TOLERANCE = 8  # levels of 255; a JPEG copy moves a mean colour by less t
 class Suspects(NamedTuple):
     """Images whose label is in doubt, the most doubtful first."""
 
-    indices: Tensor  # (S,) int64
-    suggested: Tensor  # (S,) int64: the class that is confidently predicted
-    self_confidence: Tensor  # (S,) probability of the given label
+    indices: Tensor  #: (S,) int64
+    suggested: Tensor  #: (S,) int64: the class that is confidently predicted
+    self_confidence: Tensor  #: (S,) probability of the given label
 
 
 @dataclass(frozen=True)
 class LabelError:
     """An image of CIFAR-10's test part whose label people did not confirm."""
 
-    index: int  # in the order of the original files
-    label: str  # as given
-    place: int  # among the images of its class, from 0
-    suggested: str  # by the network that raised the doubt
-    votes: tuple[int, int, int, int]  # for: given, suggested, both, neither
-    colour: tuple[int, int, int]  # mean of the picture, to recognise it by
+    index: int  #: in the order of the original files
+    label: str  #: as given
+    place: int  #: among the images of its class, from 0
+    suggested: str  #: by the network that raised the doubt
+    votes: tuple[int, int, int, int]  #: for: given, suggested, both, neither
+    colour: tuple[int, int, int]  #: mean of the picture, to recognise it by
 
     @property
     def verdict(self) -> str:

@@ -5,7 +5,7 @@ import os
 import sys
 import warnings
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import (
     Executor,
     Future,
@@ -32,10 +32,10 @@ CHUNK_BYTES = 2**24  # decoded, at most: bounds the memory where pictures are la
 class Pictures:
     """The readable ones of some picture files."""
 
-    images: NDArray[np.uint8]  # (n, size, size, 3)
-    kept: list[int]  # their n places among all paths, ascending
-    changes: Counter[str]  # what had to be done, and to how many
-    unreadable: dict[int, str]  # place among all paths → reason
+    images: NDArray[np.uint8]  #: (n, size, size, 3)
+    kept: list[int]  #: their n places among all paths, ascending
+    changes: Counter[str]  #: what had to be done, and to how many
+    unreadable: dict[int, str]  #: place among all paths → reason
 
 
 def picture_suffixes() -> set[str]:
@@ -60,16 +60,17 @@ def read_picture(
         DataError: if the file is missing, broken or no picture.
     """
     try:
-        with Image.open(path) as picture:
-            # JPEG decodes much faster at a fraction of its size; twice what is
-            # wanted leaves enough for antialiasing
-            picture.draft(None, (2 * image_size, 2 * image_size))
+        with Image.open(path) as file:
+            # JPEG decodes much faster at a fraction of its size; twice the final side
+            # leaves enough for antialiasing
+            file.draft(None, (2 * image_size, 2 * image_size))
+            picture: Image.Image = file
             changes = []
-            if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-                picture = ImageOps.exif_transpose(picture)
+            if file.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+                picture = ImageOps.exif_transpose(file)
                 changes.append("turned upright (EXIF)")
-            picture, change = _to_rgb(picture)
-            changes += change
+            picture, conversions = _to_rgb(picture)
+            changes += conversions
             if picture.size != (image_size, image_size):
                 picture = ImageOps.fit(picture, (image_size, image_size))
                 changes.append(f"resized to {image_size}x{image_size}")
@@ -79,7 +80,7 @@ def read_picture(
 
 
 def _to_rgb(picture: Image.Image) -> tuple[Image.Image, list[str]]:
-    """Convert any kind of pixel to RGB; say what it was."""
+    """Convert any kind of pixel to RGB; return also what was done, in words."""
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         white = Image.new("RGBA", layer.size, "white")
@@ -100,7 +101,7 @@ def _to_rgb(picture: Image.Image) -> tuple[Image.Image, list[str]]:
 
 def read_pictures(
     paths: Sequence[str], image_size: int, *, progress: bool = True
-) -> Iterator[Pictures]:
+) -> Generator[Pictures]:
     """Read many pictures on all cores, as `read_picture` does, in their order.
 
     What has been read waits in memory only until the caller takes it.
@@ -151,13 +152,13 @@ def _read_chunk(paths: Sequence[str], start: int, image_size: int) -> Pictures:
     changes: Counter[str] = Counter()
     for place, path in enumerate(paths, start):
         try:
-            image, done = read_picture(path, image_size)
+            image, changes_of_one = read_picture(path, image_size)
         except DataError as error:
             unreadable[place] = str(error)
             continue
         images.append(image)
         kept.append(place)
-        changes.update(done)
+        changes.update(changes_of_one)
     shape = (len(images), image_size, image_size, 3)
     pixels = np.array(images, np.uint8).reshape(shape)  # also when there are none
     return Pictures(pixels, kept, changes, unreadable)

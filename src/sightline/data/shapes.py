@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 __all__ = ["CLASSES", "SIZE", "Shapes", "draw_shapes"]
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 Bools = NDArray[np.bool_]
 
 SIZE = 32  # pixels
@@ -40,10 +40,10 @@ ROWS, COLUMNS = np.indices((SIZE, SIZE), dtype=np.float32) + np.float32(0.5)
 class Shapes:
     """Drawn pictures with everything that is known about them."""
 
-    images: NDArray[np.uint8]  # (n, 32, 32, 3)
-    labels: NDArray[np.int64]  # (n,), indices into CLASSES
-    masks: Bools  # (n, 32, 32), where the object can be seen
-    shortcuts: Bools  # (n, 32, 32), where the planted mark is
+    images: NDArray[np.uint8]  #: (n, 32, 32, 3)
+    labels: NDArray[np.int64]  #: (n,), indices into CLASSES
+    masks: Bools  #: (n, 32, 32), where the object can be seen
+    shortcuts: Bools  #: (n, 32, 32), where the planted mark is
 
 
 def draw_shapes(
@@ -105,8 +105,8 @@ def _draw_objects(
 ) -> Floats:
     """Place one object per picture; return its cover (n, 32, 32), 0 to 1."""
     n = len(labels)
-    size = rng.uniform(*radius, n)
-    angle = rng.uniform(-0.35, 0.35, n)  # radians
+    size: Floats = rng.uniform(*radius, n)
+    angle: Floats = rng.uniform(-0.35, 0.35, n)  # radians
     room = np.maximum(SIZE / 2 - 0.95 * size, 0)  # keeps the object inside
     x, y = SIZE / 2 + rng.uniform(-1, 1, (2, n)) * room
     size, angle, x, y = (_per_picture(values) for values in (size, angle, x, y))
@@ -206,6 +206,6 @@ def _uniform(
     return rng.uniform(low, high, shape).astype(np.float32)
 
 
-def _per_picture(values: NDArray[np.float64]) -> Floats:
+def _per_picture(values: Floats) -> Floats:
     """Shape one number per picture so that it meets (n, 32, 32)."""
     return values.astype(np.float32)[:, None, None]

@@ -8,6 +8,7 @@ need a network, is turned off in sightline/__init__.py, before any import.)
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import albumentations as A
 import cv2
@@ -24,7 +25,6 @@ __all__ = [
     "denormalise",
     "normalise",
     "seed_worker",
-    "test_transform",
     "train_transform",
 ]
 
@@ -134,11 +134,6 @@ def _padding(augmentation: Augmentation, mean: tuple, std: tuple) -> A.Pad:
     )
 
 
-def test_transform(*, mean: Sequence[float], std: Sequence[float]) -> A.Compose:
-    """Build what validation and test pictures get: normalising, nothing random."""
-    return A.Compose([A.Normalize(mean, std), A.ToTensorV2()])
-
-
 class TransformedDataset(Dataset[tuple[Tensor, int]]):
     """Pictures of a split, each put through a transform when it is asked for."""
 
@@ -162,6 +157,6 @@ def seed_worker(worker_id: int) -> None:
     Use it as `worker_init_fn`. Workers start as copies of the main process, and
     albumentations 2.0.8 lets all of them, in every epoch, repeat one stream.
     """
-    del worker_id  # torch's seed differs between workers and epochs already
-    transform = get_worker_info().dataset.transform
-    transform.set_random_seed(torch.initial_seed() % 2**32)
+    worker: Any = get_worker_info()  # None in the main process, which calls no worker
+    # torch's seed differs between workers and epochs already
+    worker.dataset.transform.set_random_seed(torch.initial_seed() % 2**32)

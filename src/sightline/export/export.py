@@ -10,10 +10,7 @@ ort/                  onnxruntime-web, which computes the graph in a browser
 """
 
 import gzip
-import json
-import os
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +20,7 @@ from sightline.export.assets import RUNTIME, WEB, copy_app
 from sightline.export.graph import Explained, onnx_model
 from sightline.export.page import Picture, pick_pictures, whole_page
 from sightline.export.rounding import fold_batch_norms, round_weights
+from sightline.files import replace_folder, write_json
 from sightline.heatmaps.layers import default_layers
 from sightline.models.summary import output_shapes
 from sightline.training.classifier import Classifier
@@ -69,7 +67,11 @@ def export(
         **_accuracies(splits, before=original, after=folded),
         **_files(graph, pictures),
     }
-    _replace(out, lambda folder: _write(folder, graph, about, pictures))
+    replace_folder(
+        out,
+        lambda folder: _write(folder, graph, about, pictures),
+        remedy="export again",
+    )
     return about
 
 
@@ -132,33 +134,12 @@ def _accuracy(classifier: Classifier, splits: Splits) -> float:
 def _write(
     folder: Path, graph: bytes, about: dict, pictures: Sequence[Picture]
 ) -> None:
-    """Fill an empty folder with all that belongs to an export."""
+    """Make a folder of all that belongs to an export."""
+    folder.mkdir()
     copy_app(folder)
     (folder / "model.onnx.gz").write_bytes(graph)
-    text = json.dumps(about, indent=2) + "\n"
-    (folder / "model.json").write_text(text, encoding="utf-8")
+    write_json(folder / "model.json", about)
     (folder / "pictures").mkdir()
     for entry, picture in zip(about["pictures"], pictures, strict=True):
         (folder / entry["file"]).write_bytes(picture.png)
     (folder / "index.html").write_text(whole_page(about), encoding="utf-8")
-
-
-def _replace(out: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a folder beside `out`, then move it into place."""
-    partial, old = (out.with_name(f".{out.name}.{word}") for word in ("partial", "old"))
-    try:
-        for folder in (partial, old):  # of a killed process
-            shutil.rmtree(folder, ignore_errors=True)
-        partial.mkdir(parents=True)
-        write(partial)
-        if out.exists():
-            os.replace(out, old)
-        os.replace(partial, out)
-    except OSError as error:
-        raise RunError(
-            f"could not write {out}: {error}. Free some space or make the folder "
-            "writable, then export again"
-        ) from error
-    finally:
-        for folder in (partial, old):
-            shutil.rmtree(folder, ignore_errors=True)

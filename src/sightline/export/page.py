@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from PIL import Image
 
 from sightline.data.datasets import Split
 from sightline.export.assets import WEB
+from sightline.files import read_json
 
 __all__ = ["Picture", "embed", "fragment", "pick_pictures", "whole_page"]
 
@@ -66,7 +66,7 @@ def embed(export: Path, folder: str) -> str:
         export: a folder that `sightline.export.export.export` wrote.
         folder: see `fragment`.
     """
-    about = json.loads((export / "model.json").read_text(encoding="utf-8"))
+    about = read_json(export / "model.json")
     pictures = []
     for picture in about["pictures"]:
         text = base64.b64encode((export / picture["file"]).read_bytes()).decode()

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from sightline import plots
-from sightline.files import write_atomically
+from sightline.files import write_text
 from sightline.reports.comparison import Comparison
 from sightline.reports.tables import markdown_table
 
@@ -38,7 +38,7 @@ def write(comparison: Comparison, out: Path) -> list[Path]:
         plots.save(figure, out / file)
         pictures[file] = f"Confusion counts of {pair.run} minus {pair.minus}"
     text = markdown(comparison, pictures)
-    write_atomically(out / "compare.md", lambda partial: partial.write_text(text))
+    write_text(out / "compare.md", text)
     return [out / "compare.md", *(out / file for file in pictures)]
 
 

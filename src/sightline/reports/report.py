@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from sightline import plots
 from sightline.errors import SightlineError
-from sightline.files import write_atomically
+from sightline.files import write_text
 from sightline.reports.sections import SECTIONS
 from sightline.reports.subject import Section, Subject
 
@@ -44,13 +44,12 @@ def write_report(
         sections[name] = make(subject)
         seconds = time.perf_counter() - started
         say(f"{place}/{len(SECTIONS)}  {name:<12} {seconds:5.1f} s")
-    out.mkdir(parents=True, exist_ok=True)
     title = f"{subject.run.path.name} on {subject.splits.name}"
     page = render(title, sections)
     numbers = json.dumps({n: s.numbers for n, s in sections.items()}, indent=2) + "\n"
     files = {out / "report.html": page, out / "report.json": numbers}
     for file, text in files.items():
-        write_atomically(file, lambda partial, text=text: partial.write_text(text))
+        write_text(file, text)
     return list(files)
 
 

@@ -49,8 +49,8 @@ class Run:
     def keep(self, file: Path, write: Callable[[Path], None]) -> None:
         """Write one file of the run, if it is this process that writes."""
         if self.writes:
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_atomically(file, write)
+            remedy = "go on with --resume; nothing already saved is lost"
+            write_atomically(file, write, remedy=remedy)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -67,6 +67,8 @@ class Run:
             "choose another --out"
         )
         with locked(self.path / "lock", refusal):
+            for partial in self.path.glob(".*.partial"):  # of a killed process
+                partial.unlink()
             yield
 
     @classmethod

@@ -1,0 +1,119 @@
+"""Files are whole or absent, and whoever fills the disk is told what helps."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from sightline.errors import RunError
+from sightline.files import (
+    read_json,
+    replace_folder,
+    whole_or_absent,
+    write_atomically,
+    write_json,
+    write_text,
+)
+from sightline.pipeline import Journey
+from sightline.training.recipes import RECIPES
+from sightline.training.run import Run
+
+
+def fill_the_disk(place: Path, raised: type[Exception] = OSError) -> None:
+    """Write half a file, then fail as a full disk does."""
+    place.write_text("ha")
+    raise raised(errno.ENOSPC, "No space left on device")
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Let every text file end in the middle, as on a full disk."""
+    write = Path.write_text
+
+    def half(path, text, **options):
+        write(path, text[: len(text) // 2], **options)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", half)
+
+
+def test_the_folder_of_a_file_is_made(tmp_path):
+    write_text(tmp_path / "a" / "b" / "words.txt", "žluťoučký kůň\n")
+    assert (tmp_path / "a/b/words.txt").read_bytes() == "žluťoučký kůň\n".encode()
+    assert os.listdir(tmp_path / "a" / "b") == ["words.txt"]
+
+
+def test_json_comes_back_as_it_was_also_names_that_are_no_text(tmp_path):
+    value = {"name": os.fsdecode(b"caf\xe9"), "signs": ["−", 1.5, None]}
+    write_json(tmp_path / "value.json", value)
+    assert read_json(tmp_path / "value.json") == value
+
+
+@pytest.mark.parametrize("raised", [OSError, RuntimeError])
+def test_a_full_disk_is_an_error_with_the_callers_remedy(tmp_path, raised):
+    file = tmp_path / "numbers.json"
+    file.write_text("old")
+    with pytest.raises(
+        RunError, match=r"numbers\.json: .*No space left.*Free some space.*tea first$"
+    ):
+        write_atomically(
+            file, lambda place: fill_the_disk(place, raised), remedy="drink tea first"
+        )
+    assert file.read_text() == "old"
+    assert os.listdir(tmp_path) == ["numbers.json"]
+
+
+def test_only_a_training_is_told_to_resume(tmp_path, full_disk):
+    with pytest.raises(RunError, match="go on with --resume"):
+        Run(tmp_path / "run").write("recipe.json", {})
+    for write in (
+        lambda: write_text(tmp_path / "compare.md", "two runs"),
+        lambda: write_json(tmp_path / "edition.json", {"chapters": {}}),
+        lambda: Journey(tmp_path, tmp_path, RECIPES["folder"]).write("a", "page"),
+    ):
+        with pytest.raises(RunError, match="again") as error:
+            write()
+        assert "--resume" not in str(error.value)
+
+
+def test_an_interrupted_write_leaves_no_partial_file(tmp_path):
+    with (
+        pytest.raises(KeyboardInterrupt),
+        whole_or_absent(tmp_path / "state.pt") as partial,
+    ):
+        partial.write_text("ha")
+        raise KeyboardInterrupt
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path):
+    out = tmp_path / "page"
+
+    def fill(text: str, folder: Path) -> None:
+        folder.mkdir()
+        (folder / text).write_text(text)
+
+    replace_folder(out, lambda folder: fill("one", folder))
+    replace_folder(out, lambda folder: fill("two", folder))
+    assert os.listdir(out) == ["two"]
+
+    def fail(folder: Path) -> None:
+        fill("three", folder)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(RunError, match=r"page: .*No space left.*then export again"):
+        replace_folder(out, fail, remedy="export again")
+    assert os.listdir(out) == ["two"]
+    assert os.listdir(tmp_path) == ["page"]
+
+
+def test_two_that_write_one_file_at_once_do_not_mix_what_they_write(tmp_path):
+    file = tmp_path / "decoded"
+    with whole_or_absent(file) as one:
+        one.write_text("one, slowly")
+        with whole_or_absent(file) as other:
+            other.write_text("other")
+        assert file.read_text() == "other"
+    assert file.read_text() == "one, slowly"
+    assert os.listdir(tmp_path) == ["decoded"]
