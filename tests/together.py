@@ -51,8 +51,10 @@ def in_doubles(runtime: Runtime) -> dict:
     """Train `UNEVEN`; return weights, history, and what is said about each image."""
     parts = build(UNEVEN, tiny.splits(), runtime)
     parts.model.double()
+    parts.train_loader = Doubles(parts.train_loader)
+    parts.validation_loader = Doubles(parts.validation_loader)
     with mock.patch.object(torch.Tensor, "float", float_unless_double):
-        return run(runtime, parts, Doubles(parts.validation_loader))
+        return run(runtime, parts)
 
 
 def float_unless_double(tensor: Tensor) -> Tensor:
@@ -60,21 +62,11 @@ def float_unless_double(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype == torch.float64 else tensor.to(torch.float32)
 
 
-def run(runtime: Runtime, parts: Parts, validation: Doubles) -> dict:
+def run(runtime: Runtime, parts: Parts) -> dict:
     """Train and evaluate."""
-    epochs = fit(
-        runtime.distribute(parts.model),
-        Doubles(parts.train_loader),
-        validation,
-        parts.optimizer,
-        parts.scheduler,
-        epochs=UNEVEN.epochs,
-        loss_fn=parts.loss_fn,
-        runtime=runtime,
-        progress=False,
-    )
+    epochs = fit(parts, UNEVEN, runtime, progress=False)
     history = [asdict(epoch) for epoch in epochs]
-    evaluation = evaluate(parts.model, validation, runtime=runtime)
+    evaluation = evaluate(parts.model, parts.validation_loader, runtime=runtime)
     return {
         "weights": parts.model.state_dict(),
         "history": history,

@@ -18,7 +18,8 @@ from sightline.measures.metrics import (
     standard_error,
 )
 from sightline.models import build_model
-from sightline.reports.tables import best_row, markdown_table
+from sightline.reports.tables import markdown_table
+from sightline.training.engine import best_row
 from sightline.training.run import Run
 
 __all__ = [

@@ -1,10 +1,12 @@
 """What a recipe becomes for one data set on one machine."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader
 
 from sightline.data.augment import Augmentation, normalise_uint8
 from sightline.data.datasets import Split, Splits
@@ -14,7 +16,6 @@ from sightline.errors import SightlineError
 from sightline.models import build_model
 from sightline.models.fast_net import FastNet
 from sightline.models.pretrained import load_imagenet
-from sightline.training.engine import Loader
 from sightline.training.optim import make_optimizer
 from sightline.training.recipe import Recipe
 from sightline.training.runtime import Runtime, seed_everything
@@ -22,10 +23,10 @@ from sightline.training.schedules import build_scheduler
 
 __all__ = ["Parts", "build", "evaluation_loader", "training_loader"]
 
+Loader = BatchLoader | DataLoader
 WHITENING_IMAGES = 5000
-
-
 EVALUATION_BATCH = 500  # images; larger gains nothing on a CPU
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass
@@ -37,10 +38,7 @@ class Parts:
     scheduler: LRScheduler
     train_loader: Loader
     validation_loader: Loader
-    loss_fn: nn.Module
-
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    loss_fn: Callable[[Tensor, Tensor], Tensor]
 
 
 def chosen_splits(recipe: Recipe, splits: Splits) -> Splits:

@@ -122,20 +122,8 @@ def train_on(
         # "default": CUDA graphs ("reduce-overhead") keep memory for every shape apart,
         # autotuning takes minutes; a short last batch is compiled on its own
         parts.model.compile(mode="default", dynamic=False)
-    epochs = fit(
-        runtime.distribute(parts.model),
-        parts.train_loader,
-        parts.validation_loader,
-        parts.optimizer,
-        parts.scheduler,
-        epochs=recipe.epochs,
-        loss_fn=parts.loss_fn,
-        runtime=runtime,
-        step=recipe.schedule_step,
-        seed=recipe.seed,
-        first_epoch=len(history) + 1,
-        progress=progress,
-    )
+    first_epoch = len(history) + 1
+    epochs = fit(parts, recipe, runtime, first_epoch=first_epoch, progress=progress)
     with scalars(run.path / "tensorboard", history, tensorboard) as write:
         keep_epochs(epochs, run, recipe, parts, history, write)
     if run.writes:
