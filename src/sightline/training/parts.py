@@ -163,11 +163,26 @@ def make_model(recipe: Recipe, splits: Splits, *, blank: bool = False) -> nn.Mod
 
 
 def build(
-    recipe: Recipe, splits: Splits, runtime: Runtime, *, blank: bool = False
+    recipe: Recipe,
+    splits: Splits,
+    runtime: Runtime,
+    *,
+    model: nn.Module | None = None,
+    blank: bool = False,
 ) -> Parts:
-    """Build network, optimizer, schedule, loaders and loss from a seeded start."""
+    """Build network, optimizer, schedule, loaders and loss from a seeded start.
+
+    Args:
+        recipe: how to train.
+        splits: on which pictures.
+        runtime: device and precision.
+        model: the network to train, if not the recipe's own.
+        blank: leave ImageNet's weights out, because others will be loaded.
+    """
     seed_everything(recipe.seed)
-    model = runtime.place(make_model(recipe, splits, blank=blank))
+    if model is None:
+        model = make_model(recipe, splits, blank=blank)
+    model = runtime.place(model)
     optimizer = make_optimizer(recipe, model)
     train_loader = training_loader(recipe, splits, runtime)
     return Parts(
