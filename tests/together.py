@@ -21,12 +21,13 @@ from sightline.errors import SightlineError
 from sightline.training.distributed import first_process_first, process_group
 from sightline.training.engine import evaluate, fit
 from sightline.training.parts import Parts, build
+from sightline.training.recipe import variant
 from sightline.training.recipes import RECIPES
 from sightline.training.runtime import Runtime, choose_runtime
 from sightline.training.train import train
 
 # 64 images: three batches of 19, which two processes divide unevenly, and one of 7
-UNEVEN = replace(tiny.RECIPE, norm="group", batch_size=19, cutout=8, max_lr=0.01)
+UNEVEN = variant(tiny.RECIPE, norm="group", batch_size=19, cutout=8, max_lr=0.01)
 # as the command line of test_distributed.py has it
 LONGER = replace(RECIPES["resnet10"], norm="group", epochs=3)
 IMAGES = 300

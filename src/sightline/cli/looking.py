@@ -18,7 +18,7 @@ from sightline.cli.options import (
     run_data_options,
 )
 from sightline.errors import DataError, SightlineError
-from sightline.training.recipe import complete
+from sightline.training.recipe import Recipe
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
     from sightline.heatmaps.classifier import Classifier
@@ -98,7 +98,7 @@ def compare(run: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
     from sightline.reports.tables import text_table
     from sightline.training.run import Run
 
-    recipes = [complete(Run(path).recipe) for path in run]
+    recipes = [Recipe.from_json(Run(path).recipe).flat() for path in run]
     found = comparison.compare(run, recipes)
     if as_json:
         click.echo(json.dumps(found, indent=2))

@@ -6,6 +6,8 @@ pictures      one file to pixels
 stored        pixels of a whole folder on disk, read in parts
 folders       a folder with one sub-folder per class, decoded once
 datasets      training, validation and test split of a data set
+options       fields that are command-line options
+augmentation  what may happen to a training picture, as a value
 augment       augmentation of whole batches: drawn first, then applied
 transforms    the same picture by picture, with albumentations
 loaders       batches

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sightline.errors import DataError, SightlineError
+from sightline.models.pretrained import IMAGENET_MEAN, IMAGENET_STD
 from sightline.training.run import Run
 
 __all__ = ["Classifier", "from_module", "from_run"]
@@ -21,7 +22,6 @@ Colour = tuple[float, float, float]
 
 # of ImageNet's training pictures, 0..1, as torchvision's weights expect them:
 # https://pytorch.org/vision/stable/models.html
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 IMAGENET_SIZE = 224  # pixels
 NAMED = 5  # keys that do not fit, in a message
 

@@ -22,7 +22,7 @@ from sightline.training.parts import (
     chosen_splits,
     evaluation_loader,
 )
-from sightline.training.recipe import Recipe, complete, describe_fields
+from sightline.training.recipe import Recipe, describe_fields
 from sightline.training.run import Run
 from sightline.training.runtime import Runtime, choose_runtime
 from sightline.training.tensorboard import scalars, summary_writer
@@ -85,7 +85,7 @@ def train(
             prepare(run, recipe, splits, runtime, resume=resume, profile=profile)
         runtime.wait()
         runtime.agree(
-            **asdict(recipe),
+            **recipe.flat(),
             digest=splits.digest,
             finished=run.finished,
             epochs_done=len(run.history),
@@ -241,7 +241,7 @@ def about(splits: Splits) -> dict:
 
 def refuse_other_run(run: Run, recipe: Recipe, splits: Splits) -> None:
     """Raise unless the folder holds a run of this recipe on these pictures."""
-    there, here = complete(run.recipe), asdict(recipe)
+    there, here = Recipe.from_json(run.recipe).flat(), recipe.flat()
     different = [n for n in ("name", *describe_fields()) if there[n] != here[n]]
     if different:
         changes = ", ".join(f"{n} {there[n]!r} ≠ {here[n]!r}" for n in different)
@@ -309,7 +309,7 @@ def evaluate_run(run: Run, splits: Splits, part: str, runtime: Runtime) -> Evalu
         )
     model = runtime.place(run.load_model())
     loader = evaluation_loader(getattr(splits, part), run.mean, run.std, runtime)
-    flip_average = complete(run.recipe)["flip_average"]
+    flip_average = Recipe.from_json(run.recipe).flip_average
     return evaluate(model, loader, runtime=runtime, flip_average=flip_average)
 
 
