@@ -16,6 +16,7 @@ from common import header, save, table
 from systems import reduced
 
 from sightline.data.datasets import load
+from sightline.training.recipe import variant
 from sightline.training.recipes import RECIPES
 from sightline.training.train import train
 
@@ -64,7 +65,7 @@ def main() -> None:
     base = replace(RECIPES["resnet18"], model=options.model, epochs=options.epochs)
     for seed in range(options.seeds):
         for name, changes in CHANGES.items():
-            recipe = replace(base, seed=seed, **changes)
+            recipe = variant(base, seed=seed, **changes)
             with tempfile.TemporaryDirectory() as folder:
                 run = train(recipe, splits, out=folder, progress=False)
                 found[name].append(run.manifest["test"]["accuracy"])

@@ -60,19 +60,7 @@ def run(
     if mode:
         parts.model.compile(mode=mode, dynamic=False)
     seconds, rows = time.perf_counter() - started, []
-    epochs = fit(
-        parts.model,
-        parts.train_loader,
-        parts.validation_loader,
-        parts.optimizer,
-        parts.scheduler,
-        epochs=recipe.epochs,
-        loss_fn=parts.loss_fn,
-        runtime=runtime,
-        seed=recipe.seed,
-        progress=False,
-    )
-    for epoch in epochs:
+    for epoch in fit(parts, recipe, runtime, progress=False):
         seconds += epoch.seconds
         began = time.perf_counter()
         averaged = evaluate(

@@ -12,7 +12,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -26,6 +26,7 @@ from sightline.models import build_model
 from sightline.training.engine import evaluate, train_one_epoch
 from sightline.training.machine import keep_freed_memory
 from sightline.training.parts import build, evaluation_loader
+from sightline.training.recipe import variant
 from sightline.training.recipes import RECIPES
 from sightline.training.runtime import Runtime, choose_runtime
 
@@ -77,7 +78,7 @@ def arguments() -> argparse.Namespace:
 def trainer(step: Step, model: str, splits: Splits, steps: int) -> Callable:
     """Return what trains `steps` batches of 512, or as many images, and times it."""
     runtime = Runtime(CPU, step.precision, step.channels_last)
-    recipe = replace(
+    recipe = variant(
         RECIPES["resnet18"],
         model=model,
         batch_size=step.batch_size,

@@ -8,13 +8,14 @@ import torch
 from tolerance import rounding
 
 from sightline.data.augment import (
-    Augmentation,
     Draw,
     apply_augmentation,
+    draw_augmentation,
     fill_values,
     normalise_uint8,
     transform_affine,
 )
+from sightline.data.augmentation import Augmentation
 from sightline.errors import SightlineError
 
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
@@ -29,7 +30,9 @@ def pictures(count: int, size: int = 32) -> torch.Tensor:
 def test_equal_offsets_give_the_pixels_of_albumentations():
     images = pictures(40)
     generator = torch.Generator().manual_seed(3)
-    draw = Augmentation(crop_padding=4, flip=0.5, cutout=8).draw(40, 32, generator)
+    draw = draw_augmentation(
+        Augmentation(crop_padding=4, flip=0.5, cutout=8), 40, 32, generator
+    )
     ours = apply_augmentation(images, draw, mean=MEAN, std=STD)
     pad = A.PadIfNeeded(40, 40, border_mode=4, p=1)  # 4: reflect without the edge
     normalise = A.Normalize(mean=MEAN, std=STD)
@@ -64,7 +67,9 @@ def test_normalised_batch_is_channels_last_and_has_the_closed_form():
 
 def test_draws_cover_exactly_the_allowed_range():
     generator = torch.Generator().manual_seed(0)
-    draw = Augmentation(crop_padding=4, flip=0.5, cutout=16).draw(4000, 32, generator)
+    draw = draw_augmentation(
+        Augmentation(crop_padding=4, flip=0.5, cutout=16), 4000, 32, generator
+    )
     assert draw.shifts.unique().tolist() == list(range(-4, 5))
     assert draw.holes.unique().tolist() == list(range(17))
     assert 0.45 < draw.flips.float().mean() < 0.55
@@ -72,7 +77,9 @@ def test_draws_cover_exactly_the_allowed_range():
 
 def test_a_hole_has_the_size_asked_for_and_is_the_mean():
     generator = torch.Generator().manual_seed(0)
-    draw = Augmentation(crop_padding=0, flip=0, cutout=16).draw(20, 32, generator)
+    draw = draw_augmentation(
+        Augmentation(crop_padding=0, flip=0, cutout=16), 20, 32, generator
+    )
     images = torch.full((20, 32, 32, 3), 200, dtype=torch.uint8)
     batch = apply_augmentation(images, draw, mean=MEAN, std=STD)
     assert ((batch == 0).sum((1, 2, 3)) == 16 * 16 * 3).all()
@@ -81,17 +88,17 @@ def test_a_hole_has_the_size_asked_for_and_is_the_mean():
 @pytest.mark.parametrize("wrong", [{"crop_padding": 32}, {"cutout": 33}])
 def test_what_does_not_fit_into_the_picture_is_refused(wrong):
     with pytest.raises(SightlineError, match="32"):
-        Augmentation(**wrong).draw(1, 32, torch.Generator())
+        draw_augmentation(Augmentation(**wrong), 1, 32, torch.Generator())
 
 
 def drawn(count: int = 2000, **chosen) -> Draw:
     generator = torch.Generator().manual_seed(0)
-    return Augmentation(**chosen).draw(count, 32, generator)
+    return draw_augmentation(Augmentation(**chosen), count, 32, generator)
 
 
 def test_rotation_scale_and_shift_equal_opencv():
     images = pictures(30)
-    draw = drawn(30, rotate=15, scale=0.2, shift=0.2, affine=1.0)
+    draw = drawn(30, rotate=15, scale=0.2, shift=0.2, affine_probability=1.0)
     ours = transform_affine(images, draw.affine)
     to_pixels = np.array([[15.5, 0, 15.5], [0, 15.5, 15.5], [0, 0, 1]])
     for image, matrix, out in zip(images, draw.affine, ours, strict=True):
@@ -110,7 +117,7 @@ def test_rotation_scale_and_shift_equal_opencv():
 
 
 def test_affine_draws_keep_to_their_limits_and_their_probability():
-    draw = drawn(rotate=15, scale=0.2, shift=0.1, affine=0.5)
+    draw = drawn(rotate=15, scale=0.2, shift=0.1, affine_probability=0.5)
     matrices = draw.affine
     still = (matrices == torch.eye(2, 3)).all(2).all(1)
     assert 0.45 < still.float().mean() < 0.55

@@ -14,7 +14,7 @@ import together
 import torch
 from safetensors.torch import load_file
 
-from sightline.data.augment import Augmentation
+from sightline.data.augmentation import Augmentation
 from sightline.data.datasets import Split, load
 from sightline.data.loaders import BatchLoader
 from sightline.errors import SightlineError

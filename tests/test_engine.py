@@ -1,7 +1,7 @@
 """The training loop: sums over images, one update a batch, no NaN survives."""
 
 import dataclasses
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import tiny
@@ -13,10 +13,12 @@ from tqdm import tqdm
 
 from sightline.data.datasets import Split
 from sightline.data.loaders import BatchLoader
-from sightline.errors import NonFiniteLossError
+from sightline.errors import NonFiniteLossError, SightlineError
 from sightline.measures.evaluation import Evaluation
-from sightline.training.engine import evaluate, fit, train_one_epoch
+from sightline.training.engine import best_row, evaluate, fit, train_one_epoch
+from sightline.training.parts import Parts, build, chosen_splits
 from sightline.training.recipe import Recipe
+from sightline.training.recipes import RECIPES
 from sightline.training.runtime import choose_runtime
 from sightline.training.schedules import build_scheduler, one_cycle
 
@@ -138,10 +140,12 @@ def test_loss_and_accuracy_are_sums_over_images_divided_by_images():
         seen += len(labels)
         return each.mean()
 
-    loss, accuracy, _ = one_epoch(network, loader(5), sgd(network), loss_fn=loss_fn)
-    assert seen == len(losses) == 23
-    assert loss == pytest.approx(sum(losses) / 23, rel=0, abs=rounding(23, loss))
-    assert accuracy == pytest.approx(right / 23)
+    measured = one_epoch(network, loader(5), sgd(network), loss_fn=loss_fn)
+    assert seen == len(losses) == measured.images == 23
+    assert measured.loss == pytest.approx(
+        sum(losses) / 23, rel=0, abs=rounding(23, measured.loss)
+    )
+    assert measured.accuracy == pytest.approx(right / 23)
 
 
 def test_an_epoch_is_what_a_loop_in_bare_torch_does():
@@ -166,7 +170,7 @@ def test_learning_rates_are_logged_before_the_step_that_uses_them():
     scheduler = build_scheduler(Recipe("", **options), optimizer, 20)
     used = []
     for _ in range(4):
-        used += one_epoch(network, loader(5), optimizer, scheduler)[2]
+        used += one_epoch(network, loader(5), optimizer, scheduler).lrs
     options |= {"total_steps": 20, "max_lr": 0.4}
     closed = [one_cycle(step, **options) for step in range(20)]
     assert used == pytest.approx(closed)
@@ -198,34 +202,37 @@ def test_a_long_epoch_is_not_trained_to_its_end_after_a_nan():
 def test_the_bar_counts_every_image_and_shows_loss_accuracy_and_rate(tmp_path):
     network = model()
     with (tmp_path / "bar").open("w") as file, tqdm(total=23, file=file) as bar:
-        loss, _, _ = one_epoch(network, loader(5), sgd(network), progress=bar)
+        measured = one_epoch(network, loader(5), sgd(network), progress=bar)
         assert bar.n == 23
-        assert f"loss {loss:.4f}, accuracy" in bar.postfix
+        assert f"loss {measured.loss:.4f}, accuracy" in bar.postfix
         assert "lr 0.05" in bar.postfix
 
 
 # --- several epochs -----------------------------------------------------------
 
 
-def epochs_of(network, scheduler_name="constant", lr=0.05, **options):
-    optimizer = sgd(network, lr)
-    scheduler = build_scheduler(Recipe("", schedule=scheduler_name), optimizer, 15)
-    options = {"epochs": 3, "progress": False} | options
-    return fit(
+RECIPE = replace(tiny.RECIPE, epochs=3, schedule="constant", max_lr=0.05)
+
+
+def parts_of(network, recipe=RECIPE, batches=5):
+    optimizer = sgd(network, recipe.max_lr)
+    return Parts(
         network,
-        loader(5, shuffle=True),
-        loader(23),
         optimizer,
-        scheduler,
-        loss_fn=nn.CrossEntropyLoss(),
-        runtime=CPU,
-        **options,
-    ), scheduler
+        build_scheduler(recipe, optimizer, 15),
+        loader(batches, shuffle=True),
+        loader(23),
+        nn.CrossEntropyLoss(),
+    )
+
+
+def epochs_of(network, recipe=RECIPE, **options):
+    return fit(parts_of(network, recipe), recipe, CPU, progress=False, **options)
 
 
 def test_fit_yields_an_epoch_at_a_time_with_every_field_filled():
     network = model()
-    epochs, _ = epochs_of(network)
+    epochs = epochs_of(network)
     first = next(epochs)
     assert first.epoch == 1
     validation = evaluate(network, loader(23), runtime=CPU)
@@ -238,40 +245,31 @@ def test_fit_yields_an_epoch_at_a_time_with_every_field_filled():
 
 
 def test_the_randomness_of_an_epoch_depends_on_seed_and_number_alone():
-    whole = model()
-    rows = [asdict(epoch) for epoch in epochs_of(whole, seed=7)[0]]
+    seventh = replace(RECIPE, seed=7)
+    rows = [asdict(epoch) for epoch in epochs_of(model(), seventh)]
     broken = model()
-    next(epochs_of(broken, seed=7)[0])
+    next(epochs_of(broken, seventh))
     torch.manual_seed(99)  # whatever else drew in between
-    rest = epochs_of(broken, seed=7, first_epoch=2)[0]
+    rest = epochs_of(broken, seventh, first_epoch=2)
     again = [asdict(epoch) for epoch in rest]
     assert [r["train_loss"] for r in again] == [r["train_loss"] for r in rows[1:]]
-    other = next(epochs_of(model(), seed=8)[0])
+    other = next(epochs_of(model(), replace(RECIPE, seed=8)))
     assert other.train_loss != rows[0]["train_loss"]
 
 
 def test_plateau_is_stepped_once_an_epoch_with_the_validation_loss():
-    epochs, scheduler = epochs_of(model(), "plateau")
-    losses, seen = [], scheduler.step
-    scheduler.step = lambda loss: (losses.append(loss), seen(loss))
-    rows = list(epochs)
+    recipe = replace(RECIPE, schedule="plateau")
+    parts, losses = parts_of(model(), recipe), []
+    step = parts.scheduler.step
+    parts.scheduler.step = lambda loss: (losses.append(loss), step(loss))
+    rows = list(fit(parts, recipe, CPU, progress=False))
     assert losses == [row.validation_loss for row in rows]
 
 
 def test_weights_broken_by_the_last_update_are_never_handed_out():
-    network = model()
+    recipe = replace(RECIPE, max_lr=1e38)
     # one batch: the loss is taken before the only update, and is finite
-    epochs = fit(
-        network,
-        loader(23),
-        loader(23),
-        sgd(network, lr=1e38),
-        None,
-        epochs=1,
-        loss_fn=nn.CrossEntropyLoss(),
-        runtime=CPU,
-        progress=False,
-    )
+    epochs = fit(parts_of(model(), recipe, batches=23), recipe, CPU, progress=False)
     with pytest.raises(NonFiniteLossError, match="validation loss is"):
         next(epochs)
 
@@ -281,25 +279,34 @@ def test_the_tiny_training_of_the_other_tests_has_a_short_last_batch():
 
 
 def test_a_schedule_stepped_per_epoch_keeps_its_rate_within_the_epoch():
-    network = model()
-    optimizer = sgd(network)
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
-    rows = list(
-        fit(
-            network,
-            loader(8),
-            loader(8),
-            optimizer,
-            scheduler,
-            epochs=3,
-            loss_fn=nn.CrossEntropyLoss(),
-            runtime=CPU,
-            step="epoch",
-            progress=False,
-        )
-    )
+    recipe = replace(RECIPE, schedule_step="epoch")
+    parts = parts_of(model(), recipe)
+    parts.scheduler = torch.optim.lr_scheduler.StepLR(parts.optimizer, 1, gamma=0.5)
+    rows = list(fit(parts, recipe, CPU, progress=False))
     assert [row.lr for row in rows] == [row.last_lr for row in rows]
     assert [row.lr for row in rows] == pytest.approx([0.05, 0.025, 0.0125])
+
+
+def test_a_published_system_that_steps_per_epoch_is_trained_so_without_being_told():
+    published = RECIPES["s0-published"]
+    recipe = replace(published, model="resnet10", epochs=3, batch_size=16)
+    parts = build(recipe, chosen_splits(recipe, tiny.splits()), CPU)
+    rows = list(fit(parts, recipe, CPU, progress=False))
+    assert [row.lr for row in rows] == [row.last_lr for row in rows]
+    # 84 images, 6 batches an epoch: the cycle has 18 steps, and 3 of them are gone
+    options = {"total_steps": 18, "max_lr": recipe.max_lr, "shape": recipe.anneal}
+    options |= {"pct_start": recipe.pct_start, "div_factor": recipe.div_factor}
+    assert [row.lr for row in rows] == pytest.approx(
+        [one_cycle(step, **options) for step in range(3)]
+    )
+
+
+def test_of_equally_good_epochs_the_later_one_is_the_best():
+    accuracies = {1: 0.3, 2: 0.5, 3: 0.5, 4: 0.4}
+    rows = [{"epoch": k, "validation_accuracy": v} for k, v in accuracies.items()]
+    assert best_row(rows)["epoch"] == 3
+    with pytest.raises(SightlineError, match="history is empty"):
+        best_row([])
 
 
 def test_a_flip_average_is_the_same_for_a_picture_and_its_mirror_image():

@@ -13,7 +13,8 @@ from sightline.models.pretrained import IMAGENET_MEAN
 from sightline.models.resnet import resnet10
 from sightline.training import parts
 from sightline.training import train as module
-from sightline.training.parts import augmentation_of, build
+from sightline.training.parts import build, training_loader
+from sightline.training.recipe import variant
 from sightline.training.recipes import RECIPES
 from sightline.training.run import Run
 from sightline.training.runtime import choose_runtime
@@ -90,10 +91,13 @@ def test_pictures_of_another_size_than_the_recipes_are_refused(tmp_path):
 
 @pytest.mark.parametrize(("size", "expected"), [(32, 4), (64, 8), (96, 12), (128, 16)])
 def test_shift_and_hole_grow_with_the_picture(size, expected):
-    recipe = replace(tiny.RECIPE, image_size=size, crop_padding=4, cutout=8)
-    found = augmentation_of(recipe)
-    assert (found.crop_padding, found.cutout) == (expected, 2 * expected)
-    assert found.flip == recipe.flip
+    recipe = variant(tiny.RECIPE, image_size=size, crop_padding=4, cutout=8)
+    split = Split(torch.zeros(8, size, size, 3, dtype=torch.uint8), torch.arange(8))
+    data = replace(tiny.splits(), train=split)
+    augmentation = training_loader(recipe, data, CPU).augmentation
+    assert augmentation.crop_padding == expected
+    assert augmentation.cutout == 2 * expected
+    assert augmentation.flip == recipe.augmentation.flip
 
 
 @pytest.mark.processes

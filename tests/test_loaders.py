@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from sightline.data.augment import Augmentation, normalise_uint8
+from sightline.data.augment import normalise_uint8
+from sightline.data.augmentation import Augmentation
 from sightline.data.datasets import Split
 from sightline.data.loaders import BatchLoader, albumentations_loader
 from sightline.data.transforms import train_transform

@@ -51,27 +51,16 @@ def first_updates(recipe: Recipe) -> dict:
     parts = build(recipe, chosen_splits(recipe, splits), runtime)
     parts.model.double().register_forward_pre_hook(lambda _, args: args[0].double())
     start = [p.detach().clone() for p in parts.model.parameters()]
-    losses, rates = [], []
+    losses, rates, smoothed = [], [], parts.loss_fn
 
     def loss_fn(logits: Tensor, labels: Tensor) -> Tensor:
-        loss = parts.loss_fn(logits.double(), labels)
+        loss = smoothed(logits.double(), labels)
         losses.append(loss.item())
         rates.append([group["lr"] for group in parts.optimizer.param_groups])
         return loss
 
-    epochs = fit(
-        parts.model,
-        parts.train_loader,
-        parts.validation_loader,
-        parts.optimizer,
-        parts.scheduler,
-        epochs=recipe.epochs,
-        loss_fn=loss_fn,
-        runtime=runtime,
-        step=recipe.schedule_step,
-        seed=recipe.seed,
-        progress=False,
-    )
+    parts.loss_fn = loss_fn
+    epochs = fit(parts, recipe, runtime, progress=False)
     with patch.object(Tensor, "bfloat16", Tensor.double):
         validation_losses = [epoch.validation_loss for epoch in epochs]
     moves = zip(parts.model.parameters(), start, strict=True)

@@ -11,7 +11,7 @@ from child import run_child
 from safetensors.torch import load_file
 
 from sightline.data import stored
-from sightline.data.augment import Augmentation
+from sightline.data.augmentation import Augmentation
 from sightline.data.datasets import Split
 from sightline.data.loaders import BatchLoader, albumentations_loader
 from sightline.data.stored import HEADER, StoredImages, header, usable_memory

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from sightline.errors import SightlineError
-from sightline.reports.tables import best_row, epoch_table, markdown_table, text_table
+from sightline.reports.tables import epoch_table, markdown_table, text_table
 
 HISTORY = [
     {
@@ -26,10 +26,6 @@ def printed(table, width=80):
     with console.capture() as capture:
         console.print(table)
     return capture.get()
-
-
-def test_of_equally_good_epochs_the_later_one_is_the_best():
-    assert best_row(HISTORY)["epoch"] == 3
 
 
 def test_epoch_table_has_a_line_per_epoch_and_marks_the_best_one():

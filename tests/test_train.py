@@ -132,10 +132,10 @@ def test_a_run_that_goes_on_where_it_began_records_one_machine(tmp_path, monkeyp
 def test_a_loss_that_diverges_keeps_the_last_good_epoch(tmp_path, monkeypatch):
     fit = module.fit
 
-    def diverges(model, *args, **kwargs):
-        epochs = fit(model, *args, **kwargs)
+    def diverges(parts, *args, **kwargs):
+        epochs = fit(parts, *args, **kwargs)
         yield next(epochs)
-        torch.nn.init.constant_(model.head.weight, float("inf"))
+        torch.nn.init.constant_(parts.model.head.weight, float("inf"))
         yield from epochs
 
     with monkeypatch.context() as patch:
@@ -157,10 +157,10 @@ def test_a_loss_that_diverges_at_once_promises_nothing(tmp_path):
 def test_the_weights_a_run_keeps_are_of_its_best_epoch(tmp_path, monkeypatch):
     fit, weights = module.fit, []
 
-    def graded(model, *args, **kwargs):
-        epochs = fit(model, *args, **kwargs)
+    def graded(parts, *args, **kwargs):
+        epochs = fit(parts, *args, **kwargs)
         for epoch, accuracy in zip(epochs, (0.6, 0.3, 0.6, 0.5), strict=True):
-            weights.append(model.head.weight.detach().clone())
+            weights.append(parts.model.head.weight.detach().clone())
             yield replace(epoch, validation_accuracy=accuracy)
 
     monkeypatch.setattr(module, "fit", graded)

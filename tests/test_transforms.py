@@ -12,7 +12,7 @@ from tolerance import rounding
 from torch.utils.data import DataLoader
 
 from sightline.data import transforms
-from sightline.data.augment import Augmentation
+from sightline.data.augmentation import Augmentation
 from sightline.data.datasets import Split
 from sightline.data.transforms import TransformedDataset, denormalise, normalise
 from sightline.errors import SightlineError

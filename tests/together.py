@@ -21,12 +21,13 @@ from sightline.errors import SightlineError
 from sightline.training.distributed import first_process_first, process_group
 from sightline.training.engine import evaluate, fit
 from sightline.training.parts import Parts, build
+from sightline.training.recipe import variant
 from sightline.training.recipes import RECIPES
 from sightline.training.runtime import Runtime, choose_runtime
 from sightline.training.train import train
 
 # 64 images: three batches of 19, which two processes divide unevenly, and one of 7
-UNEVEN = replace(tiny.RECIPE, norm="group", batch_size=19, cutout=8, max_lr=0.01)
+UNEVEN = variant(tiny.RECIPE, norm="group", batch_size=19, cutout=8, max_lr=0.01)
 # as the command line of test_distributed.py has it
 LONGER = replace(RECIPES["resnet10"], norm="group", epochs=3)
 IMAGES = 300
@@ -51,8 +52,10 @@ def in_doubles(runtime: Runtime) -> dict:
     """Train `UNEVEN`; return weights, history, and what is said about each image."""
     parts = build(UNEVEN, tiny.splits(), runtime)
     parts.model.double()
+    parts.train_loader = Doubles(parts.train_loader)
+    parts.validation_loader = Doubles(parts.validation_loader)
     with mock.patch.object(torch.Tensor, "float", float_unless_double):
-        return run(runtime, parts, Doubles(parts.validation_loader))
+        return run(runtime, parts)
 
 
 def float_unless_double(tensor: Tensor) -> Tensor:
@@ -60,21 +63,11 @@ def float_unless_double(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype == torch.float64 else tensor.to(torch.float32)
 
 
-def run(runtime: Runtime, parts: Parts, validation: Doubles) -> dict:
+def run(runtime: Runtime, parts: Parts) -> dict:
     """Train and evaluate."""
-    epochs = fit(
-        runtime.distribute(parts.model),
-        Doubles(parts.train_loader),
-        validation,
-        parts.optimizer,
-        parts.scheduler,
-        epochs=UNEVEN.epochs,
-        loss_fn=parts.loss_fn,
-        runtime=runtime,
-        progress=False,
-    )
+    epochs = fit(parts, UNEVEN, runtime, progress=False)
     history = [asdict(epoch) for epoch in epochs]
-    evaluation = evaluate(parts.model, validation, runtime=runtime)
+    evaluation = evaluate(parts.model, parts.validation_loader, runtime=runtime)
     return {
         "weights": parts.model.state_dict(),
         "history": history,

@@ -244,23 +244,11 @@ def try_rate(journey: Journey, max_lr: float) -> float:
     epochs = max(journey.recipe.epochs // 5, 2)
     recipe = replace(journey.recipe, max_lr=max_lr, epochs=epochs)
     parts = build(recipe, chosen_splits(recipe, journey.splits), journey.runtime)
-    passes = fit(
-        parts.model,
-        parts.train_loader,
-        parts.validation_loader,
-        parts.optimizer,
-        parts.scheduler,
-        epochs=epochs,
-        loss_fn=parts.loss_fn,
-        runtime=journey.runtime,
-        step=recipe.schedule_step,
-        seed=recipe.seed,
-        progress=False,
-    )
     try:
-        return [epoch.validation_loss for epoch in passes][-1]
+        *_, last = fit(parts, recipe, journey.runtime, progress=False)
     except NonFiniteLossError:
         return math.inf
+    return last.validation_loss
 
 
 def train_network(journey: Journey) -> None:

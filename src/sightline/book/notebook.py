@@ -18,7 +18,7 @@ from sightline.data.datasets import Splits, load
 from sightline.errors import SightlineError
 from sightline.files import locked, read_json
 from sightline.plots import INK
-from sightline.training.recipe import Recipe
+from sightline.training.recipe import Recipe, variant
 from sightline.training.recipes import RECIPES
 from sightline.training.run import Run
 from sightline.training.runtime import Runtime, choose_runtime
@@ -43,7 +43,7 @@ TITLES = {"cifar10": "CIFAR-10", "shapes": "drawn shapes"}
 # 4 s in fast and 15 s in full; without augmentation a few epochs show more
 FAST_IMAGES, FAST_EPOCHS = 5000, 6
 SHORT_IMAGES, SHORT_EPOCHS = {"fast": 2000, "full": 5000}, {"fast": 3, "full": 4}
-SHORT = replace(
+SHORT = variant(
     RECIPES["resnet10"], batch_size=32, crop_padding=0, flip=0.0, label_smoothing=0.0
 )
 
@@ -197,7 +197,7 @@ def take_or_train(edition: Edition) -> Run:
         if run.manifest["digest"] != edition.splits.digest:
             print(f"{run.path.name} was trained on other pictures: {set_aside(run)}")
         else:
-            recipe = Recipe(**run.recipe)
+            recipe = Recipe.from_json(run.recipe)
     done = len(run.history)
     if run.finished:
         print(f"Taking the run in runs/{run.path.name}.")

@@ -10,7 +10,13 @@ import click
 from rich.table import Table
 
 from sightline.cli.group import console, main, print_line, resumable, shell_line
-from sightline.cli.options import chosen_recipe, pictures_for, recipe_options
+from sightline.cli.options import (
+    choice_or_type,
+    chosen_recipe,
+    pictures_for,
+    recipe_options,
+)
+from sightline.training.recipe import ImageSize
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
     from sightline.data.check import FolderCheck
@@ -63,8 +69,8 @@ def print_export(about: dict) -> None:
 
 IMAGE_SIZE = click.option(
     "--image-size",
-    type=click.Choice(["32", "64", "96", "128"]),
-    default="32",
+    type=choice_or_type(ImageSize),
+    default=32,
     show_default=True,
     help="pixels: side that the pictures will have",
 )
@@ -74,7 +80,7 @@ IMAGE_SIZE = click.option(
 @click.argument("folder", type=click.Path(path_type=Path))
 @IMAGE_SIZE
 @click.option("--json", "as_json", is_flag=True, help="print everything as JSON")
-def check(folder: Path, image_size: str, as_json: bool) -> None:
+def check(folder: Path, image_size: int, as_json: bool) -> None:
     """Look at every picture of FOLDER for what would spoil a training.
 
     Ends with status 1 if training makes no sense.
@@ -83,7 +89,7 @@ def check(folder: Path, image_size: str, as_json: bool) -> None:
     from sightline.data.datasets import data_folder
 
     result = check_folder(
-        folder, image_size=int(image_size), keep_in=data_folder() / "decoded"
+        folder, image_size=image_size, keep_in=data_folder() / "decoded"
     )
     if as_json:
         numbers = {**asdict(result), "trainable": result.trainable}

@@ -1,13 +1,12 @@
 """Options that several commands share, and what they stand for."""
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from sightline.errors import SightlineError
-from sightline.training.recipe import Recipe, describe_fields
+from sightline.training.recipe import Recipe, describe_fields, variant
 from sightline.training.recipes import find_recipe
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
@@ -21,8 +20,15 @@ def recipe_options(command: Callable) -> Callable:
         flag = "--" + name.replace("_", "-")
         if kind is bool:
             flag += "/--no-" + name.replace("_", "-")
-        command = click.option(flag, type=kind, default=None, help=meaning)(command)
+        value = choice_or_type(kind)
+        command = click.option(flag, type=value, default=None, help=meaning)(command)
     return command
+
+
+def choice_or_type(kind: Any) -> Any:
+    """Return what click takes for a type: the choices of a `Literal`."""
+    choices = get_args(kind)
+    return click.Choice(choices) if choices else kind
 
 
 def data_options(
@@ -87,4 +93,4 @@ def chosen_recipe(name: str, overrides: dict) -> Recipe:
     changes = {key: value for key, value in overrides.items() if value is not None}
     if changes.get("pretrained"):
         changes = {"model": "resnet18", **changes}
-    return replace(find_recipe(name), **changes)
+    return variant(find_recipe(name), **changes)

@@ -69,7 +69,7 @@ def print_differences(recipes: list[Recipe]) -> None:
     table = Table("", *(recipe.name for recipe in recipes), box=None)
     about = ("target", "reported", "protocol", "source")
     for name in (*describe_fields(), *about):
-        values = [getattr(recipe, name) for recipe in recipes]
+        values = [recipe.flat()[name] for recipe in recipes]
         if len(set(values)) > 1:
             table.add_row(name, *("" if v is None else str(v) for v in values))
     console.print(table)

@@ -10,6 +10,8 @@ cifar10       CIFAR-10, by torchvision
 divide        which pictures train, validate and test
 pixels        mean, standard deviation and digest of all pixels
 datasets      training, validation and test split of a data set
+options       fields that are command-line options
+augmentation  what may happen to a training picture, as a value
 augment       augmentation of whole batches: drawn first, then applied
 transforms    the same picture by picture, with albumentations
 loaders       batches

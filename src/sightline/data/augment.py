@@ -12,12 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from sightline.data.augmentation import Augmentation
 from sightline.errors import SightlineError
 
 __all__ = [
-    "Augmentation",
     "Draw",
     "apply_augmentation",
+    "draw_augmentation",
     "fill_values",
     "normalise_uint8",
 ]
@@ -70,76 +71,77 @@ class Draw:
         return replace(self, **{k: function(v) for k, v in tensors.items()})
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """What may happen to a training picture: affine, then crop and flip, then hole."""
+def draw_augmentation(
+    augmentation: Augmentation, count: int, size: int, generator: Generator
+) -> Draw:
+    """Draw for `count` pictures of side `size`, on the CPU.
 
-    crop_padding: int = 4  # pixels: largest shift
-    border: str = "reflect"  # beyond the border: reflect, or a fill
-    flip: float = 0.5  # probability of a mirror image
-    rotate: float = 0.0  # degrees: largest rotation
-    scale: float = 0.0  # share: largest change of size
-    shift: float = 0.0  # share of the side: largest shift between pixels
-    affine: float = 0.0  # probability of rotate, scale and shift together
-    cutout: int = 0  # pixels: side of the square hole; 0: no hole
-    cutout_probability: float = 1.0
-    cutout_fill: str = "mean"
-    cutout_place: str = "inside"  # or clipped by the border, or on the padded canvas
+    Args:
+        augmentation: what may happen, in pixels of these pictures.
+        count: number of pictures.
+        size: their side in pixels.
+        generator: source of the random numbers.
 
-    def draw(self, count: int, size: int, generator: Generator) -> Draw:
-        """Draw for `count` pictures of side `size`, on the CPU.
+    Raises:
+        SightlineError: if padding or hole do not fit into the picture.
+    """
+    reach, cutout = augmentation.crop_padding, augmentation.cutout
+    if reach >= size or cutout > size:
+        raise SightlineError(
+            f"crop_padding {reach} must be below the picture's side {size}, and cutout "
+            f"{cutout} at most {size}"
+        )
+    shifts = torch.randint(-reach, reach + 1, (count, 2), generator=generator)
+    flips = torch.rand(count, generator=generator) < augmentation.flip
+    holes = matrices = None
+    if cutout:
+        holes = draw_holes(augmentation, shifts, size, generator)
+    if augmentation.affine_probability:
+        matrices = draw_matrices(augmentation, count, size, generator)
+    kinds = {"border": augmentation.border, "fill": augmentation.cutout_fill}
+    return Draw(shifts, flips, holes, cutout, matrices, **kinds)
 
-        Raises:
-            SightlineError: if padding or hole do not fit into the picture.
-        """
-        if not 0 <= self.crop_padding < size or not 0 <= self.cutout <= size:
-            raise SightlineError(
-                f"crop_padding {self.crop_padding} must be below the picture's side "
-                f"{size}, and cutout {self.cutout} at most {size}"
-            )
-        reach = self.crop_padding
-        shifts = torch.randint(-reach, reach + 1, (count, 2), generator=generator)
-        flips = torch.rand(count, generator=generator) < self.flip
-        holes = self.draw_holes(shifts, size, generator) if self.cutout else None
-        affine = self.draw_affine(count, size, generator) if self.affine else None
-        kinds = {"border": self.border, "fill": self.cutout_fill}
-        return Draw(shifts, flips, holes, self.cutout, affine, **kinds)
 
-    def draw_holes(self, shifts: Tensor, size: int, generator: Generator) -> Tensor:
-        """Draw the corners of the holes, (B, 2); one beyond the border is no hole."""
-        shape = shifts.shape
-        if self.cutout_place == "inside":
-            corners = torch.randint(
-                0, size - self.cutout + 1, shape, generator=generator
-            )
-        elif self.cutout_place == "clipped":  # a centre anywhere in the picture
-            centres = torch.randint(0, size, shape, generator=generator)
-            corners = (centres - self.cutout // 2).clamp(min=0)
-        else:  # inside the padded picture, of which the crop is a part
-            room = size + 2 * self.crop_padding - self.cutout + 1
-            corners = torch.randint(0, room, shape, generator=generator)
-            corners = corners - self.crop_padding - shifts
-        if self.cutout_probability < 1:
-            drawn = torch.rand(len(shifts), 1, generator=generator)
-            corners = torch.where(drawn < self.cutout_probability, corners, size)
-        return corners
+def draw_holes(
+    augmentation: Augmentation, shifts: Tensor, size: int, generator: Generator
+) -> Tensor:
+    """Draw the corners of the holes, (B, 2); one beyond the border is no hole."""
+    shape, side = shifts.shape, augmentation.cutout
+    if augmentation.cutout_place == "inside":
+        corners = torch.randint(0, size - side + 1, shape, generator=generator)
+    elif augmentation.cutout_place == "clipped":  # a centre anywhere in the picture
+        centres = torch.randint(0, size, shape, generator=generator)
+        corners = (centres - side // 2).clamp(min=0)
+    else:  # inside the padded picture, of which the crop is a part
+        room = size + 2 * augmentation.crop_padding - side + 1
+        corners = torch.randint(0, room, shape, generator=generator)
+        corners = corners - augmentation.crop_padding - shifts
+    if augmentation.cutout_probability < 1:
+        drawn = torch.rand(len(shifts), 1, generator=generator)
+        corners = torch.where(drawn < augmentation.cutout_probability, corners, size)
+    return corners
 
-    def draw_affine(self, count: int, size: int, generator: Generator) -> Tensor:
-        """Draw matrices (B, 2, 3) from output to input coordinates, both in −1..1."""
-        angle, scale, down, right = (
-            torch.rand(4, count, generator=generator) * 2 - 1
-        ) * torch.tensor([self.rotate, self.scale, self.shift, self.shift])[:, None]
-        drawn = torch.rand(count, generator=generator) < self.affine
-        radians = torch.deg2rad(angle)
-        cosine, sine = radians.cos() / (1 + scale), radians.sin() / (1 + scale)
-        side = 2 * size / (size - 1)  # −1 and 1 are the centres of the outer pixels
-        x, y = side * right, side * down
-        rows = [
-            torch.stack([cosine, sine, -cosine * x - sine * y], 1),
-            torch.stack([-sine, cosine, sine * x - cosine * y], 1),
-        ]
-        still = torch.eye(2, 3).expand(count, 2, 3)
-        return torch.where(drawn[:, None, None], torch.stack(rows, 1), still)
+
+def draw_matrices(
+    augmentation: Augmentation, count: int, size: int, generator: Generator
+) -> Tensor:
+    """Draw matrices (B, 2, 3) from output to input coordinates, both in −1..1."""
+    rotate, scale, shift = augmentation.rotate, augmentation.scale, augmentation.shift
+    largest = torch.tensor([rotate, scale, shift, shift])[:, None]
+    angle, scale, down, right = (
+        torch.rand(4, count, generator=generator) * 2 - 1
+    ) * largest
+    drawn = torch.rand(count, generator=generator) < augmentation.affine_probability
+    radians = torch.deg2rad(angle)
+    cosine, sine = radians.cos() / (1 + scale), radians.sin() / (1 + scale)
+    side = 2 * size / (size - 1)  # −1 and 1 are the centres of the outer pixels
+    x, y = side * right, side * down
+    rows = [
+        torch.stack([cosine, sine, -cosine * x - sine * y], 1),
+        torch.stack([-sine, cosine, sine * x - cosine * y], 1),
+    ]
+    still = torch.eye(2, 3).expand(count, 2, 3)
+    return torch.where(drawn[:, None, None], torch.stack(rows, 1), still)
 
 
 def reflect(index: Tensor, size: int) -> Tensor:
@@ -177,7 +179,7 @@ def transform_affine(images: Tensor, matrices: Tensor) -> Tensor:
 
     Args:
         images: (B, H, W, 3) uint8.
-        matrices: (B, 2, 3), of `Augmentation.draw_affine`.
+        matrices: (B, 2, 3), of `draw_matrices`.
 
     Returns:
         (B, H, W, 3) float32, 0 to 255, interpolated linearly.
@@ -246,7 +248,7 @@ def apply_augmentation(
 
     Args:
         images: (B, H, W, 3) uint8.
-        draw: B choices, of `Augmentation.draw`.
+        draw: B choices, of `draw_augmentation`.
         mean: per channel, of pixels in 0..1.
         std: per channel, of pixels in 0..1.
 

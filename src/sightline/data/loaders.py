@@ -8,7 +8,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sightline.data.augment import Augmentation, apply_augmentation, normalise_uint8
+from sightline.data.augment import (
+    Draw,
+    apply_augmentation,
+    draw_augmentation,
+    normalise_uint8,
+)
+from sightline.data.augmentation import Augmentation
 from sightline.data.datasets import Split
 from sightline.data.transforms import TransformedDataset, seed_worker
 from sightline.errors import SightlineError
@@ -79,12 +85,15 @@ class BatchLoader:
         ):
             if self.augmentation:
                 size = min(images.shape[1:3])
-                draw = self.augmentation.draw(len(all_of_it), size, generator)
-                draw = draw.take(self.rows)
+                draw = self.draw(len(all_of_it), size, generator).take(self.rows)
                 batch = apply_augmentation(images, draw, mean=self.mean, std=self.std)
             else:
                 batch = normalise_uint8(images, self.mean, self.std)
             yield batch, self.labels[index]
+
+    def draw(self, count: int, size: int, generator: torch.Generator) -> Draw:
+        """Draw what happens to `count` pictures of side `size`."""
+        return draw_augmentation(self.augmentation, count, size, generator)
 
     def _pick(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
         """Yield the pictures of each batch; from a file, while the last one trains."""

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
-from sightline.data.augment import Augmentation, fill_values
+from sightline.data.augment import fill_values
+from sightline.data.augmentation import Augmentation
 from sightline.data.datasets import Split
 from sightline.errors import SightlineError
 
@@ -83,7 +84,7 @@ def train_transform(
         )
     mean, std = tuple(mean), tuple(std)
     steps: list[A.BasicTransform] = [A.HorizontalFlip(p=augmentation.flip)]
-    if augmentation.affine:
+    if augmentation.affine_probability:
         steps.append(_affine(augmentation))
     steps.append(A.Normalize(mean, std))
     if augmentation.crop_padding:
@@ -119,7 +120,7 @@ def _affine(augmentation: Augmentation) -> A.Affine:
         keep_ratio=True,
         translate_percent={"x": (-shift, shift), "y": (-shift, shift)},
         border_mode=cv2.BORDER_REFLECT_101,
-        p=augmentation.affine,
+        p=augmentation.affine_probability,
     )
 
 

@@ -14,8 +14,8 @@ from sightline.measures.metrics import (
 )
 from sightline.measures.numbers import signed
 from sightline.models import build_model
-from sightline.reports.tables import best_row
-from sightline.training.recipe import Recipe, complete
+from sightline.training.engine import best_row
+from sightline.training.recipe import Recipe
 from sightline.training.run import Run
 
 __all__ = ["Comparison", "Entry", "Pair", "compare", "target_sentence"]
@@ -215,7 +215,7 @@ def refuse_other_classes(runs: Sequence[Run]) -> None:
 
 def recipe_of(run: Run) -> Recipe:
     """Return the recipe, with the defaults of fields that came later."""
-    return Recipe(**complete(run.recipe))
+    return Recipe.from_json(run.recipe)
 
 
 def budget(run: Run) -> int:
@@ -268,7 +268,7 @@ def trained_parameters(recipe: Recipe, num_classes: int) -> int | None:
 
 def recipe_differences(entries: Sequence[Entry]) -> dict[str, dict[str, object]]:
     """Return, for every field that differs, its value in each run."""
-    recipes = {entry.name: asdict(entry.recipe) for entry in entries}
+    recipes = {entry.name: entry.recipe.flat() for entry in entries}
     rows = {
         field: {name: recipe[field] for name, recipe in recipes.items()}
         for field in recipes[entries[0].name]

@@ -6,18 +6,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from sightline.errors import SightlineError
+from sightline.training.engine import best_row
 
-__all__ = ["best_row", "epoch_table", "markdown_table", "text_table"]
+__all__ = ["epoch_table", "markdown_table", "text_table"]
 
 PADDING = (0, 1, 0, 0)  # top, right, bottom, left of each cell
-
-
-def best_row(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
-    """Return the epoch of highest validation accuracy, the later one of equals."""
-    if not history:
-        raise SightlineError("the history is empty: train at least one epoch")
-    return max(history, key=lambda row: (row["validation_accuracy"], row["epoch"]))
 
 
 def epoch_table(

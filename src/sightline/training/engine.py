@@ -3,26 +3,38 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from sightline.data.loaders import BatchLoader
-from sightline.errors import NonFiniteLossError
+from sightline.errors import NonFiniteLossError, SightlineError
 from sightline.measures.evaluation import Evaluation
 from sightline.models.lend import evaluating
+from sightline.training.parts import Loader, Parts
+from sightline.training.recipe import Recipe
 from sightline.training.runtime import Runtime
 
-__all__ = ["Epoch", "evaluate", "fit", "train_one_epoch"]
+__all__ = ["Epoch", "Pass", "best_row", "evaluate", "fit", "train_one_epoch"]
 
-Loader = BatchLoader | DataLoader
-SYNC_EVERY = 20  # steps between looks at the loss: each look waits for the device
+SYNC_EVERY = 20  # updates between two looks at the loss: each waits for the device
 REMEDY = "lower max_lr (lr-find suggests one), or train with --precision fp32"
+Row = Mapping[str, Any]  # an `Epoch` as a dict, as `Run.history` holds it
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What training measured in one epoch, or in its part so far."""
+
+    loss: float  # per image
+    accuracy: float  # 0..1
+    images: int
+    lrs: list[float]  # the learning rate that each update used
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,21 @@ class Epoch:
     seconds: float  # of training, without validation
     images_per_second: float  # of training
 
+    @classmethod
+    def of(cls, number: int, training: Pass, validation: Evaluation) -> "Epoch":
+        """Return what training and validation measured in epoch `number`."""
+        return cls(
+            epoch=number,
+            train_loss=training.loss,
+            train_accuracy=training.accuracy,
+            validation_loss=validation.loss,
+            validation_accuracy=validation.accuracy,
+            lr=training.lrs[0],
+            last_lr=training.lrs[-1],
+            seconds=training.seconds,
+            images_per_second=training.images / training.seconds,
+        )
+
     def __str__(self) -> str:
         """Return the line that a person watches."""
         return (
@@ -47,6 +74,77 @@ class Epoch:
             f"lr {self.lr:.3g}→{self.last_lr:.3g}  {self.seconds:.0f} s  "
             f"{self.images_per_second:.0f} img/s"
         )
+
+
+def best_row(history: Sequence[Row]) -> Row:
+    """Return the epoch of highest validation accuracy, the later one of equals."""
+    if not history:
+        raise SightlineError("the history is empty: train at least one epoch")
+    return max(history, key=lambda row: (row["validation_accuracy"], row["epoch"]))
+
+
+def fit(
+    parts: Parts,
+    recipe: Recipe,
+    runtime: Runtime,
+    *,
+    first_epoch: int = 1,
+    progress: bool = True,
+) -> Iterator[Epoch]:
+    """Train, and yield an `Epoch` after each pass: the caller saves in between.
+
+    The randomness of an epoch depends on the recipe's seed and the epoch's number
+    alone, so a run that was cut off repeats the cut epoch exactly.
+
+    Raises:
+        NonFiniteLossError: if the training or the validation loss is not finite.
+    """
+    model = runtime.distribute(parts.model)
+    after_batch = parts.scheduler if moves_with_batches(recipe) else None
+    for number in range(first_epoch, recipe.epochs + 1):
+        torch.manual_seed(recipe.seed * 100_003 + number)
+        title = f"epoch {number}/{recipe.epochs}"
+        with progress_bar(title, parts.train_loader, progress) as bar:
+            training = train_one_epoch(
+                model,
+                parts.train_loader,
+                parts.optimizer,
+                after_batch,
+                loss_fn=parts.loss_fn,
+                runtime=runtime,
+                progress=bar,
+            )
+        validation = validate(parts, runtime, training.lrs[-1])
+        if after_batch is None:
+            advance(parts.scheduler, validation.loss)
+        epoch = Epoch.of(number, training, validation)
+        if progress:
+            tqdm.write(f"{title}  {epoch}", file=sys.stderr)
+        yield epoch
+
+
+def moves_with_batches(recipe: Recipe) -> bool:
+    """Tell whether the schedule advances after each batch, not after each epoch."""
+    return recipe.schedule_step == "batch" and recipe.schedule != "plateau"
+
+
+def advance(scheduler: LRScheduler, validation_loss: float) -> None:
+    """Advance a schedule after an epoch; a plateau schedule sees the loss."""
+    if isinstance(scheduler, ReduceLROnPlateau):
+        scheduler.step(validation_loss)
+    else:
+        scheduler.step()
+
+
+def progress_bar(title: str, loader: Loader, progress: bool) -> tqdm:
+    """Open a bar that counts the images of one epoch, on terminals only."""
+    return tqdm(
+        total=len(loader.dataset),
+        desc=title,
+        unit="img",
+        leave=False,
+        disable=None if progress else True,  # None: unless it is a terminal
+    )
 
 
 def train_one_epoch(
@@ -58,17 +156,15 @@ def train_one_epoch(
     loss_fn: Callable[[Tensor, Tensor], Tensor],
     runtime: Runtime,
     progress: tqdm | None = None,
-) -> tuple[float, float, list[float]]:
-    """Update the weights once per batch.
-
-    Returns:
-        Loss per image, accuracy in 0..1, and the learning rate each update used.
+) -> Pass:
+    """Update the weights once per batch; advance `scheduler`, if any, after each.
 
     Raises:
         NonFiniteLossError: if the loss became NaN or infinite.
     """
     runtime.activate()
     model.train()
+    started = time.perf_counter()
     totals = torch.zeros(3, device=runtime.device)  # summed loss, correct, images
     lrs = []
     for images, labels in loader:
@@ -78,7 +174,7 @@ def train_one_epoch(
             logits = model(images)
         loss = loss_fn(logits.float(), labels)
         optimizer.zero_grad()
-        (loss * share(loader, len(lrs) - 1, len(labels), runtime)).backward()
+        (loss * loss_weight(loader, len(lrs) - 1, len(labels), runtime)).backward()
         optimizer.step()
         if scheduler is not None:
             scheduler.step()
@@ -86,12 +182,13 @@ def train_one_epoch(
         count = torch.full_like(correct, len(labels))
         totals += torch.stack([loss.detach() * len(labels), correct, count])
         if len(lrs) % SYNC_EVERY == 0:
-            report(progress, runtime.sum(totals), lrs)
-    loss_sum, correct, seen = report(progress, runtime.sum(totals), lrs)
-    return loss_sum / seen, correct / seen, lrs
+            show(progress, measure(runtime.sum(totals), lrs, started))
+    whole = measure(runtime.sum(totals), lrs, started)
+    show(progress, whole)
+    return whole
 
 
-def share(loader: Loader, step: int, images: int, runtime: Runtime) -> float:
+def loss_weight(loader: Loader, step: int, images: int, runtime: Runtime) -> float:
     """Return the weight of this process's mean loss in the mean over the batch.
 
     It is 1 unless a batch cannot be divided evenly between several processes.
@@ -102,22 +199,48 @@ def share(loader: Loader, step: int, images: int, runtime: Runtime) -> float:
     return images * runtime.world_size / min(loader.batch_size, rest)
 
 
-def report(progress: tqdm | None, totals: Tensor, lrs: list[float]) -> list[float]:
-    """Stop on a loss that is not finite; show the sums so far, and return them."""
-    loss_sum, correct, seen = totals.tolist()
-    if not math.isfinite(loss_sum):
-        raise NonFiniteLossError(
-            f"the loss was {loss_sum} by update {len(lrs)} of this epoch, at learning "
-            f"rate {lrs[-1]:.3g}; {REMEDY}"
-        )
-    if progress is not None:
-        progress.set_postfix_str(
-            f"loss {loss_sum / seen:.4f}, accuracy {correct / seen:.2%}, "
-            f"lr {lrs[-1]:.3g}",
-            refresh=False,
-        )
-        progress.update(int(seen) - progress.n)
-    return [loss_sum, correct, seen]
+def measure(totals: Tensor, lrs: list[float], started: float) -> Pass:
+    """Read the sums of loss, correct answers and images; this waits for the device.
+
+    Raises:
+        NonFiniteLossError: if the loss is not finite.
+    """
+    loss, correct, images = totals.tolist()
+    require_finite(loss, f"loss was {loss} by update {len(lrs)} of this epoch", lrs[-1])
+    seconds = time.perf_counter() - started
+    return Pass(loss / images, correct / images, int(images), lrs, seconds)
+
+
+def show(progress: tqdm | None, training: Pass) -> None:
+    """Bring the bar, if any, to what has been measured."""
+    if progress is None:
+        return
+    progress.set_postfix_str(
+        f"loss {training.loss:.4f}, accuracy {training.accuracy:.2%}, "
+        f"lr {training.lrs[-1]:.3g}",
+        refresh=False,
+    )
+    progress.update(training.images - progress.n)
+
+
+def validate(parts: Parts, runtime: Runtime, last_lr: float) -> Evaluation:
+    """Evaluate the network on its validation images; all processes get the result.
+
+    Raises:
+        NonFiniteLossError: if the last update, at rate `last_lr`, broke the weights.
+    """
+    runtime.share_buffers(parts.model)
+    with torch.compiler.set_stance("force_eager"):  # compiling would take longer
+        evaluation = evaluate(parts.model, parts.validation_loader, runtime=runtime)
+    loss = evaluation.loss
+    require_finite(loss, f"validation loss is {loss} after the last update", last_lr)
+    return evaluation
+
+
+def require_finite(loss: float, finding: str, lr: float) -> None:
+    """Raise unless `loss` is finite; `finding` says which loss it is."""
+    if not math.isfinite(loss):
+        raise NonFiniteLossError(f"the {finding}, at learning rate {lr:.3g}; {REMEDY}")
 
 
 def evaluate(
@@ -142,77 +265,3 @@ def evaluate(
             all_labels.append(labels)
     logits = runtime.gather(torch.cat(all_logits))
     return Evaluation(logits.cpu(), runtime.gather(torch.cat(all_labels)).cpu())
-
-
-def fit(
-    model: nn.Module,
-    train_loader: Loader,
-    validation_loader: Loader,
-    optimizer: torch.optim.Optimizer,
-    scheduler: LRScheduler | ReduceLROnPlateau | None,
-    *,
-    epochs: int,
-    loss_fn: Callable[[Tensor, Tensor], Tensor],
-    runtime: Runtime,
-    step: str = "batch",
-    seed: int = 0,
-    first_epoch: int = 1,
-    progress: bool = True,
-) -> Iterator[Epoch]:
-    """Train, and yield one `Epoch` after each pass: the caller saves in between.
-
-    `step` "epoch" advances the schedule after each epoch only, as a plateau schedule
-    always is. The randomness of an epoch depends on `seed` and its number alone, so a
-    run that was cut off repeats the cut epoch exactly.
-
-    Raises:
-        NonFiniteLossError: if the training or the validation loss is not finite.
-    """
-    plateau = isinstance(scheduler, ReduceLROnPlateau)
-    per_batch = scheduler if step == "batch" and not plateau else None
-    for epoch in range(first_epoch, epochs + 1):
-        torch.manual_seed(seed * 100_003 + epoch)
-        started = time.perf_counter()
-        total = len(train_loader.dataset)
-        title = f"epoch {epoch}/{epochs}"
-        quiet = None if progress else True  # None: a bar on terminals only
-        with tqdm(
-            total=total, desc=title, unit="img", leave=False, disable=quiet
-        ) as bar:
-            loss, accuracy, lrs = train_one_epoch(
-                model,
-                train_loader,
-                optimizer,
-                per_batch,
-                loss_fn=loss_fn,
-                runtime=runtime,
-                progress=bar,
-            )
-        seconds = time.perf_counter() - started
-        whole = getattr(model, "module", model)  # of a model shared by processes
-        runtime.share_buffers(whole)
-        with torch.compiler.set_stance("force_eager"):  # compiling would take longer
-            validation = evaluate(whole, validation_loader, runtime=runtime)
-        if not math.isfinite(validation.loss):  # the last update broke the weights
-            raise NonFiniteLossError(
-                f"the validation loss is {validation.loss} after the last update, at "
-                f"learning rate {lrs[-1]:.3g}; {REMEDY}"
-            )
-        if plateau:
-            scheduler.step(validation.loss)
-        elif scheduler is not None and per_batch is None:
-            scheduler.step()
-        done = Epoch(
-            epoch=epoch,
-            train_loss=loss,
-            train_accuracy=accuracy,
-            validation_loss=validation.loss,
-            validation_accuracy=validation.accuracy,
-            lr=lrs[0],
-            last_lr=lrs[-1],
-            seconds=seconds,
-            images_per_second=total / seconds,
-        )
-        if progress:
-            tqdm.write(f"{title}  {done}", file=sys.stderr)
-        yield done

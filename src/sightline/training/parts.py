@@ -1,12 +1,14 @@
 """What a recipe becomes for one data set on one machine."""
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader
 
-from sightline.data.augment import Augmentation, normalise_uint8
+from sightline.data.augment import normalise_uint8
 from sightline.data.datasets import Split, Splits
 from sightline.data.loaders import BatchLoader, albumentations_loader
 from sightline.data.transforms import train_transform
@@ -14,7 +16,6 @@ from sightline.errors import SightlineError
 from sightline.models import build_model
 from sightline.models.fast_net import FastNet
 from sightline.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_imagenet
-from sightline.training.engine import Loader
 from sightline.training.optim import make_optimizer
 from sightline.training.recipe import Recipe
 from sightline.training.runtime import Runtime, seed_everything
@@ -22,9 +23,8 @@ from sightline.training.schedules import build_scheduler
 
 __all__ = ["Parts", "build", "evaluation_loader", "training_loader"]
 
+Loader = BatchLoader | DataLoader
 WHITENING_IMAGES = 5000
-
-
 EVALUATION_BATCH = 500  # images; larger gains nothing on a CPU
 
 
@@ -37,15 +37,15 @@ class Parts:
     scheduler: LRScheduler
     train_loader: Loader
     validation_loader: Loader
-    loss_fn: nn.Module
+    loss_fn: Callable[[Tensor, Tensor], Tensor]
 
 
 def chosen_splits(recipe: Recipe, splits: Splits) -> Splits:
     """Return the splits as the recipe uses them.
 
-    Who watches the test images trains on the validation images, too, as published
-    systems do; whoever normalises by ImageNet's statistics, as its weights expect,
-    replaces the data's own.
+    A recipe that watches the test images trains on the validation images, too, as
+    published systems do. ImageNet's statistics, which its weights expect, replace those
+    of the training images.
 
     Raises:
         SightlineError: if the pictures have another size than the recipe says.
@@ -64,17 +64,9 @@ def chosen_splits(recipe: Recipe, splits: Splits) -> Splits:
     return splits
 
 
-def augmentation_of(recipe: Recipe) -> Augmentation:
-    """Return the recipe's augmentation; what it gives in pixels of 32 is scaled."""
-    values = {f.name: getattr(recipe, f.name) for f in fields(Augmentation)}
-    for name in ("crop_padding", "cutout"):
-        values[name] = values[name] * recipe.image_size // 32
-    return Augmentation(**values)
-
-
 def training_loader(recipe: Recipe, splits: Splits, runtime: Runtime) -> Loader:
     """Build shuffled, augmented training batches."""
-    augmentation = augmentation_of(recipe)
+    augmentation = recipe.augmentation.scaled(recipe.image_size)
     if recipe.workers and runtime.world_size > 1:
         raise SightlineError(
             f"workers {recipe.workers} with {runtime.world_size} processes: choose "
@@ -115,7 +107,7 @@ def evaluation_loader(
 ) -> BatchLoader:
     """Build plain batches in the order of the split: no shuffling, no augmentation.
 
-    Of several processes each gets a part of the split, one after the other.
+    With several processes, each gets its part of the split.
     """
     if runtime.world_size > 1:
         split = split.take(runtime.part(len(split)))
@@ -154,11 +146,26 @@ def make_model(recipe: Recipe, splits: Splits, *, blank: bool = False) -> nn.Mod
 
 
 def build(
-    recipe: Recipe, splits: Splits, runtime: Runtime, *, blank: bool = False
+    recipe: Recipe,
+    splits: Splits,
+    runtime: Runtime,
+    *,
+    model: nn.Module | None = None,
+    blank: bool = False,
 ) -> Parts:
-    """Build network, optimizer, schedule, loaders and loss from a seeded start."""
+    """Build network, optimizer, schedule, loaders and loss from a seeded start.
+
+    Args:
+        recipe: how to train.
+        splits: on which pictures.
+        runtime: device and precision.
+        model: the network to train, if not the recipe's own.
+        blank: leave ImageNet's weights out, because others will be loaded.
+    """
     seed_everything(recipe.seed)
-    model = runtime.place(make_model(recipe, splits, blank=blank))
+    if model is None:
+        model = make_model(recipe, splits, blank=blank)
+    model = runtime.place(model)
     optimizer = make_optimizer(recipe, model)
     train_loader = training_loader(recipe, splits, runtime)
     return Parts(

@@ -1,94 +1,91 @@
 """A recipe: everything that decides how a network is trained, as one value."""
 
-from dataclasses import MISSING, dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
 
+from sightline.data.augmentation import Augmentation
+from sightline.data.options import check_options, describe_options, option
 from sightline.errors import SightlineError
 
-__all__ = ["Recipe", "complete", "describe_fields"]
+__all__ = ["ImageSize", "Recipe", "describe_fields", "variant"]
 
-CHOICES = {  # of the fields that are words; models and norms have lists of their own
-    "optimizer": ("sgd", "adam", "adamw", "muon"),
-    "decay": ("kernels", "all"),
-    "l1_of": ("kernels", "means"),
-    "schedule": ("one_cycle", "cosine", "linear", "constant", "plateau"),
-    "anneal": ("cos", "linear"),
-    "schedule_step": ("batch", "epoch"),
-    "schedule_length": ("batches", "images"),
-    "border": ("reflect", "mean", "raw_mean"),
-    "cutout_fill": ("mean", "raw_mean", "black"),
-    "cutout_place": ("inside", "clipped", "canvas"),
-    "statistics": ("training", "imagenet"),
-    "watch": ("validation", "test"),
-    "keep": ("best", "last"),
-}
-
-
-SIZES = (32, 64, 96, 128)  # pixels that a picture's side may have
-
-
-SHARES = ("flip", "affine", "cutout_probability", "label_smoothing", "pct_start")
-
-
-NOT_NEGATIVE = ("weight_decay", "l1", "crop_padding", "cutout", "workers", "seed")
-
-
-def unit(default: str | int | float | bool, meaning: str):
-    """Declare a field with its default and its unit or meaning."""
-    return field(default=default, metadata={"help": meaning})
+ImageSize = Literal[32, 64, 96, 128]  # pixels that a picture's side may have
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train one network. Every field with a unit is a command-line option."""
+    """How to train one network. Every option is one of the command line, too."""
 
     name: str
-    model: str = unit("resnet18", "network, a key of MODELS")
-    norm: str = unit("batch", "normalisation: batch, layer or group")
-    image_size: int = unit(32, "pixels: side of the pictures, 32, 64, 96 or 128")
-    pretrained: bool = unit(
+    model: str = option("resnet18", "network, a key of MODELS")
+    norm: str = option("batch", "normalisation: batch, layer or group")
+    image_size: ImageSize = option(32, "pixels: side of the pictures")
+    pretrained: bool = option(
         False, "resnet18: start from torchvision's ImageNet weights"
     )
-    epochs: int = unit(20, "passes over the training images")
-    batch_size: int = unit(128, "images per update")
-    optimizer: str = unit("sgd", "sgd, adam, adamw or muon")
-    max_lr: float = unit(0.1, "largest learning rate of the schedule")
-    momentum: float = unit(0.9, "of SGD, or Adam's first beta; one_cycle cycles it")
-    nesterov: bool = unit(True, "sgd: look ahead along the momentum")
-    bias_lr: float = unit(26.5, "muon: largest rate of biases, which SGD trains")
-    head_lr: float = unit(335.0, "muon: largest rate of the head, which SGD trains")
-    weight_decay: float = unit(5e-4, "added to the gradient; muon: lost per update")
-    decay: str = unit("kernels", "what decays: kernels (and matrices), or all")
-    l1: float = unit(0.0, "factor of the L1 penalty")
-    l1_of: str = unit("kernels", "L1 of: kernels (sum of |w|), means (of each tensor)")
-    label_smoothing: float = unit(0.1, "share of the target spread over all classes")
-    schedule: str = unit(
-        "one_cycle", "one_cycle, cosine, linear, constant or plateau (of the loss)"
+    epochs: int = option(20, "passes over the training images", at_least=1)
+    batch_size: int = option(128, "images per update", at_least=1)
+    optimizer: Literal["sgd", "adam", "adamw", "muon"] = option(
+        "sgd", "what makes updates of gradients"
     )
-    pct_start: float = unit(0.25, "one_cycle: share of the steps spent climbing")
-    div_factor: float = unit(25.0, "one_cycle: max_lr / first learning rate")
-    final_div_factor: float = unit(1e3, "one_cycle: first / last learning rate")
-    anneal: str = unit("cos", "one_cycle: shape of climb and fall, cos or linear")
-    schedule_step: str = unit("batch", "advance the schedule after each batch or epoch")
-    schedule_length: str = unit("batches", "steps of an epoch: its batches or images")
-    crop_padding: int = unit(4, "pixels of 32: largest random shift")
-    border: str = unit("reflect", "beyond the border: reflect, mean, raw_mean (a slip)")
-    flip: float = unit(0.5, "probability of a mirror image")
-    rotate: float = unit(0.0, "degrees: largest random rotation")
-    scale: float = unit(0.0, "share: largest random change of size")
-    shift: float = unit(0.0, "share of the side: largest shift between pixels")
-    affine: float = unit(0.0, "probability of rotate, scale and shift together")
-    cutout: int = unit(0, "pixels of 32: side of the hole; 0: none")
-    cutout_probability: float = unit(1.0, "probability of a hole")
-    cutout_fill: str = unit("mean", "of the hole: mean; slips: raw_mean, black")
-    cutout_place: str = unit(
-        "inside", "hole inside the image, clipped at its border, or on the canvas"
+    max_lr: float = option(0.1, "largest learning rate of the schedule", above=0)
+    momentum: float = option(
+        0.9,
+        "of SGD, or Adam's first beta; one_cycle cycles it",
+        at_least=0,
+        at_most=1,
     )
-    statistics: str = unit("training", "normalise by those of: training, imagenet")
-    watch: str = unit("validation", "measured each epoch: validation; test: a leak")
-    keep: str = unit("best", "weights that count: of the best epoch, or the last")
-    flip_average: bool = unit(False, "test image and mirror image, logits averaged")
-    workers: int = unit(0, "0: augment whole batches; n: albumentations in n processes")
-    seed: int = unit(0, "of weights, order and augmentation")
+    nesterov: bool = option(True, "sgd: look ahead along the momentum")
+    bias_lr: float = option(26.5, "muon: largest rate of biases, which SGD trains")
+    head_lr: float = option(335.0, "muon: largest rate of the head, which SGD trains")
+    weight_decay: float = option(
+        5e-4, "added to the gradient; muon: lost per update", at_least=0
+    )
+    decay: Literal["kernels", "all"] = option(
+        "kernels", "what decays: kernels and matrices, or all"
+    )
+    l1: float = option(0.0, "factor of the L1 penalty", at_least=0)
+    l1_of: Literal["kernels", "means"] = option(
+        "kernels", "L1 of kernels (sum of |w|) or of means (of each tensor)"
+    )
+    label_smoothing: float = option(
+        0.1, "share of the target spread over all classes", at_least=0, at_most=1
+    )
+    schedule: Literal["one_cycle", "cosine", "linear", "constant", "plateau"] = option(
+        "one_cycle", "course of the learning rate; plateau: of the loss"
+    )
+    pct_start: float = option(
+        0.25, "one_cycle: share of the steps spent climbing", at_least=0, at_most=1
+    )
+    div_factor: float = option(25.0, "one_cycle: max_lr / first learning rate", above=0)
+    final_div_factor: float = option(
+        1e3, "one_cycle: first / last learning rate", above=0
+    )
+    anneal: Literal["cos", "linear"] = option(
+        "cos", "one_cycle: shape of climb and fall"
+    )
+    schedule_step: Literal["batch", "epoch"] = option(
+        "batch", "advance the schedule after each batch or epoch"
+    )
+    schedule_length: Literal["batches", "images"] = option(
+        "batches", "steps of an epoch: its batches or images"
+    )
+    augmentation: Augmentation = Augmentation()
+    statistics: Literal["training", "imagenet"] = option(
+        "training", "images by whose mean and std to normalise"
+    )
+    watch: Literal["validation", "test"] = option(
+        "validation", "measured each epoch; test: a leak"
+    )
+    keep: Literal["best", "last"] = option("best", "epoch whose weights count")
+    flip_average: bool = option(False, "test image and mirror image, logits averaged")
+    workers: int = option(
+        0,
+        "0: augment whole batches; n: albumentations in n processes",
+        at_least=0,
+    )
+    seed: int = option(0, "of weights, order and augmentation", at_least=0)
     target: float | None = None  # accuracy to reach, 0..1
     reported: float | None = None  # test accuracy that was published, 0..1
     protocol: str = ""  # how the published number came about
@@ -97,48 +94,57 @@ class Recipe:
 
     def __post_init__(self):
         """Refuse what cannot be trained."""
-        for name in ("epochs", "batch_size"):
-            self._require(getattr(self, name) >= 1, name, "must be at least 1")
-        for name in ("max_lr", "div_factor", "final_div_factor"):
-            self._require(getattr(self, name) > 0, name, "must be above 0")
-        for name in (*SHARES, "momentum"):
-            self._require(0 <= getattr(self, name) <= 1, name, "must lie in 0..1")
-        for name in NOT_NEGATIVE:
-            self._require(getattr(self, name) >= 0, name, "must not be negative")
-        expected = f"must be one of {', '.join(map(str, SIZES))}"
-        self._require(self.image_size in SIZES, "image_size", expected)
-        if self.pretrained:
-            self._check_pretrained()
-        for name, allowed in CHOICES.items():
-            expected = f"must be one of {', '.join(allowed)}"
-            self._require(getattr(self, name) in allowed, name, expected)
-
-    def _check_pretrained(self) -> None:
-        """Refuse what ImageNet's weights do not fit."""
-        fits = "with pretrained weights must be"
-        self._require(self.model == "resnet18", "model", f"{fits} resnet18")
-        self._require(self.norm == "batch", "norm", f"{fits} batch")
-        self._require(self.image_size >= 64, "image_size", f"{fits} 64 or more")
+        check_options(self)
+        if self.pretrained:  # what ImageNet's weights do not fit
+            self._require(self.model == "resnet18", "model", "resnet18")
+            self._require(self.norm == "batch", "norm", "batch")
+            self._require(self.image_size >= 64, "image_size", "64 or more")
 
     def _require(self, holds: bool, name: str, expected: str) -> None:
         """Raise with the value of field `name` unless `holds`."""
         if not holds:
-            value = getattr(self, name)
-            raise SightlineError(f"{name} {expected}, not {value}")
+            raise SightlineError(
+                f"{name} with pretrained weights must be {expected}, not "
+                f"{getattr(self, name)}"
+            )
+
+    def flat(self) -> dict[str, Any]:
+        """Return all fields by name, those of the augmentation beside the others."""
+        values = asdict(self)
+        augmentation = values.pop("augmentation")
+        return values | augmentation
+
+    @classmethod
+    def from_json(cls, recorded: Mapping[str, Any]) -> "Recipe":
+        """Read what `dataclasses.asdict` wrote, or a version before it.
+
+        Fields that came later have their defaults. Recipes were flat once.
+
+        Raises:
+            SightlineError: if there are fields that no recipe has.
+        """
+        values = dict(recorded)
+        values |= values.pop("augmentation", {})
+        if "affine" in values:  # its name in flat recipes
+            values["affine_probability"] = values.pop("affine")
+        known = {f.name for f in (*fields(cls), *fields(Augmentation))}
+        if unknown := set(values) - known:
+            raise SightlineError(
+                f"a recorded recipe has fields that this version of sightline does "
+                f"not know: {', '.join(sorted(unknown))}; read it with the version "
+                "that wrote it"
+            )
+        values["repaired"] = tuple(values.get("repaired", ()))
+        return variant(cls(values.pop("name")), **values)
 
 
-def variant(base: Recipe, name: str, **changes) -> Recipe:
-    """Return `base` under another name, with some fields changed."""
-    return replace(base, name=name, **changes)
+def variant(base: Recipe, **changes: Any) -> Recipe:
+    """Return `base` with some fields changed, its own or those of its augmentation."""
+    names = [f.name for f in fields(Augmentation) if f.name in changes]
+    inner = {name: changes.pop(name) for name in names}
+    return replace(base, **changes, augmentation=replace(base.augmentation, **inner))
 
 
-def describe_fields() -> dict[str, tuple[type, str]]:
-    """Return type and meaning of every field that training depends on, but the name."""
-    described = [f for f in fields(Recipe) if "help" in f.metadata]
-    return {f.name: (f.type, f.metadata["help"]) for f in described}
-
-
-def complete(recorded: dict) -> dict:
-    """Fill a recorded recipe up with the defaults of fields that came later."""
-    defaults = {f.name: f.default for f in fields(Recipe) if f.default is not MISSING}
-    return {**defaults, **recorded}
+def describe_fields() -> dict[str, tuple[Any, str]]:
+    """Return type and meaning of all that training depends on, by the flat name."""
+    return describe_options(Recipe) | describe_options(Augmentation)

@@ -9,17 +9,18 @@ from sightline.training.systems import SYSTEMS
 
 __all__ = ["RECIPES", "find_recipe"]
 
-
 RESNET18 = Recipe(name="resnet18")
 
 OURS = (
     RESNET18,
-    variant(RESNET18, "resnet34", model="resnet34"),
-    variant(RESNET18, "resnet18-layer-norm", model="resnet18_layer_norm", norm="layer"),
+    variant(RESNET18, name="resnet34", model="resnet34"),
+    variant(
+        RESNET18, name="resnet18-layer-norm", model="resnet18_layer_norm", norm="layer"
+    ),
     # Muon in place of SGD: ahead of it when epochs are few; one rate for all
     variant(
         RESNET18,
-        "resnet18-muon",
+        name="resnet18-muon",
         optimizer="muon",
         max_lr=0.05,
         bias_lr=0.05,
@@ -27,14 +28,14 @@ OURS = (
         weight_decay=0.0,
     ),
     # small enough to train in seconds on a CPU: experiments, the fast profile
-    variant(RESNET18, "resnet10", model="resnet10", epochs=6, batch_size=64),
+    variant(RESNET18, name="resnet10", model="resnet10", epochs=6, batch_size=64),
     # what `sightline all` trains; its epochs follow from the number of pictures
-    variant(RESNET18, "folder", model="resnet10", epochs=40, batch_size=64),
+    variant(RESNET18, name="folder", model="resnet10", epochs=40, batch_size=64),
     # after airbench94_muon (Jordan, 2024), in sizes that a CPU likes; nothing is chosen
     # by looking, so all 50,000 images may train, as in all public speed runs
     variant(
         RESNET18,
-        "speedrun",
+        name="speedrun",
         model="fast_net",
         epochs=8,
         batch_size=500,
@@ -51,7 +52,6 @@ OURS = (
         target=0.9,
     ),
 )
-
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*OURS, *SYSTEMS)}
 

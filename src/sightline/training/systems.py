@@ -10,8 +10,8 @@ __all__ = ["SYSTEMS", "corrected"]
 
 # Habits that the published systems share; what one of them does otherwise stands below.
 # Facts from their code and printed outputs; the model is rebuilt, not copied.
-COURSE = Recipe(
-    name="course",
+COURSE = variant(
+    Recipe(name="course"),
     nesterov=False,
     weight_decay=0.0,
     decay="all",
@@ -31,35 +31,18 @@ BEST_OF_TEST = (
     "all 50,000 training images; the checkpoint is the best epoch on the test images, "
     "the number is the last epoch's; one seed"
 )
-
-
 VALIDATION = "epoch chosen on validation images, test images read once"
-
-
 PER_BATCH = "schedule advanced after every batch, not every epoch"
-
-
 FLIPPED = "mirror images added"
-
-
 PADDED = "shift of 4 pixels, as its comment says; its code shifts by 2"
-
-
 FILL = "hole filled with the mean after normalising (0), not with the raw mean"
-
-
 WHOLE = "hole always whole; one cut at random corners loses a part outside"
-
-
 ADAM_LR = 0.002  # of Adam where the range test started too high: see `lr-find`
-
-
 FINDER = f"range test from 1e-5 with the optimizer that trains: max_lr {ADAM_LR}"
-
 
 S0 = variant(
     COURSE,
-    "s0-published",
+    name="s0-published",
     batch_size=512,
     optimizer="adam",
     max_lr=0.0970049125561403,
@@ -73,10 +56,9 @@ S0 = variant(
     source="nviraj/era-v1, Session 11",
 )
 
-
 S1 = variant(
     COURSE,
-    "s1-published",
+    name="s1-published",
     model="resnet18_layer_norm",
     norm="layer",
     epochs=40,
@@ -88,7 +70,7 @@ S1 = variant(
     crop_padding=4,
     border="raw_mean",
     rotate=5.0,
-    affine=0.5,
+    affine_probability=0.5,
     cutout=16,
     cutout_probability=0.5,
     cutout_place="clipped",
@@ -96,10 +78,9 @@ S1 = variant(
     source="anilbhatt1/Deep_Learning_EVA6_Phase1, S8",
 )
 
-
 S2 = variant(
     COURSE,
-    "s2-published",
+    name="s2-published",
     model="custom_resnet",
     epochs=24,
     batch_size=512,
@@ -118,10 +99,9 @@ S2 = variant(
     source="nviraj/era-v1, Session 10, final run",
 )
 
-
 S2_FIRST = variant(
     S2,
-    "s2-first-published",
+    name="s2-first-published",
     max_lr=0.3107610418205271,
     weight_decay=1e-4,
     div_factor=100.0,
@@ -130,10 +110,9 @@ S2_FIRST = variant(
     source="nviraj/era-v1, Session 10, run of its published README",
 )
 
-
 S3 = variant(
     COURSE,
-    "s3-published",
+    name="s3-published",
     batch_size=512,
     optimizer="adam",
     max_lr=5.22e-2,  # typed in by hand, with the three digits that were printed
@@ -143,7 +122,7 @@ S3 = variant(
     rotate=15.0,
     scale=0.2,
     shift=0.2,
-    affine=0.5,
+    affine_probability=0.5,
     cutout=16,
     cutout_probability=0.5,
     cutout_fill="raw_mean",
@@ -153,10 +132,9 @@ S3 = variant(
     source="pratikiiitb2013/ERA, S11",
 )
 
-
 S4 = variant(
     COURSE,
-    "s4-published",
+    name="s4-published",
     optimizer="adam",
     max_lr=1e-5 * 1e6 ** (28 / 99),  # rate 28 of 0..99 of a range test to 10
     weight_decay=1e-3,
@@ -168,10 +146,9 @@ S4 = variant(
     source="mkthoma/grad_CAM_cifar10, run of its published README",
 )
 
-
 S4_SGD = variant(
     S4,
-    "s4-sgd-published",
+    name="s4-sgd-published",
     optimizer="sgd",
     max_lr=0.1,
     weight_decay=0.0,
@@ -179,10 +156,9 @@ S4_SGD = variant(
     source="mkthoma/grad_CAM_cifar10, second run",
 )
 
-
 A9 = variant(
     COURSE,
-    "a9-published",
+    name="a9-published",
     model="dilated_net_published",
     epochs=50,
     max_lr=0.1,
@@ -197,7 +173,7 @@ A9 = variant(
     rotate=10.0,
     scale=0.2,
     shift=0.1,
-    affine=0.5,
+    affine_probability=0.5,
     cutout=16,
     cutout_probability=0.5,
     cutout_fill="black",
@@ -208,10 +184,9 @@ A9 = variant(
     source="nviraj/era-v1, Session 09",
 )
 
-
 S4B = variant(
     COURSE,
-    "s4b-published",
+    name="s4b-published",
     model="custom_resnet_relu_first",
     epochs=24,
     batch_size=512,
@@ -233,7 +208,7 @@ def corrected(published: Recipe, repaired: tuple[str, ...], **changes) -> Recipe
     """Return a published recipe without its defects; `repaired` names them."""
     return variant(
         published,
-        published.name.replace("published", "corrected"),
+        name=published.name.replace("published", "corrected"),
         watch="validation",
         keep="best",
         reported=None,

@@ -20,7 +20,7 @@ from sightline.training.parts import (
     build,
     chosen_splits,
 )
-from sightline.training.recipe import Recipe, complete, describe_fields
+from sightline.training.recipe import Recipe, describe_fields
 from sightline.training.run import Run
 from sightline.training.runtime import Runtime, choose_runtime
 from sightline.training.tensorboard import scalars, summary_writer
@@ -83,7 +83,7 @@ def train(
             prepare(run, recipe, splits, runtime, resume=resume, profile=profile)
         runtime.wait()
         runtime.agree(
-            **asdict(recipe),
+            **recipe.flat(),
             digest=splits.digest,
             finished=run.finished,
             epochs_done=len(run.history),
@@ -120,20 +120,8 @@ def train_on(
         # "default": CUDA graphs ("reduce-overhead") keep memory for every shape apart,
         # autotuning takes minutes; a short last batch is compiled on its own
         parts.model.compile(mode="default", dynamic=False)
-    epochs = fit(
-        runtime.distribute(parts.model),
-        parts.train_loader,
-        parts.validation_loader,
-        parts.optimizer,
-        parts.scheduler,
-        epochs=recipe.epochs,
-        loss_fn=parts.loss_fn,
-        runtime=runtime,
-        step=recipe.schedule_step,
-        seed=recipe.seed,
-        first_epoch=len(history) + 1,
-        progress=progress,
-    )
+    first_epoch = len(history) + 1
+    epochs = fit(parts, recipe, runtime, first_epoch=first_epoch, progress=progress)
     with scalars(run.path / "tensorboard", history, tensorboard) as write:
         keep_epochs(epochs, run, recipe, parts, history, write)
     if run.writes:
@@ -251,7 +239,7 @@ def about(splits: Splits) -> dict:
 
 def refuse_other_run(run: Run, recipe: Recipe, splits: Splits) -> None:
     """Raise unless the folder holds a run of this recipe on these pictures."""
-    there, here = complete(run.recipe), asdict(recipe)
+    there, here = Recipe.from_json(run.recipe).flat(), recipe.flat()
     different = [n for n in ("name", *describe_fields()) if there[n] != here[n]]
     if different:
         changes = ", ".join(f"{n} {there[n]!r} ≠ {here[n]!r}" for n in different)
