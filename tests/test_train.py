@@ -13,6 +13,7 @@ from tolerance import rounding
 from sightline.data.datasets import draw_split
 from sightline.errors import NonFiniteLossError, RunError
 from sightline.training import train as module
+from sightline.training.classifier import Classifier
 from sightline.training.parts import build
 from sightline.training.recipes import RECIPES
 from sightline.training.run import Run
@@ -91,14 +92,14 @@ def test_resume_starts_a_run_where_there_is_none(tmp_path):
 def test_test_images_are_read_once_at_the_end_with_the_best_weights(
     tmp_path, monkeypatch
 ):
-    sizes, evaluate = [], module.evaluate
+    sizes, ask = [], Classifier.ask
 
-    def counting(model, loader, *, runtime, flip_average):
-        best = torch.equal(model.head.weight, Run(tmp_path).load_model().head.weight)
-        sizes.append((len(loader.dataset.images), best))
-        return evaluate(model, loader, runtime=runtime, flip_average=flip_average)
+    def counting(classifier, split):
+        best = Run(tmp_path).load_model().head.weight
+        sizes.append((len(split), torch.equal(classifier.model.head.weight, best)))
+        return ask(classifier, split)
 
-    monkeypatch.setattr(module, "evaluate", counting)  # fit has its own
+    monkeypatch.setattr(Classifier, "ask", counting)
     splits = replace(tiny.splits(), test=draw_split(13, 9))
     go(tmp_path, splits=splits)
     assert sizes == [(13, True)]

@@ -62,7 +62,7 @@ class FolderCheck:
     image_size: int  #: pixels, to which pictures will be brought
     classes: dict[str, dict[str, int]]  #: → pictures (or train, test) and unreadable
     kinds: dict[str, int]  #: of file and pixels, such as "JPEG RGB" → pictures
-    sides: tuple[int, ...]  #: pixels of the shorter side: least, median, largest
+    sides: tuple[int, ...]  #: pixels of the shorter side, least, median, largest
     findings: tuple[Finding, ...]
 
     @property

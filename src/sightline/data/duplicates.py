@@ -34,8 +34,8 @@ class Duplicates(NamedTuple):
     pictures: Tensor  #: (P,) int64, into the pictures asked about
     originals: Tensor  #: (P,) int64, into those searched
     similarity: Tensor  #: (P,) in [-1, 1]
-    mirrored: Tensor  #: (P,) bool: the mirror image is the more similar
-    exact: Tensor  #: (P,) bool: all pixels are equal, mirrored if `mirrored`
+    mirrored: Tensor  #: (P,) bool, the mirror image is the more similar
+    exact: Tensor  #: (P,) bool, all pixels are equal, mirrored if `mirrored`
 
 
 def near_duplicates(

@@ -55,7 +55,7 @@ class Decoded:
     """The pictures of a listing that could be read."""
 
     images: Pictures  #: (n, size, size, 3) uint8
-    readable: Tensor  #: (N,) bool, n of them True: which of the listing these are
+    readable: Tensor  #: (N,) bool, n of them True, which of the listing these are
     notes: tuple[str, ...]
     unreadable: dict[int, str]  #: place in the listing → reason
 

@@ -38,7 +38,7 @@ class Suspects(NamedTuple):
     """Images whose label is in doubt, the most doubtful first."""
 
     indices: Tensor  #: (S,) int64
-    suggested: Tensor  #: (S,) int64: the class that is confidently predicted
+    suggested: Tensor  #: (S,) int64, the class that is confidently predicted
     self_confidence: Tensor  #: (S,) probability of the given label
 
 
@@ -50,7 +50,7 @@ class LabelError:
     label: str  #: as given
     place: int  #: among the images of its class, from 0
     suggested: str  #: by the network that raised the doubt
-    votes: tuple[int, int, int, int]  #: for: given, suggested, both, neither
+    votes: tuple[int, int, int, int]  #: for given, suggested, both, neither
     colour: tuple[int, int, int]  #: mean of the picture, to recognise it by
 
     @property
