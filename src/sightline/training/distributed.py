@@ -25,7 +25,7 @@ __all__ = [
 PATIENCE = timedelta(hours=1)  # with a process that downloads, decodes or saves
 LOST = "another process of this training has ended"
 # gloo has no error of its own: its RuntimeErrors begin with the C++ file they are from
-GLOO = re.compile(r"\[.*gloo[/\\]transport[/\\]")
+GLOO = re.compile(r"\[[^\]]*gloo[/\\]transport[/\\]")
 
 
 def local_rank() -> int:
@@ -40,7 +40,7 @@ def processes() -> int:
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Join the processes that `torchrun` started; a single process is left alone.
+    """Join the processes that `torchrun` started; do nothing in a single one.
 
     Raises:
         RunError: if another one of them ended before the block did.
@@ -57,7 +57,7 @@ def process_group() -> Iterator[None]:
         yield
     except RuntimeError as error:
         if is_lost(error):
-            raise RunError(f"{LOST}; what it said is above") from error
+            raise RunError(f"{LOST}; its own message is above") from error
         raise
     distributed.destroy_process_group()
 
@@ -71,9 +71,9 @@ def is_lost(error: RuntimeError) -> bool:
 
 @contextmanager
 def first_process_first() -> Iterator[None]:
-    """Let one process after the other into the block: the first may write a cache.
+    """Let processes into the block by turns, so that the first can write a cache.
 
-    First of all, then of each machine, then the others at once.
+    The first of all has its turn, then the first of each machine, then all others.
     """
     if processes() == 1:
         yield
@@ -86,7 +86,7 @@ def first_process_first() -> Iterator[None]:
 
 
 def first_to_speak() -> bool:
-    """Tell whether no other process of this job has said yet why it ends."""
+    """Tell whether this process is the first of its job to report why the job ends."""
     if processes() == 1:
         return True
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])

@@ -39,7 +39,7 @@ class Run:
 
     Args:
         path: the run folder; it need not exist yet.
-        writes: whether this process writes; of several only the first does.
+        writes: whether this process writes; only the first of several does.
     """
 
     def __init__(self, path: str | Path, *, writes: bool = True):

@@ -61,7 +61,7 @@ class Runtime:
         return model.to(self.device, memory_format=layout)
 
     def distribute(self, model: nn.Module) -> nn.Module:
-        """Let all processes average the gradients of `model`; one needs no help."""
+        """Let the processes, if several, average the gradients of `model`."""
         return model if self.world_size == 1 else DistributedDataParallel(model)
 
     def divides(self, model: nn.Module) -> bool:
@@ -111,12 +111,12 @@ class Runtime:
                 distributed.broadcast(buffer, 0)
 
     def wait(self) -> None:
-        """Wait until all processes are here."""
+        """Wait until all processes have come to this point."""
         if self.world_size > 1:
             distributed.barrier()
 
     def alone(self) -> "Runtime":
-        """Return the same device and precision for work of this process only."""
+        """Return this device and precision for work that one process does alone."""
         return replace(self, rank=0, world_size=1)
 
     def agree(self, **values: object) -> None:
@@ -203,7 +203,7 @@ def find_device(name: str) -> torch.device:
 
 
 def own_gpu(device: torch.device) -> torch.device:
-    """Return the GPU of this process: `device`, unless there are others beside it.
+    """Return the GPU of this process: `device`, or of several processes its own.
 
     Raises:
         SightlineError: if there are fewer GPUs than processes on this machine.
