@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from sightline.data.augment import normalise_uint8
 from sightline.data.datasets import Splits, load
-from sightline.heatmaps.explain import METHODS, SLOW, explain
+from sightline.heatmaps.explain import explain
 from sightline.heatmaps.layers import default_layers
+from sightline.heatmaps.methods import METHODS, SLOW
 from sightline.models import build_model
 from sightline.training.runtime import choose_runtime
 
@@ -98,7 +99,7 @@ def against_the_loop(
 def by_method(model: nn.Module, images: Tensor, layers: Sequence[str]) -> list[dict]:
     """Return the seconds that each method takes for 100 pictures."""
     rows = []
-    for method in METHODS:
+    for method in (*METHODS, *SLOW):
         part = images[: FEW[method in SLOW]]
         row = {"method": method}
         for layer in layers:

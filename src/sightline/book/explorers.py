@@ -225,8 +225,8 @@ def questions(
 
 
 def recorded(found: Explanation, i: int) -> list | None:
-    """Return the strongest evidence and the map in digits; None: nothing to draw."""
-    if found.status[i] != "ok":
+    """Return the strongest evidence and the map in digits; None: no evidence."""
+    if found.status[i] in ("blank", "not finite"):
         return None
     evidence = found.evidence[i]
     most = evidence.max()
