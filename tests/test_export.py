@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+import torch.nn.functional as F
 from exported import exported
 from torch import nn
 
@@ -130,6 +131,22 @@ def test_the_graph_says_what_torch_says(name, norm):
         )
         + 60_000
     ), "forward and backward share their weights"
+
+
+def test_the_graph_calls_even_and_blank_what_explain_calls_so():
+    model, small = with_statistics(build_model("resnet10", num_classes=5), 32), 8
+    runtime = choose_runtime("cpu", "fp32")
+    classifier = Classifier(model, tuple("abcde"), MEAN, STD, small, runtime)
+    network = Explained(classifier, ["layer3", "layer4"])
+    images = torch.rand(8, 3, small, small)
+    targets = torch.arange(8) % 5
+    batch = normalise(images, MEAN, STD)
+    expected = explain(model, batch, layers=network.layers, targets=targets)
+    assert {"even", "blank"} == set(expected["layer4"].status)  # maps of 1×1
+    for i, target in enumerate(F.one_hot(targets, 5).float()):
+        _, *maps = network(network.state, images[i : i + 1], target[None])
+        for layer, heatmap in zip(network.layers, maps, strict=True):
+            torch.testing.assert_close(heatmap, expected[layer].heatmaps[i])
 
 
 @pytest.fixture(scope="module")

@@ -22,11 +22,11 @@
     return out;
   }
 
-  /** Stretch a map to 0..1; a flat one becomes zeros. */
+  /** Stretch a map with evidence to 0..1; a flat one becomes ones. */
   function stretch(map) {
     const low = map.reduce((a, b) => Math.min(a, b));
     const high = map.reduce((a, b) => Math.max(a, b));
-    return map.map((value) => (high > low ? (value - low) / (high - low) : 0));
+    return map.map((value) => (high > low ? (value - low) / (high - low) : 1));
   }
 
   /**

@@ -229,8 +229,8 @@ def questions(
 
 
 def recorded(explanation: Explanation, i: int) -> list | None:
-    """Return the strongest evidence and the map in digits; None: nothing to draw."""
-    if explanation.status[i] != "ok":
+    """Return the strongest evidence and the map in digits; None: no evidence."""
+    if explanation.status[i] in ("blank", "not finite"):
         return None
     evidence = explanation.evidence[i]
     most = evidence.max()

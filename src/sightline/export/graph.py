@@ -18,16 +18,17 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from sightline.errors import SightlineError
 from sightline.export.rounding import Rounded
-from sightline.heatmaps.explain import FLAT
 from sightline.heatmaps.layers import find_layer
+from sightline.heatmaps.methods import grad_cam
+from sightline.heatmaps.scaling import enlarge, scale
 from sightline.models.summary import output_shapes
 from sightline.training.classifier import Classifier
 
 __all__ = ["Explained", "onnx_model"]
 
 OPSET = 21  # the first whose DequantizeLinear takes 4 bits
-# numbers of the graph beside those of the network
-MEAN, STD, ENLARGE = "colour.mean", "colour.std", "enlarge.{}"
+# names of the tensors that the graph holds besides the network's own
+MEAN, STD, STRETCHING = "colour.mean", "colour.std", "enlarge.{}"
 aten = torch.ops.aten
 
 
@@ -55,7 +56,7 @@ class Explained:
         return (
             own
             | {MEAN: _per_channel(mean), STD: _per_channel(std)}
-            | {ENLARGE.format(side): _enlarge(side, size) for side in sides}
+            | {STRETCHING.format(side): _stretching(side, size) for side in sides}
         )
 
     def _own(self) -> Iterator[tuple[str, Tensor]]:
@@ -101,7 +102,7 @@ class Explained:
         kept = [seen[name] for name in self.layers]
         gradients = torch.autograd.grad((logits * target).sum(), kept)
         maps = [
-            _heatmap(*pair, state[ENLARGE.format(pair[0].shape[2])])
+            _heatmap(*pair, state[STRETCHING.format(pair[0].shape[2])])
             for pair in zip(kept, gradients, strict=True)
         ]
         return logits.detach(), *maps
@@ -158,25 +159,19 @@ def _keep(name: str, seen: dict[str, Tensor]) -> Callable:
     return hook
 
 
-def _heatmap(activations: Tensor, gradients: Tensor, enlarge: Tensor) -> Tensor:
-    """Weigh the maps (1, C, h, h) by mean gradients; return (H, H) in [0, 1]."""
-    weights = gradients.mean((2, 3), keepdim=True)
-    evidence = F.relu((weights * activations).sum((0, 1)))
-    flat = evidence.amax((0, 1)) - evidence.amin((0, 1)) <= FLAT
-    enlarged = enlarge @ evidence @ enlarge.T
-    above = enlarged - enlarged.amin((0, 1))
-    scaled = above / above.amax((0, 1)).clamp_min(torch.finfo(above.dtype).tiny)
-    return torch.where(flat, torch.zeros_like(scaled), scaled)
+def _heatmap(activations: Tensor, gradients: Tensor, stretch: Tensor) -> Tensor:
+    """Return the heatmap (H, H) of one picture whose layer gave (1, C, h, h)."""
+    evidence = grad_cam(activations, gradients).relu()
+    return scale(stretch @ evidence @ stretch.T, evidence)[0]
 
 
-def _enlarge(side: int, size: int) -> Tensor:
-    """Return the matrix (size, side) that stretches a column, bilinearly.
+def _stretching(side: int, size: int) -> Tensor:
+    """Return the matrix (size, side) that enlarges a column of a map.
 
     ONNX resizes, too, but torch's exporter writes a table of places for each pixel.
     """
-    columns = torch.eye(side)[None]
-    stretched = F.interpolate(columns, size, mode="linear", align_corners=False)
-    return stretched[0].T.contiguous()
+    columns = torch.eye(side)[:, :, None]
+    return enlarge(columns, (size, 1))[:, :, 0].T.contiguous()
 
 
 def _per_channel(colour: Sequence[float]) -> Tensor:

@@ -1,10 +1,14 @@
 """Why, and whether to believe it.
 
 ============  ===================================================================
-explain       heatmaps of a network's answers
 layers        layers by name, and those worth a heatmap
+methods       activations and gradients to maps: six functions
+scaling       maps enlarged to the size of the image and scaled to [0, 1]
+explain       heatmaps of a network's answers
+slow          the two methods that need a pass for every channel
 baselines     maps that never saw the network
 localisation  heatmaps against masks
-faithfulness  heatmaps against the network itself
+faithfulness  heatmaps against the network: grids, and pixels that go or come
+sanity        heatmaps against nonsense: other classes, random weights, noise
 ============  ===================================================================
 """

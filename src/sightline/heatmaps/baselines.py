@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sightline.heatmaps.scaling import enlarge
+
 __all__ = [
     "BASELINES",
     "ceiling",
@@ -17,7 +19,7 @@ __all__ = [
 ]
 
 SOBEL = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
-FLAT = 1e-6  # a picture whose steps are smaller has no edges, only rounding
+SMALLEST_EDGE = 1e-6  # a smaller step between pixels is rounding
 
 
 def uniform(images: Tensor) -> Tensor:
@@ -40,7 +42,7 @@ def edges(images: Tensor) -> Tensor:
     kernels = torch.stack([SOBEL, SOBEL.T])[:, None].to(images.device)
     steps = F.conv2d(grey, kernels).norm(dim=1)
     top = steps.amax((1, 2), keepdim=True)
-    return torch.where(top > FLAT, steps / top.clamp_min(FLAT), 0)
+    return torch.where(top > SMALLEST_EDGE, steps / top.clamp_min(SMALLEST_EDGE), 0)
 
 
 def random(images: Tensor, *, cells: int | None = None, seed: int = 0) -> Tensor:
@@ -54,8 +56,8 @@ def random(images: Tensor, *, cells: int | None = None, seed: int = 0) -> Tensor
     """
     generator = torch.Generator().manual_seed(seed)
     size = images.shape[2:] if cells is None else (cells, cells)
-    noise = torch.rand(len(images), 1, *size, generator=generator)
-    return _enlarge(noise, images.shape[2:])[:, 0].to(images.device)
+    noise = torch.rand(len(images), *size, generator=generator)
+    return enlarge(noise, images.shape[2:]).to(images.device)
 
 
 BASELINES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -72,8 +74,8 @@ def coarse_mask(masks: Tensor, cells: int) -> Tensor:
     What a map of that size that knew the whole object would look like. It is no upper
     bound: a map that keeps to the inside of the object has more of itself on it.
     """
-    coarse = F.adaptive_avg_pool2d(masks.float()[:, None], cells)
-    return _enlarge(coarse, masks.shape[1:])[:, 0]
+    coarse = F.adaptive_avg_pool2d(masks.float(), cells)
+    return enlarge(coarse, masks.shape[1:])
 
 
 def ceiling(masks: Tensor, cells: int) -> Tensor:
@@ -83,13 +85,8 @@ def ceiling(masks: Tensor, cells: int) -> Tensor:
     inside is a weighted mean of theirs. So the best map is the best single cell.
     """
     area = masks.shape[1:]
-    each = torch.eye(cells**2, device=masks.device).view(-1, 1, cells, cells)
-    prints = _enlarge(each, area).flatten(1)  # (cells², H·W), one enlarged cell each
+    each = torch.eye(cells**2, device=masks.device).view(-1, cells, cells)
+    prints = enlarge(each, area).flatten(1)  # (cells², H·W), one enlarged cell each
     inside = masks.float().flatten(1) @ prints.T / prints.sum(1)
     best = prints[inside.argmax(1)].view(-1, *area)
     return best / best.amax((1, 2), keepdim=True)
-
-
-def _enlarge(maps: Tensor, size: torch.Size) -> Tensor:
-    """Resize (B, 1, h, w) as `explain` does."""
-    return F.interpolate(maps, tuple(size), mode="bilinear", align_corners=False)

@@ -36,7 +36,11 @@ __all__ = [
     "sample_grid",
 ]
 
-NO_MAP = {"blank": "no positive evidence", "not finite": "not a finite number"}
+NO_MAP = {
+    "blank": "no positive evidence",
+    "even": "the same evidence everywhere",
+    "not finite": "not a finite number",
+}
 Images = Tensor | np.ndarray  # (N, H, W, 3) uint8
 
 

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from sightline.errors import SightlineError
-from sightline.heatmaps import faithfulness
 from sightline.heatmaps.baselines import BASELINES
-from sightline.heatmaps.faithfulness import Explainer, Grids, picture_grids
+from sightline.heatmaps.explain import Explainer, cam
+from sightline.heatmaps.faithfulness import Grids, picture_grids, road
 from sightline.heatmaps.localisation import energy_in_mask
+from sightline.heatmaps.sanity import cascading_randomisation, class_sensitivity
 from sightline.measures.metrics import mean_interval
 from sightline.measures.numbers import signed
 from sightline.reports.subject import Section, Subject
@@ -66,7 +67,7 @@ def heatmap_trust(subject: Subject) -> Section:
 def explainers(subject: Subject) -> dict[str, Explainer]:
     """Return methods at the layers that give maps, and the baselines."""
     methods = {
-        f"{method} {layer}": faithfulness.cam(method, layer)
+        f"{method} {layer}": cam(method, layer)
         for method in SCORED
         for layer in subject.layers
     }
@@ -96,11 +97,11 @@ def scores(
         maps = explainer(model, grids.images, grids.targets)
         columns["in grid cell"] = energy_in_mask(maps, grids.masks)
     columns |= {
-        "ROAD": faithfulness.road(model, images, targets, heatmaps),
-        "same for runner-up": faithfulness.class_sensitivity(
+        "ROAD": road(model, images, targets, heatmaps),
+        "same for runner-up": class_sensitivity(
             model, images, targets, others, explainer
         ),
-        "same with random head": faithfulness.cascading_randomisation(
+        "same with random head": cascading_randomisation(
             model, images, targets, explainer, stages=[head]
         )[head],
     }

@@ -56,6 +56,9 @@ export class Answer {
     if (!map.some((value) => value > 0)) {
       return `No positive evidence for ${name} at ${layer.name}: there is no map.`;
     }
+    if (map.every((value) => value === 1)) {
+      return `The same evidence for ${name} everywhere at ${layer.name}.`;
+    }
     return `Evidence for ${name} at ${layer.name}, ${layer.side}×${layer.side} positions. Each map is scaled on its own.`;
   }
 }
