@@ -11,16 +11,18 @@ from torch import nn
 
 from sightline.errors import SightlineError
 from sightline.heatmaps.baselines import edges, random, uniform
+from sightline.heatmaps.explain import cam
 from sightline.heatmaps.faithfulness import (
-    cam,
-    cascading_randomisation,
-    class_sensitivity,
     deletion_insertion,
     grid_pointing_game,
-    max_sensitivity,
     picture_grids,
-    rank_correlation,
     road,
+)
+from sightline.heatmaps.sanity import (
+    cascading_randomisation,
+    class_sensitivity,
+    max_sensitivity,
+    rank_correlation,
 )
 from sightline.models.resnet import resnet10
 

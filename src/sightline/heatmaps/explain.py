@@ -16,12 +16,14 @@ from sightline.heatmaps.methods import METHODS, SLOW
 from sightline.heatmaps.scaling import enlarge, is_blank, is_flat, scale
 from sightline.models.lend import borrowed
 
-__all__ = ["Explanation", "explain", "explain_batch"]
+__all__ = ["Explainer", "Explanation", "cam", "explain", "explain_batch"]
 
 SLOW_BATCH = 4  # images between two steps of the progress bar of a slow method
 
 Status = Literal["ok", "blank", "even", "not finite"]
 Targets = Literal["predicted"] | int | Sequence[int] | Tensor
+# (model, images (B, C, H, W), targets (B,)) -> heatmaps (B, H, W)
+Explainer = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,16 @@ def explain_batch(
             name, targets, against, maps.relu(), logits, images.shape[2:]
         )
     return explanations
+
+
+def cam(method: str, layer: str) -> Explainer:
+    """Return a function that makes the heatmaps of `explain` at one layer."""
+
+    def explainer(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+        options = {"layers": layer, "method": method}
+        return explain(model, images, targets=targets, **options)[layer].heatmaps
+
+    return explainer
 
 
 def _check(images: Tensor, method: str) -> None:

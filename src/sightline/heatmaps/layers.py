@@ -14,8 +14,8 @@ __all__ = ["default_layers", "find_layer"]
 def default_layers(model: nn.Module, image_size: int) -> list[str]:
     """Name the last two stages of a network that give maps beyond 1×1.
 
-    Of a network that does not name its stages, for each of the last two sizes of maps
-    the last of the outermost parts that give it, poolings left out.
+    A network that does not name its stages is searched: for each of the last two sizes
+    of maps, this takes the last of its outermost parts that gives it and is no pooling.
 
     Raises:
         SightlineError: if no part gives maps.

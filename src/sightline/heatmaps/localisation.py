@@ -1,9 +1,9 @@
 """Do heatmaps lie on the object? Scores against masks.
 
 Every score is one number per image, so that an interval can be computed. A map that is
-zero everywhere says nothing: its score is NaN, never a good or a bad one. Count those
-(`scores.isnan()`) and tell them beside the mean of the others: a method that is silent
-about hard pictures would look better than it is.
+zero everywhere shows nothing: its score is NaN, neither good nor bad. Report how many
+there are (`scores.isnan()`) beside the mean of the others: a method that gives blank
+maps for hard pictures would otherwise look better than it is.
 """
 
 import torch
@@ -28,10 +28,10 @@ def pointing_game(heatmaps: Tensor, masks: Tensor) -> Tensor:
     Returns:
         (B,) in [0, 1]; NaN where the map is blank or the mask is empty.
     """
-    check_pairs(heatmaps, masks)
+    check_same_shape(heatmaps, masks)
     top = heatmaps == heatmaps.amax((1, 2), keepdim=True)
     hits = (top & masks).sum((1, 2)) / top.sum((1, 2))
-    return only_said(hits, heatmaps, masks)
+    return nan_where_blank(hits, heatmaps, masks)
 
 
 def energy_in_mask(heatmaps: Tensor, masks: Tensor) -> Tensor:
@@ -46,9 +46,9 @@ def energy_in_mask(heatmaps: Tensor, masks: Tensor) -> Tensor:
     Returns:
         (B,) in [0, 1]; NaN where the map is blank or the mask is empty.
     """
-    check_pairs(heatmaps, masks)
+    check_same_shape(heatmaps, masks)
     share = (heatmaps * masks).sum((1, 2)) / heatmaps.sum((1, 2))
-    return only_said(share, heatmaps, masks)
+    return nan_where_blank(share, heatmaps, masks)
 
 
 def rank_accuracy(heatmaps: Tensor, masks: Tensor) -> Tensor:
@@ -65,20 +65,20 @@ def rank_accuracy(heatmaps: Tensor, masks: Tensor) -> Tensor:
     Returns:
         (B,) in [0, 1]; NaN where the map is blank or the mask is empty.
     """
-    check_pairs(heatmaps, masks)
+    check_same_shape(heatmaps, masks)
     maps, inside = heatmaps.flatten(1), masks.flatten(1)
-    wanted = inside.sum(1, keepdim=True)
+    area = inside.sum(1, keepdim=True)
     falling = maps.sort(1, descending=True).values
-    border = falling.gather(1, (wanted - 1).clamp_min(0))
+    border = falling.gather(1, (area - 1).clamp_min(0))
     above, tied = maps > border, maps == border
-    room = wanted - above.sum(1, keepdim=True)  # for how many of the tied ones
+    room = area - above.sum(1, keepdim=True)  # how many of the tied pixels count
     share = (tied & inside).sum(1) / tied.sum(1)
-    found = (above & inside).sum(1) + room[:, 0] * share
-    return only_said(found / wanted[:, 0], heatmaps, masks)
+    hits = (above & inside).sum(1) + room[:, 0] * share
+    return nan_where_blank(hits / area[:, 0], heatmaps, masks)
 
 
-def check_pairs(heatmaps: Tensor, others: Tensor) -> None:
-    """Ask for maps of the same number and size."""
+def check_same_shape(heatmaps: Tensor, others: Tensor) -> None:
+    """Refuse heatmaps (B, H, W) that differ from `others` in number or size."""
     if heatmaps.ndim != 3 or heatmaps.shape != others.shape:
         raise SightlineError(
             f"maps of shape {tuple(heatmaps.shape)} do not fit {tuple(others.shape)}: "
@@ -86,9 +86,9 @@ def check_pairs(heatmaps: Tensor, others: Tensor) -> None:
         )
 
 
-def only_said(scores: Tensor, heatmaps: Tensor, masks: Tensor | None = None) -> Tensor:
-    """Replace the scores of blank maps, and of empty masks, by NaN."""
-    said = heatmaps.flatten(1).any(1).to(scores.device)
-    if masks is not None:
-        said &= masks.flatten(1).any(1)
-    return torch.where(said, scores.float(), torch.nan)
+def nan_where_blank(scores: Tensor, *maps: Tensor) -> Tensor:
+    """Replace a score (B,) by NaN where one of the image's maps is zero everywhere."""
+    for each in maps:
+        blank = ~each.flatten(1).any(1).to(scores.device)
+        scores = torch.where(blank, torch.nan, scores.float())
+    return scores

@@ -64,10 +64,10 @@ def ablation_cam(
     Source: Desai and Ramaswamy (2020), "Ablation-CAM".
 
     Args:
-        model: as in `score_cam`, and so are the other arguments.
+        model: a classifier that returns logits (B, K), in evaluation mode.
         layer: the one that gave `activations`.
         images: (B, C, H, W), normalised.
-        question: (B, K).
+        question: (B, K); the score of an image is the sum of its logits times these.
         activations: (B, C', h, w).
 
     Returns:

@@ -18,12 +18,12 @@ from sightline.data.datasets import Split, Splits
 from sightline.data.duplicates import near_duplicates
 from sightline.data.label_errors import find_validated, suspects
 from sightline.errors import DataError, SightlineError
-from sightline.heatmaps import faithfulness
 from sightline.heatmaps.baselines import BASELINES
-from sightline.heatmaps.explain import explain
-from sightline.heatmaps.faithfulness import Explainer, Grids, picture_grids
+from sightline.heatmaps.explain import Explainer, cam, explain
+from sightline.heatmaps.faithfulness import Grids, picture_grids, road
 from sightline.heatmaps.layers import default_layers
 from sightline.heatmaps.localisation import energy_in_mask
+from sightline.heatmaps.sanity import cascading_randomisation, class_sensitivity
 from sightline.measures.calibration import (
     apply_temperature,
     brier_score,
@@ -294,9 +294,7 @@ def explainers(subject: Subject) -> dict[str, Explainer]:
     """Return methods at the layers that give maps, and the baselines."""
     layers = default_layers(subject.model, subject.size)
     found = {
-        f"{method} {layer}": faithfulness.cam(method, layer)
-        for method in SCORED
-        for layer in layers
+        f"{method} {layer}": cam(method, layer) for method in SCORED for layer in layers
     }
     for name, make in BASELINES.items():
         found[name] = lambda model, images, targets, make=make: make(images)
@@ -317,11 +315,11 @@ def scores(
         maps = explainer(model, grids.images, grids.targets)
         found["in grid cell"] = energy_in_mask(maps.cpu(), grids.masks)
     found |= {
-        "ROAD": faithfulness.road(model, images, targets, heatmaps),
-        "same for runner-up": faithfulness.class_sensitivity(
+        "ROAD": road(model, images, targets, heatmaps),
+        "same for runner-up": class_sensitivity(
             model, images, targets, others, explainer
         ),
-        "same with random head": faithfulness.cascading_randomisation(
+        "same with random head": cascading_randomisation(
             model, images, targets, explainer, stages=[head]
         )[head],
     }
