@@ -26,7 +26,7 @@ LARGEST = 1e3  # of a temperature or its inverse: beyond it, there is no optimum
 
 @dataclass(frozen=True)
 class Reliability:
-    """What a model says and how often it is right, in bins of equal width."""
+    """How sure a model is and how often it is right, in bins of equal width."""
 
     counts: Tensor  # (bins,) int64 images
     confidence: Tensor  # (bins,) float64 mean confidence; 0 where no image is
@@ -53,11 +53,11 @@ def reliability(
     place = ((confidences * bins).ceil().long() - 1).clamp(0, bins - 1)
     counts = place.bincount(minlength=bins)
     right = (predictions == labels).double()
-    said, true = (
+    confidence, accuracy = (
         place.bincount(values, minlength=bins) / counts.clamp_min(1)
         for values in (confidences, right)
     )
-    return Reliability(counts, said, true)
+    return Reliability(counts, confidence, accuracy)
 
 
 def calibration_error(
@@ -85,12 +85,12 @@ def log_loss(probabilities: Tensor, labels: Tensor) -> float:
 
 def brier_score(probabilities: Tensor, labels: Tensor) -> float:
     """Return the mean squared distance to the one-hot label, 0..2. Brier (1950)."""
-    wanted = F.one_hot(labels, probabilities.shape[1])
-    return (probabilities.double() - wanted).square().sum(1).mean().item()
+    targets = F.one_hot(labels, probabilities.shape[1])
+    return (probabilities.double() - targets).square().sum(1).mean().item()
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """Find the temperature T whose softmax(logits / T) has the smallest log loss.
+    """Fit the temperature T whose softmax(logits / T) has the smallest log loss.
 
     Newton's method on 1/T, in which the loss is convex. The images must be
     neither those of the training nor those of the test. Guo et al. (2017), sec. 4.2.
@@ -109,18 +109,17 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
         mean = (p * logits).sum(1)
         slope = (mean - of_labels).mean()
         curvature = ((p * logits.square()).sum(1) - mean.square()).mean()
-        wanted = inverse - slope / curvature
         # far from the optimum Newton may leap: at most double or halve
-        wanted = wanted.clamp(inverse / 2, inverse * 2)
-        if not 1 / LARGEST < wanted < LARGEST:
+        step = (inverse - slope / curvature).clamp(inverse / 2, inverse * 2)
+        if not 1 / LARGEST < step < LARGEST:
             raise SightlineError(
                 f"no temperature is best for these {len(labels)} images: a classifier "
                 "that is never wrong wants 0, one that only guesses wants infinity; "
                 "give more validation images, of which some are misclassified"
             )
-        if (wanted - inverse).abs() < 1e-12 * inverse:
+        if (step - inverse).abs() < 1e-12 * inverse:
             break
-        inverse = wanted
+        inverse = step
     return 1 / inverse.item()
 
 

@@ -33,7 +33,7 @@ class Interval(NamedTuple):
     mean: float
     low: float  # NaN for a single value: it has no spread
     high: float
-    count: int  # values that there were
+    count: int  # of the values
 
     @property
     def half(self) -> float:

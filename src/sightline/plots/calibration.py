@@ -61,21 +61,21 @@ def class_accuracy(matrix: Tensor, classes: Sequence[str]) -> Figure:
     return figure
 
 
-def reliability_diagram(found: Mapping[str, Reliability]) -> Figure:
+def reliability_diagram(models: Mapping[str, Reliability]) -> Figure:
     """Show accuracy against confidence, and below it how many images there are.
 
     Points on the diagonal keep their word; below it the model is too sure. Bars are
     95 % intervals: a bin of few images says little.
 
     Args:
-        found: at most four, under their names.
+        models: the bins of at most four models, under their names.
     """
     figure = new_figure(5.2)
     upper, lower = figure.subplots(2, sharex=True, height_ratios=(3.2, 1))
     upper.plot((0, 100), (0, 100), color=INK, lw=0.8, alpha=0.6, ls="--")
     corner = {"xy": (0.99, 0.04), "xycoords": "axes fraction", "ha": "right"}
     write_note(upper, "dashed: right as often as it says", (0, 0), **corner)
-    for i, (name, bins) in enumerate(found.items()):
+    for i, (name, bins) in enumerate(models.items()):
         colour = COLOURS[i]
         _bins_with_intervals(upper, bins, colour)
         key = {"xy": (0.03, 0.95 - 0.08 * i), "xycoords": "axes fraction"}

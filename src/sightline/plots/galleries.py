@@ -56,7 +56,7 @@ def class_grid(
     for label in range(len(classes)):
         chosen = (labels == label).nonzero().flatten()[:per_class]
         cells.append(list(as_pictures(images[chosen])) or ["no picture"])
-    return tile_sheet(cells, labels=classes, columns=per_class, largest=0.8)[0]
+    return tile_sheet(cells, labels=classes, columns=per_class, largest=0.8).figure
 
 
 def before_after(original: Images, augmented: Images | Mapping[str, Images]) -> Figure:
@@ -70,7 +70,7 @@ def before_after(original: Images, augmented: Images | Mapping[str, Images]) -> 
     rows = augmented if isinstance(augmented, Mapping) else {"augmented": augmented}
     rows = {"original": original, **rows}
     cells = [list(as_pictures(images)) for images in rows.values()]
-    return tile_sheet(cells, labels=list(rows), largest=0.9)[0]
+    return tile_sheet(cells, labels=list(rows), largest=0.9).figure
 
 
 def rgb_channels(
@@ -124,7 +124,7 @@ def gallery(
         images: (N, H, W, 3) uint8; N may be 0.
         titles: one per picture, as `Evaluation.captions` makes them.
         columns: pictures in a row.
-        empty: what to say when there is no picture.
+        empty: words that stand for an empty gallery.
     """
     if not len(images):
         figure, axes = new_sheet(WIDTH, 1)
@@ -135,7 +135,7 @@ def gallery(
     starts = range(0, len(pictures), columns)
     cells = [pictures[start : start + columns] for start in starts]
     words = [list(titles[start : start + columns]) for start in starts]
-    return tile_sheet(cells, captions=words, columns=columns)[0]
+    return tile_sheet(cells, captions=words, columns=columns).figure
 
 
 def heatmaps(
@@ -153,42 +153,56 @@ def heatmaps(
         explanations: one column each, under its key: what `explain` returns, or for
             instance `{"predicted": ..., "actual": ...}`.
         titles: one per picture, shown at the left.
-        classes: names; when given, each map says which class it explains.
+        classes: names, which captions then show: the class that each map explains.
         opacity: of the colours over the picture.
     """
     pictures = as_pictures(images)
     if not len(pictures):
         return gallery(pictures, [])
-    cells: list[list[Cell]] = [[picture] for picture in pictures]
-    words = [[""] for _ in pictures]
     check_length("titles", pictures if titles is None else titles, pictures)
+    columns: list[list[Cell]] = [list(pictures)]
+    captions = [[""] * len(pictures)]
     headers = [f"original\n{_size(pictures)}"]
-    for name, found in explanations.items():
-        check_length(f"maps {name!r}", found.status, pictures)
-        headers.append(f"{name}\n{_size(found.evidence)}")
-        drawn = overlay(pictures, found.heatmaps, opacity=opacity).numpy()
-        for i, status in enumerate(found.status):
-            cells[i].append(drawn[i] if status == "ok" else NO_MAP[status])
-            said = classes and status != "not finite"
-            words[i].append(_asked(found, i, classes) if said else "")
-    figure, axes, bottom = tile_sheet(
-        cells,
-        captions=words if classes else None,
+    for name, explanation in explanations.items():
+        check_length(f"maps {name!r}", explanation.status, pictures)
+        columns.append(_overlays(pictures, explanation, opacity))
+        captions.append(_questions(explanation, classes or ()))
+        headers.append(f"{name}\n{_size(explanation.evidence)}")
+    sheet = tile_sheet(
+        list(zip(*columns, strict=True)),
+        captions=list(zip(*captions, strict=True)) if classes else None,
         headers=headers,
         labels=titles,
         largest=1.3,
         foot=0.3,
     )
-    colour_key(axes, bottom + 0.12, opacity)
-    return figure
+    colour_key(sheet.axes, sheet.bottom + 0.12, opacity)
+    return sheet.figure
 
 
-def _asked(found: Explanation, i: int, classes: Sequence[str]) -> str:
-    """Say which class a map explains, and against which."""
-    words = f"for {classes[found.targets[i]]}"
-    if found.against is None:
-        return words
-    return f"{words},\nnot {classes[found.against[i]]}"
+def _overlays(
+    pictures: np.ndarray, explanation: Explanation, opacity: float
+) -> list[Cell]:
+    """Return each picture under its map, or why it has none."""
+    drawn = overlay(pictures, explanation.heatmaps, opacity=opacity).numpy()
+    return [
+        tile if status == "ok" else NO_MAP[status]
+        for tile, status in zip(drawn, explanation.status, strict=True)
+    ]
+
+
+def _questions(explanation: Explanation, classes: Sequence[str]) -> list[str]:
+    """Say which class each map explains, and against which; nothing without names."""
+    words = []
+    for i, status in enumerate(explanation.status):
+        if not classes or status == "not finite":
+            words.append("")
+            continue
+        against = ""
+        if explanation.against is not None:
+            against = f",\nnot {classes[explanation.against[i]]}"
+        words.append(f"for {classes[explanation.targets[i]]}{against}")
+    return words
 
 
 def _numbers(axes: Axes, values: np.ndarray, x: float, y: float, side: float) -> None:
@@ -223,11 +237,11 @@ def colour_key(axes: Axes, y: float, opacity: float) -> None:
     write(axes, words, left + width + 0.06, y + 0.06, above=0.5)
 
 
-def check_length(name: str, given: Sequence[object], images: Images) -> None:
-    """Ask for as many of something as there are pictures."""
-    if len(given) != len(images):
+def check_length(name: str, values: Sequence[object], images: Images) -> None:
+    """Refuse another number of values than of pictures."""
+    if len(values) != len(images):
         raise SightlineError(
-            f"{len(given)} {name} for {len(images)} pictures: give one for each"
+            f"{len(values)} {name} for {len(images)} pictures: give one for each"
         )
 
 
@@ -237,7 +251,7 @@ def _size(maps: Images) -> str:
 
 
 def as_pictures(images: Images) -> np.ndarray:
-    """Return (N, H, W, 3) uint8, or say what was given instead."""
+    """Return (N, H, W, 3) uint8; refuse any other array."""
     pictures = np.asarray(images)
     if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[3] != 3:
         raise SightlineError(

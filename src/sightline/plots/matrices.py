@@ -1,7 +1,8 @@
 """Figures of confusion matrices."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from sightline.measures.metrics import per_class_accuracy
 from sightline.measures.numbers import signed
-from sightline.plots.sheet import EDGE, new_sheet, write
+from sightline.plots.sheet import EDGE, Sheet, new_sheet, write
 from sightline.plots.style import (
     BLUE,
     HAIR,
@@ -25,6 +26,8 @@ from sightline.plots.style import (
 )
 
 __all__ = ["confusion", "confusion_difference"]
+
+FAINT = {"above": 1, "ha": "right", "alpha": 0.7}
 
 
 def confusion(matrix: Tensor, classes: Sequence[str]) -> Figure:
@@ -40,7 +43,7 @@ def confusion(matrix: Tensor, classes: Sequence[str]) -> Figure:
     shares = per_class_accuracy(torch.as_tensor(matrix)).tolist()
     words = ["no image" if np.isnan(share) else f"{share:.1%}" for share in shares]
     cells = [[f"{count:,}" for count in row] for row in counts]
-    return _matrix(counts, cells, classes, column=("accuracy", words))[0]
+    return _matrix(counts, cells, classes, column=("accuracy", words)).figure
 
 
 def confusion_difference(
@@ -77,6 +80,42 @@ def confusion_difference(
     return figure
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """Where a matrix lies on its sheet, in inches."""
+
+    classes: Sequence[str]
+    left: float = 1.0
+    right: float = 0.75
+    top: float = 0.85
+
+    @property
+    def cell(self) -> float:
+        """Return the side of a cell."""
+        return min((WIDTH - self.left - self.right) / len(self.classes), 0.7)
+
+    @property
+    def side(self) -> float:
+        """Return the side of the matrix."""
+        return self.cell * len(self.classes)
+
+    @property
+    def bottom(self) -> float:
+        """Return where the cells end."""
+        return self.top + self.side
+
+    @property
+    def edge(self) -> float:
+        """Return the right edge, with the column beside the matrix."""
+        return self.left + self.side + self.right
+
+    @property
+    def rows(self) -> Iterator[tuple[int, float]]:
+        """Yield index and middle of the rows whose names do not lie on others."""
+        for i in range(0, len(self.classes), math.ceil(LINE / self.cell)):
+            yield i, self.top + (i + 0.5) * self.cell
+
+
 def _matrix(
     counts: np.ndarray,
     cells: Sequence[Sequence[str]],
@@ -84,8 +123,8 @@ def _matrix(
     *,
     column: tuple[str, Sequence[str]] | None = None,
     foot: float = 0,
-) -> tuple[Figure, Axes, float]:
-    """Draw a confusion matrix; return figure, axes, and where the cells end.
+) -> Sheet:
+    """Draw a confusion matrix.
 
     Args:
         counts: (K, K); beside the diagonal, what is above 0 is shaded vermilion,
@@ -95,40 +134,54 @@ def _matrix(
         column: title and K words at the right.
         foot: room left below, in inches.
     """
-    left, right, top = 1.0, 0.75, 0.85
-    cell = min((WIDTH - left - right) / len(classes), 0.7)
-    side = cell * len(classes)
-    figure, axes = new_sheet(
-        max(left + side + right, 5 if foot else 0), top + side + foot
-    )
-    wrong = counts * ~np.eye(len(classes), dtype=bool)
+    layout = _Layout(classes)
+    figure, axes = new_sheet(max(layout.edge, 5 if foot else 0), layout.bottom + foot)
+    _shade(axes, layout, counts)
+    _name(axes, layout)
+    if column:
+        title, words = column
+        write(axes, title, layout.edge, layout.top, **FAINT)
+        for i, middle in layout.rows:
+            write(axes, words[i], layout.edge, middle, above=0.5, ha="right")
+    if layout.cell >= 0.3:
+        _fill(axes, layout, counts, cells)
+    return Sheet(figure, axes, layout.bottom)
+
+
+def _shade(axes: Axes, layout: _Layout, counts: np.ndarray) -> None:
+    """Colour the mistakes, and draw the lines between the cells."""
+    wrong = counts * ~np.eye(len(counts), dtype=bool)
     shade = np.zeros((*counts.shape, 4))
     shade[..., :3] = np.where((wrong > 0)[..., None], to_rgb(VERMILION), to_rgb(BLUE))
     shade[..., 3] = 0.75 * np.abs(wrong) / max(np.abs(wrong).max(), 1)
-    extent = (left, left + side, top + side, top)
+    left, right, top = layout.left, layout.left + layout.side, layout.top
+    extent = (left, right, layout.bottom, top)
     axes.imshow(shade, extent=extent, interpolation="none", aspect="auto")
-    faint = {"above": 1, "ha": "right", "alpha": 0.7}
-    write(axes, "predicted →\nactual ↓", left - 0.1, top, **faint)
+    for i in range(len(counts) + 1):
+        axes.plot((left, right), (top + i * layout.cell,) * 2, **HAIR)
+        axes.plot((left + i * layout.cell,) * 2, (top, layout.bottom), **HAIR)
+
+
+def _name(axes: Axes, layout: _Layout) -> None:
+    """Write the names of the classes at the left and above."""
+    left, top = layout.left, layout.top
+    write(axes, "predicted →\nactual ↓", left - 0.1, top, **FAINT)
     slanted = {"rotation": 45, "rotation_mode": "anchor"}
-    every = math.ceil(LINE / cell)  # names that would lie on others are left out
-    for i, name in list(enumerate(classes))[::every]:
-        middle = top + (i + 0.5) * cell
-        write(axes, cut_words(name, left), left - 0.1, middle, above=0.5, ha="right")
-        write(
-            axes, cut_words(name, left), left + (i + 0.5) * cell, top - 0.2, **slanted
-        )
-    if column:
-        title, words = column
-        write(axes, title, left + side + right, top, **faint)
-        for i, word in list(enumerate(words))[::every]:
-            middle = top + (i + 0.5) * cell
-            write(axes, word, left + side + right, middle, above=0.5, ha="right")
-    for i in range(len(classes) + 1):
-        axes.plot((left, left + side), (top + i * cell,) * 2, **HAIR)
-        axes.plot((left + i * cell,) * 2, (top, top + side), **HAIR)
-    for (i, j), count in np.ndenumerate(counts if cell >= 0.3 else counts[:0]):
+    for i, middle in layout.rows:
+        name = cut_words(layout.classes[i], left)
+        write(axes, name, left - 0.1, middle, above=0.5, ha="right")
+        write(axes, name, left + middle - top, top - 0.2, **slanted)
+
+
+def _fill(
+    axes: Axes, layout: _Layout, counts: np.ndarray, cells: Sequence[Sequence[str]]
+) -> None:
+    """Write into the cells, right answers in bold."""
+    for (i, j), count in np.ndenumerate(counts):
         weight, alpha = "bold" if i == j else "normal", 1 if count else 0.35
-        x, y = left + (j + 0.5) * cell, top + (i + 0.5) * cell
+        x, y = (
+            layout.left + (j + 0.5) * layout.cell,
+            layout.top + (i + 0.5) * layout.cell,
+        )
         style = {"ha": "center", "weight": weight, "alpha": alpha}
         write(axes, cells[i][j], x, y, above=0.5, **style)
-    return figure, axes, top + side

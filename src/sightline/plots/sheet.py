@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,6 +15,7 @@ __all__ = [
     "Cell",
     "EDGE",
     "GAP",
+    "Sheet",
     "new_sheet",
     "place",
     "tile_sheet",
@@ -24,6 +26,14 @@ __all__ = [
 GAP = 0.12  # inches between tiles
 EDGE = 0.05  # inches around a sheet
 Cell = np.ndarray | str  # a picture, or the words that stand for it
+
+
+class Sheet(NamedTuple):
+    """A figure in inches, and what is needed to draw on it."""
+
+    figure: Figure
+    axes: Axes
+    bottom: float  # inches from the top, where the tiles end
 
 
 def new_sheet(width: float, height: float) -> tuple[Figure, Axes]:
@@ -81,8 +91,8 @@ def tile_sheet(
     columns: int | None = None,
     largest: float = 1.6,
     foot: float = 0,
-) -> tuple[Figure, Axes, float]:
-    """Lay out rows of square tiles; return figure, axes, and where the tiles end.
+) -> Sheet:
+    """Lay out rows of square tiles.
 
     Args:
         cells: rows of pictures, or of words where there is no picture.
@@ -90,7 +100,7 @@ def tile_sheet(
         headers: words above each column.
         labels: words at the left of each row.
         columns: tiles that have to fit in a row; the longest row when None.
-        largest: side of a tile at most, in inches.
+        largest: upper limit of the side of a tile, in inches.
         foot: room left below the tiles, in inches.
     """
     columns = columns or max(len(row) for row in cells)
@@ -109,10 +119,15 @@ def tile_sheet(
             write(axes, cut_words(labels[i], left - 0.1), 0, y + side / 2, above=0.5)
         for j, cell in enumerate(row):
             x = left + j * (side + GAP)
-            if isinstance(cell, str):
-                write_framed(axes, cell, x, y, side, side)
-            else:
-                place(axes, cell, x, y, side)
+            _tile(axes, cell, x, y, side)
             if captions:
                 write(axes, cut_words(captions[i][j], side + GAP), x, y + side)
-    return figure, axes, bottom
+    return Sheet(figure, axes, bottom)
+
+
+def _tile(axes: Axes, cell: Cell, x: float, y: float, side: float) -> None:
+    """Draw one tile: a picture, or words in a frame."""
+    if isinstance(cell, str):
+        write_framed(axes, cell, x, y, side, side)
+    else:
+        place(axes, cell, x, y, side)

@@ -80,8 +80,7 @@ def from_module(
 
     Args:
         name: an `nn.Module`, or what makes one when called without arguments, or with
-            `num_classes` if the names of the classes are given; modules in the current
-            folder are found.
+            `num_classes` if `classes` names them; it may lie in the current folder.
         runtime: device to which the network is moved.
         weights: a state dict, as safetensors or as torch saves it; None leaves the
             network as it was made.
@@ -94,11 +93,11 @@ def from_module(
         SightlineError: if there is no such network, or the weights do not fit it.
         DataError: if a file is missing or damaged.
     """
-    names = _read_names(classes) if classes else None
-    model = _make(name, len(names) if names else None)
+    names = _read_names(classes) if classes else []
+    model = _make(name, len(names) or None)
     if weights:
         _load_weights(model, name, weights)
-    model.eval().float()
+    model = runtime.place(model.eval().float())
     count = _count_classes(model, name, image_size)
     names = names or [str(i) for i in range(count)]
     if len(names) != count:
@@ -106,7 +105,6 @@ def from_module(
             f"{classes} names {len(names)} classes, but {name} has {count} logits; "
             "give one name a line for each"
         )
-    model = runtime.place(model)
     return Classifier(model, tuple(names), mean, std, image_size, runtime)
 
 
