@@ -48,11 +48,8 @@ def arguments() -> argparse.Namespace:
 def untrained(name: str, splits: Splits, runtime: Runtime) -> Classifier:
     """Build a network with batch norm and random weights, always the same."""
     torch.manual_seed(0)
-    model = build_model(name, num_classes=len(splits.classes), norm="batch").eval()
-    size = splits.test.images.shape[1]
-    return Classifier(
-        runtime.place(model), splits.classes, splits.mean, splits.std, size, runtime
-    )
+    model = build_model(name, num_classes=len(splits.classes), norm="batch")
+    return Classifier.trained_on(splits, runtime.place(model), runtime)
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from sklearn import metrics
 
 from sightline.errors import SightlineError
 from sightline.measures.calibration import (
@@ -98,3 +99,14 @@ def test_a_classifier_that_is_never_wrong_has_no_best_temperature():
     for hopeless in (labels, (labels + 1) % 5):  # and one that is never right
         with pytest.raises(SightlineError, match="give more validation images"):
             fit_temperature(logits, hopeless)
+
+
+def test_log_loss_and_brier_are_those_of_scikit_learn():
+    logits, labels = honest(500)
+    probabilities = logits.double().softmax(1)
+    expected = metrics.log_loss(labels, probabilities, labels=range(10))
+    assert log_loss(probabilities, labels) == pytest.approx(expected, rel=1e-12)
+    targets = torch.nn.functional.one_hot(labels, 10)
+    # theirs is the mean over classes, too
+    expected = 10 * metrics.mean_squared_error(targets, probabilities)
+    assert brier_score(probabilities, labels) == pytest.approx(expected, rel=1e-12)

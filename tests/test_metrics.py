@@ -1,12 +1,15 @@
 """Counts and shares of predictions, against counts made by hand."""
 
 import math
+import warnings
 
 import pytest
 import torch
+from sklearn import metrics
 
 from sightline.errors import SightlineError
 from sightline.measures.metrics import (
+    balanced_accuracy,
     confusion_matrix,
     margins,
     mean_interval,
@@ -175,3 +178,20 @@ def test_shared_mistakes_are_counted_and_compared_with_chance():
     assert found.wrong.tolist() == [0, 2, 2, 1, 0, 0]
     assert found.same.tolist() == [False, True, False, False, False, False]
     assert found.by_chance == pytest.approx(6 * 3 / 6 * 2 / 6)
+
+
+def test_confusion_and_balanced_accuracy_are_those_of_scikit_learn():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 6, (400,), generator=generator)  # class 6 has no image
+    predictions = torch.where(
+        torch.rand(400, generator=generator) < 0.7,
+        labels,
+        torch.randint(0, 7, (400,), generator=generator),
+    )
+    confusion = confusion_matrix(labels, predictions, 7)
+    expected = metrics.confusion_matrix(labels, predictions, labels=range(7))
+    assert confusion.tolist() == expected.tolist()
+    with warnings.catch_warnings():  # theirs warns of the class without an image
+        warnings.simplefilter("ignore")
+        expected = metrics.balanced_accuracy_score(labels, predictions)
+    assert balanced_accuracy(confusion) == pytest.approx(expected, rel=1e-6)

@@ -39,6 +39,20 @@ class Classifier:
     runtime: Runtime
     flip_average: bool = False  # answer with the mean of picture and mirror image
 
+    @classmethod
+    def trained_on(
+        cls, splits: Splits, model: nn.Module, runtime: Runtime
+    ) -> "Classifier":
+        """Take a network that these pictures trained, and set it to evaluation mode.
+
+        Args:
+            splits: give classes, normalisation and size.
+            model: on the device of the runtime.
+            runtime: device and precision.
+        """
+        size = splits.train.images.shape[1]
+        return cls(model.eval(), splits.classes, splits.mean, splits.std, size, runtime)
+
     def normalise(self, pictures: Tensor) -> Tensor:
         """Turn pictures (B, H, W, 3) uint8 into images (B, 3, H, W) on the device."""
         pictures = pictures.to(self.runtime.device)
