@@ -79,6 +79,13 @@ def test_every_public_name_exists_and_is_documented(path):
             assert value.__doc__, f"{module.__name__}.{name} has no docstring"
 
 
+def test_the_reference_describes_files_that_exist():
+    pages = "".join(path.read_text() for path in (ROOT / "book").glob("api_*.md"))
+    described = set(re.findall(r"automodule:: (\S+)", pages))
+    assert "sightline.training.train" in described
+    assert not described - NAMES
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_no_comment_of_the_reference_has_a_colon(path):
     # the reference would show what precedes it as the type of the field or constant
