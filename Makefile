@@ -44,16 +44,17 @@ serve: $(READY)  ## look at the site that was built last, at http://localhost:80
 	echo "$$site is at http://localhost:$(PORT) (Ctrl-C ends)"; \
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory "$$site" $(PORT)
 
-check: $(READY)  ## format and lint the library, the tests and the chapters
+check: $(READY)  ## format, lint, types: the library, the tests and the chapters
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 	$(BIN)/sightline book check
 
 colab: $(READY)  ## run chapters as Colab would, from the last commit; CHAPTER=01
 	$(BIN)/python tests/colab_path.py $(CHAPTER)
 
 clean:  ## remove what was built; runs/, data and .venv stay
-	rm -rf _build .pytest_cache .ruff_cache
+	rm -rf _build .mypy_cache .pytest_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:  ## this list

@@ -12,10 +12,11 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from sightline.cli import main, training
+from sightline.cli import looking, main, training
 from sightline.cli.group import resumable
 from sightline.cli.options import chosen_recipe
 from sightline.errors import SightlineError
+from sightline.heatmaps.explain import METHODS, SLOW
 from sightline.training.lr_finder import RangeTest
 from sightline.training.recipe import describe_fields
 from sightline.training.recipes import RECIPES
@@ -51,6 +52,10 @@ def test_every_command_has_help(words):
     usage, description = done.output.split("\n\n")[:2]
     assert usage.startswith("Usage: main " + " ".join(words))
     assert len(description.split()) >= 3, "it does not say what it does"
+
+
+def test_the_methods_of_explain_are_those_of_the_library():
+    assert set(looking.METHODS) == {*METHODS, *SLOW}
 
 
 def test_every_recipe_field_is_an_option_of_train():

@@ -150,7 +150,7 @@ def test_many_pictures_keep_their_order_and_broken_ones_are_skipped(tmp_path):
     parts = list(read_pictures(paths, 8, progress=False))
     expected = np.setdiff1d(np.arange(200), [0, 150, 199])
     images = np.concatenate([part.images for part in parts])
-    assert np.array_equal(np.concatenate([part.kept for part in parts]), expected)
+    assert np.array_equal(np.concatenate([part.places for part in parts]), expected)
     assert np.array_equal(images[:, 0, 0, 0], expected)
     unreadable = {
         place: why for part in parts for place, why in part.unreadable.items()

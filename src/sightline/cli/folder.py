@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from sightline.cli.group import console, main, print_line, resumable, shell_line
+from sightline.cli.group import (
+    console,
+    main,
+    print_line,
+    print_next,
+    resumable,
+    shell_line,
+)
 from sightline.cli.options import (
     choice_or_type,
     chosen_recipe,
@@ -113,8 +120,8 @@ def print_check(result: "FolderCheck") -> None:
     if result.trainable:
         size = result.image_size
         options = [] if size == 32 else ["--image-size", size]
-        line = ("sightline", "all", result.folder, "--out", "runs/mine", *options)
-        click.echo(f"\nnext: {shell_line(*line)}")
+        click.echo()
+        print_next("all", result.folder, "--out", "runs/mine", *options)
 
 
 @main.command(name="all")

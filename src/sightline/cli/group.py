@@ -82,6 +82,11 @@ def shell_line(*words: object) -> str:
     return shlex.join(map(str, words))
 
 
+def print_next(*words: object) -> None:
+    """Print the command that makes sense next, to be pasted into a shell."""
+    print_line(f"next: {shell_line('sightline', *words)}")
+
+
 def print_line(line: str) -> None:
     """Print a line as it is, however wide."""
     console.print(line, highlight=False, markup=False, soft_wrap=True)

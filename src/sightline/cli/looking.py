@@ -1,27 +1,33 @@
-"""The command line: `sightline train`, `lr-find`, `evaluate`, `compare`, and more."""
+"""Commands that look at runs: evaluate, compare, explain, report."""
 
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
 
-from sightline.cli.group import (
-    console,
-    main,
-)
-from sightline.cli.options import (
-    pictures_for,
-    run_data_options,
-)
+from sightline.cli.group import console, main, print_line
+from sightline.cli.options import pictures_for, run_data_options
 from sightline.errors import DataError, SightlineError
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
+    from sightline.measures.evaluation import Evaluation
     from sightline.training.classifier import Classifier
     from sightline.training.runtime import Runtime
+
+METHODS = (  # those of sightline.heatmaps, which need torch
+    "grad_cam",
+    "hires_cam",
+    "layer_cam",
+    "grad_cam_plus_plus",
+    "x_grad_cam",
+    "eigen_cam",
+    "score_cam",
+    "ablation_cam",
+)
 
 
 @main.command()
@@ -44,11 +50,6 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Evaluate the best weights of RUN on one split, class by class."""
-    from sightline.measures.metrics import (
-        balanced_accuracy,
-        confusion_matrix,
-        per_class_accuracy,
-    )
     from sightline.training.run import Run
     from sightline.training.runtime import choose_runtime
 
@@ -57,33 +58,46 @@ def evaluate(
     classifier = opened.classifier(choose_runtime(device, precision))
     classifier.refuse_other_classes(splits)
     evaluation = classifier.ask(getattr(splits, split))
+    scores = scores_of(evaluation, opened.classes)
+    if as_json:
+        about = {"run": str(run), "data": splits.name, "digest": splits.digest}
+        click.echo(json.dumps({**about, "split": split, **scores}, indent=2))
+    else:
+        print_scores(scores, f"{run} on {splits.name}, {split}")
+
+
+def scores_of(evaluation: "Evaluation", classes: Sequence[str]) -> dict[str, Any]:
+    """Return accuracy and loss, of all pictures and of each class."""
+    from sightline.measures.metrics import (
+        balanced_accuracy,
+        confusion_matrix,
+        per_class_accuracy,
+    )
+
     confusion = confusion_matrix(
-        evaluation.labels, evaluation.predictions, len(opened.classes)
+        evaluation.labels, evaluation.predictions, len(classes)
     )
     accuracies = per_class_accuracy(confusion).tolist()
-    if as_json:
-        numbers = {
-            "run": str(run),
-            "data": splits.name,
-            "digest": splits.digest,
-            "split": split,
-            "images": len(evaluation.labels),
-            "accuracy": evaluation.accuracy,
-            "balanced_accuracy": balanced_accuracy(confusion),
-            "loss": evaluation.loss,
-            "per_class": dict(zip(opened.classes, accuracies, strict=True)),
-            "confusion": confusion.tolist(),
-        }
-        click.echo(json.dumps(numbers, indent=2))
-        return
-    table = Table("class", "accuracy", title=f"{run} on {splits.name}, {split}")
-    for name, accuracy in zip(opened.classes, accuracies, strict=True):
+    return {
+        "images": len(evaluation.labels),
+        "accuracy": evaluation.accuracy,
+        "balanced_accuracy": balanced_accuracy(confusion),
+        "loss": evaluation.loss,
+        "per_class": dict(zip(classes, accuracies, strict=True)),
+        "confusion": confusion.tolist(),
+    }
+
+
+def print_scores(scores: dict[str, Any], title: str) -> None:
+    """Print the accuracy of each class and of all, and the loss."""
+    table = Table("class", "accuracy", title=title)
+    for name, accuracy in scores["per_class"].items():
         table.add_row(name, f"{accuracy:.2%}")
     table.add_section()
-    table.add_row("all", f"{evaluation.accuracy:.2%}", style="bold")
-    table.add_row("mean of classes", f"{balanced_accuracy(confusion):.2%}")
+    table.add_row("all", f"{scores['accuracy']:.2%}", style="bold")
+    table.add_row("mean of classes", f"{scores['balanced_accuracy']:.2%}")
     console.print(table)
-    console.print(f"loss {evaluation.loss:.4f} over {len(evaluation.labels)} images")
+    console.print(f"loss {scores['loss']:.4f} over {scores['images']} images")
 
 
 @main.command()
@@ -120,10 +134,10 @@ def compare(run: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
 @click.argument("image", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--method",
+    type=click.Choice(METHODS),
     default="grad_cam",
     show_default=True,
-    help="grad_cam, hires_cam, layer_cam, grad_cam_plus_plus, x_grad_cam, eigen_cam, "
-    "score_cam or ablation_cam; the last two take seconds per picture",
+    help="the last two take seconds per picture",
 )
 @click.option(
     "--layer",
@@ -167,28 +181,21 @@ def explain(
     torchvision.models:resnet18; the options from --weights on describe that one.
     """
     from sightline.heatmaps.layers import default_layers
+    from sightline.reports.picture import explain_picture
     from sightline.training.runtime import choose_runtime
 
     options = {key: value for key, value in description.items() if value is not None}
     classifier = classifier_of(run, choose_runtime(device, "fp32"), options)
-    classes = classifier.classes
-    for flag, name in (("--target", target), ("--against", against)):
-        if name not in (None, "predicted", *classes):
-            known = ", ".join(classes[:20]) + ", ..." * (len(classes) > 20)
-            raise SightlineError(
-                f"unknown {flag} {name!r}; predicted, or one of {known}"
-            )
-    question = {
+    question: dict[str, Any] = {
         "layers": layers or default_layers(classifier.model, classifier.image_size),
-        "targets": class_number(target, classes),
-        "against": class_number(against, classes),
+        "targets": class_number("--target", target, classifier.classes),
+        "against": class_number("--against", against, classifier.classes),
         "method": method,
     }
     failed = 0
     for path in image:
         try:
-            line = explain_picture(classifier, path, out, question)
-            console.print(line, highlight=False)
+            print_line(explain_picture(classifier, path, out, **question).line())
         except DataError as error:  # one bad picture does not end the others
             click.secho(f"sightline: {error}", fg="red", err=True)
             failed += 1
@@ -214,37 +221,16 @@ def classifier_of(name: str, runtime: "Runtime", options: dict) -> "Classifier":
     return Run.open(name).classifier(runtime)
 
 
-def class_number(name: str | None, classes: Sequence[str]) -> int | str | None:
-    """Return the number of a class; what is no class stays as it is."""
-    return classes.index(name) if name in classes else name
-
-
-def explain_picture(
-    classifier: "Classifier", path: Path, out: Path, question: dict
-) -> str:
-    """Write the figure of one picture; return a line with the answer."""
-    import torch
-
-    from sightline import plots
-    from sightline.data.pictures import read_picture
-    from sightline.heatmaps.explain import explain as explain_images
-
-    model, classes = classifier.model, classifier.classes
-    pixels, _ = read_picture(path, classifier.image_size)
-    pictures = torch.from_numpy(pixels.copy())[None]
-    images = classifier.normalise(pictures)
-    with torch.inference_mode():
-        probabilities = model(images).softmax(1)[0]
-    maps = explain_images(model, images, **question)
-    confidence, predicted = probabilities.max(0)
-    answer = f"{classes[predicted]} {confidence:.1%}"
-    figure = plots.heatmaps(pictures, maps, titles=[answer], classes=classes)
-    out.mkdir(parents=True, exist_ok=True)
-    file = out / f"{path.stem}-{question['method']}.png"
-    plots.save(figure, file)
-    blank = [layer for layer, of_one in maps.items() if of_one.status[0] != "ok"]
-    remark = f" (no map at {', '.join(blank)})" if blank else ""
-    return f"{path}: {answer}{remark} → {file}"
+def class_number(
+    flag: str, name: str | None, classes: Sequence[str]
+) -> int | str | None:
+    """Return the number of a class; None and "predicted" stay as they are."""
+    if name in (None, "predicted"):
+        return name
+    if name not in classes:
+        known = ", ".join(classes[:20]) + ", ..." * (len(classes) > 20)
+        raise SightlineError(f"unknown {flag} {name!r}; predicted, or one of {known}")
+    return classes.index(name)
 
 
 @main.command()
@@ -274,4 +260,4 @@ def report(
     classifier = opened.classifier(choose_runtime(device, precision))
     subject = Subject(opened, splits, classifier)
     page, _ = write_report(subject, out or run / "report", say=click.echo)
-    click.echo(f"the report: {page}\nlook at it: open it in a browser")
+    print_line(f"the report: {page}\nlook at it: open it in a browser")

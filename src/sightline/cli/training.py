@@ -12,10 +12,9 @@ from rich.table import Table
 from sightline.cli.group import (
     console,
     main,
-    print_line,
+    print_next,
     resumable,
     run_by_first_process,
-    shell_line,
 )
 from sightline.cli.options import (
     chosen_recipe,
@@ -125,8 +124,7 @@ def train(
         )
     if run_by_first_process():
         print_result(run, chosen)
-        again = shell_line("sightline", "evaluate", run.path, "--data", data)
-        print_line(f"next: {again}")
+        print_next("evaluate", run.path, "--data", data)
 
 
 def print_result(run: "Run", recipe: Recipe) -> None:
@@ -193,8 +191,7 @@ def lr_find(
     print_ranges(ranges, f"{recipe}, {data}")
     print_doubts(tests, ranges, len(splits.classes))
     median = f"{ranges['valley'][1]:.2g}"
-    again = shell_line("sightline", "train", recipe, "--data", data, "--max-lr", median)
-    print_line(f"next: {again}")
+    print_next("train", recipe, "--data", data, "--max-lr", median)
 
 
 def plot_curves(tests: Sequence["RangeTest"], file: Path) -> None:

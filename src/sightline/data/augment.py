@@ -7,6 +7,7 @@ drawn first, as plain tensors; applying a draw is a pure function.
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -67,8 +68,12 @@ class Draw:
     def _map(self, function: Callable[[Tensor], Tensor]) -> "Draw":
         """Return a draw with `function` applied to each tensor."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        tensors = {k: v for k, v in values.items() if isinstance(v, Tensor)}
-        return replace(self, **{k: function(v) for k, v in tensors.items()})
+        changes: dict[str, Any] = {
+            name: function(value)
+            for name, value in values.items()
+            if isinstance(value, Tensor)
+        }
+        return replace(self, **changes)
 
 
 def draw_augmentation(
@@ -225,10 +230,10 @@ def beyond_border(draw: Draw, height: int, width: int) -> Tensor:
     return 1 - cover(rows, columns)
 
 
-def inside_hole(draw: Draw, height: int, width: int) -> Tensor:
+def inside_hole(corners: Tensor, side: int, height: int, width: int) -> Tensor:
     """Return 1.0 where the holes are, as far as they lie inside the picture."""
-    rows = within(-draw.holes[:, 0], height, draw.cutout)
-    columns = within(-draw.holes[:, 1], width, draw.cutout)
+    rows = within(-corners[:, 0], height, side)
+    columns = within(-corners[:, 1], width, side)
     return cover(rows, columns)
 
 
@@ -268,6 +273,6 @@ def apply_augmentation(
         beyond = beyond_border(draw, height, width)
         batch = paint(batch, beyond, fill_values(draw.border, mean, std))
     if draw.holes is not None:
-        hole = inside_hole(draw, height, width)
+        hole = inside_hole(draw.holes, draw.cutout, height, width)
         batch = paint(batch, hole, fill_values(draw.fill, mean, std))
     return batch

@@ -40,7 +40,7 @@ class Finding:
     """One thing to know about a folder."""
 
     kind: str  #: one word or two, for machines
-    words: str  #: what was found
+    words: str  #: a sentence without its full stop
     remedy: str
     files: tuple[str, ...] = ()  #: all of them, relative to the folder
     pairs: tuple[tuple[str, str], ...] = ()  #: a picture and an earlier one
@@ -62,7 +62,7 @@ class FolderCheck:
     image_size: int  #: pixels, to which pictures will be brought
     classes: dict[str, dict[str, int]]  #: → pictures (or train, test) and unreadable
     kinds: dict[str, int]  #: of file and pixels, such as "JPEG RGB" → pictures
-    sides: tuple[int, ...]  #: pixels of the shorter side, least, median, largest
+    sides: tuple[int, ...]  #: least, median, largest shorter side, in pixels
     findings: tuple[Finding, ...]
 
     @property
@@ -81,7 +81,7 @@ class FolderCheck:
         return ["class", *parts], rows
 
     def summary(self) -> str:
-        """Return in one line which kinds of files there are, and how large."""
+        """Return the kinds of the files and the sizes of the pictures in one line."""
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.kinds.items())
         if not self.sides:
             return "no file is a picture"

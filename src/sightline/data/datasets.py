@@ -94,16 +94,15 @@ class Splits:
         test: int | None = None,
         seed: int = 0,
     ) -> "Splits":
-        """Keep only so many pictures, the classes as equal as they can be.
+        """Keep fewer pictures, the classes as equal as they can be.
 
-        Their order and mean/std stay as they are. `None` for `training` returns the
-        data set itself.
+        Their order and mean/std stay as they are.
 
         Args:
-            training: pictures to train with.
-            validation: a quarter of `training` if not given.
-            test: a quarter of `training` if not given.
-            seed: decides which pictures are kept.
+            training: pictures to train with; None: return the data set itself.
+            validation: pictures; None: a quarter of `training`.
+            test: pictures; None: a quarter of `training`.
+            seed: decides which pictures stay.
 
         Raises:
             DataError: if a number is smaller than that of the classes.
@@ -116,25 +115,15 @@ class Splits:
             quarter if validation is None else validation,
             quarter if test is None else test,
         )
-        if min(counts) < len(self.classes):
-            raise DataError(
-                f"a limit of {min(counts)} pictures leaves classes without any; "
-                f"at least {len(self.classes)} are needed, one per class"
-            )
         generator = _generator(seed)
-        parts = [
+        whole = (self.train, self.validation, self.test)
+        fewer = [
             part.take(choose(part.labels, count, generator))
-            for part, count in zip(
-                (self.train, self.validation, self.test), counts, strict=True
-            )
+            for part, count in zip(whole, counts, strict=True)
         ]
-        return replace(
-            self,
-            train=parts[0],
-            validation=parts[1],
-            test=parts[2],
-            digest=_digest(*parts),
-        )
+        names = ("train", "validation", "test")
+        parts: dict[str, Any] = dict(zip(names, fewer, strict=True))
+        return replace(self, **parts, digest=_digest(*fewer))
 
 
 def load(
@@ -153,27 +142,26 @@ def load(
         image_size: side in pixels to which the pictures of a folder are brought.
         validation_fraction: share of each class of the training part.
         seed: decides which pictures validate (and test, if there is no test/).
-        root: data folder for downloads and decoded pictures, if not the usual one.
+        root: folder for downloads and decoded pictures; None: `data_folder()`.
         progress: show a bar while a folder is decoded.
 
     Raises:
-        DataError: with what was found, what was expected, and the remedy.
+        DataError: if the pictures are missing, too few or laid out in another way.
     """
     if data in ("cifar10", "shapes") and image_size != 32:
         raise DataError(
             f"{data} has pictures of 32x32 pixels, image_size {image_size} is not "
-            "possible; leave it at 32, or give a folder of pictures"
+            "possible; leave it at 32, or name a folder of pictures"
         )
+    fraction = validation_fraction
     if data == "cifar10":
-        return load_cifar10(
-            validation_fraction=validation_fraction, seed=seed, root=root
-        )
+        return load_cifar10(validation_fraction=fraction, seed=seed, root=root)
     if data == "shapes":
-        return load_shapes(validation_fraction=validation_fraction, seed=seed)
+        return load_shapes(validation_fraction=fraction, seed=seed)
     return load_folder(
         data,
         image_size=image_size,
-        validation_fraction=validation_fraction,
+        validation_fraction=fraction,
         seed=seed,
         root=root,
         progress=progress,
@@ -262,16 +250,14 @@ def load_folder(
 ) -> Splits:
     """Load a folder of pictures, one sub-folder per class.
 
-    With `train/` and `test/` inside, those are the parts; else a fifth of every
-    class becomes the test part. Order is that of class names, then of file names,
-    numbers in them counted as numbers. Whatever Pillow reads is brought to RGB:
-    transparent pixels become white, 16 bits become 8, EXIF rotation is applied;
-    the shorter side is scaled to `image_size` and the middle cut out. Unreadable
-    pictures are left out and named in `notes`.
+    If it has `train/` and `test/`, those are the parts; else a fifth of every class
+    becomes the test part. Classes and files are in the order of their names, 2.png
+    before 10.png. `read_picture` says what is done to a picture; those that cannot be
+    read are left out and named in `notes`.
 
     Raises:
         DataError: if the layout is another, classes differ between train/ and
-            test/, fewer than two are there, or one has too few readable pictures.
+            test/, there are fewer than two, or one has too few readable pictures.
     """
     folder = Path(folder).expanduser()
     keep_in = (root or data_folder()) / "decoded"

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from sightline.errors import DataError
+
 __all__ = ["carve", "choose"]
 
 
@@ -24,7 +26,16 @@ def carve(
 
 
 def choose(labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Choose `count` places, going round the classes; return them ascending."""
+    """Choose `count` places, going round the classes; return them ascending.
+
+    Raises:
+        DataError: if `count` is smaller than the number of classes.
+    """
+    if count < len(labels.unique()):
+        raise DataError(
+            f"a limit of {count} pictures leaves classes without any; "
+            f"at least {len(labels.unique())} are needed, one per class"
+        )
     rank = torch.empty(len(labels), dtype=torch.int64)  # place within the class
     for label in labels.unique():
         places = torch.nonzero(labels == label)[:, 0]

@@ -103,13 +103,13 @@ def _best_matches(
         return F.normalize((rows - mean) @ whiten, dim=1)
 
     searched = describe(shrunk)
-    asked = shrunk if pictures is originals else _shrink(pictures)
+    small = shrunk if pictures is originals else _shrink(pictures)
     matches: list[list[tuple[Tensor, ...]]] = [[] for _ in rules]
     for places in torch.arange(len(pictures)).split(CHUNK):
         masks = [rule(places) for rule in rules]
         candidates = searched[: masks[0].shape[1]].T
-        flipped = asked[places].unflatten(1, (3, SIDE, SIDE)).flip(3).flatten(1)
-        as_is = describe(asked[places]) @ candidates  # (n, m)
+        flipped = small[places].unflatten(1, (3, SIDE, SIDE)).flip(3).flatten(1)
+        as_is = describe(small[places]) @ candidates  # (n, m)
         mirror = describe(flipped) @ candidates
         similar = torch.maximum(as_is, mirror)
         for parts, mask in zip(matches, masks, strict=True):

@@ -55,7 +55,7 @@ class Decoded:
     """The pictures of a listing that could be read."""
 
     images: Pictures  #: (n, size, size, 3) uint8
-    readable: Tensor  #: (N,) bool, n of them True, which of the listing these are
+    readable: Tensor  #: (N,) bool, which of the listing these n are
     notes: tuple[str, ...]
     unreadable: dict[int, str]  #: place in the listing → reason
 
@@ -199,7 +199,7 @@ def _decode(
     with closing(read_pictures(paths, image_size, progress=progress)) as parts:
         for part in parts:
             out.write(part.images)
-            readable[part.kept] = True
+            readable[part.places] = True
             changes.update(part.changes)
             unreadable |= part.unreadable
     notes = _describe(listing, changes, unreadable)

@@ -76,8 +76,8 @@ def confident_joint(probabilities: Tensor, labels: Tensor) -> Tensor:
         (K, K) int64, rows given: off the diagonal are the suspects.
     """
     classes = probabilities.shape[1]
-    found = _confident_class(probabilities, labels)
-    cells = (labels * classes + found)[found >= 0]
+    confident = _confident_class(probabilities, labels)
+    cells = (labels * classes + confident)[confident >= 0]
     return cells.bincount(minlength=classes**2).reshape(classes, classes)
 
 
@@ -88,12 +88,12 @@ def suspects(probabilities: Tensor, labels: Tensor) -> Suspects:
         probabilities: (N, K), of a model that was not trained on these images.
         labels: (N,) as given.
     """
-    found = _confident_class(probabilities, labels)
-    doubtful = ((found >= 0) & (found != labels)).nonzero()[:, 0]
+    confident = _confident_class(probabilities, labels)
+    doubtful = ((confident >= 0) & (confident != labels)).nonzero()[:, 0]
     own = probabilities[doubtful, labels[doubtful]]
     order = own.argsort(stable=True)
     chosen = doubtful[order]
-    return Suspects(chosen, found[chosen], own[order])
+    return Suspects(chosen, confident[chosen], own[order])
 
 
 def _confident_class(probabilities: Tensor, labels: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ def _confident_class(probabilities: Tensor, labels: Tensor) -> Tensor:
 
 def validated() -> tuple[LabelError, ...]:
     """Return the 54 images of CIFAR-10's test part that people did not confirm."""
-    text = files("sightline.data").joinpath("label_errors.json").read_text()
+    text = files("sightline.data").joinpath("label_errors.json").read_text("utf-8")
     fields = ("votes", "colour")
     return tuple(
         LabelError(**row | {name: tuple(row[name]) for name in fields})
@@ -132,14 +132,11 @@ def find_validated(test: Split, classes: Sequence[str]) -> Tensor:
             f"these are {len(test.labels):,} of {len(classes)} classes "
             f"({', '.join(classes[:3])}, ...)"
         )
-    found = []
     of_class = {name: (test.labels == i).nonzero() for i, name in enumerate(classes)}
-    for error in validated():
-        found.append(int(of_class[error.label][error.place]))
-    where = torch.tensor(found)
+    where = torch.tensor([int(of_class[e.label][e.place]) for e in validated()])
     colours = test.images[where].double().mean((1, 2))
-    wanted = torch.tensor([error.colour for error in validated()])
-    others = ((colours - wanted).abs() > COLOUR_TOLERANCE).any(1)
+    recorded = torch.tensor([error.colour for error in validated()])
+    others = ((colours - recorded).abs() > COLOUR_TOLERANCE).any(1)
     if others.any():
         raise DataError(
             f"{int(others.sum())} of {len(where)} listed images have other colours "

@@ -33,7 +33,7 @@ class Pictures:
     """The readable ones of some picture files."""
 
     images: NDArray[np.uint8]  #: (n, size, size, 3)
-    kept: list[int]  #: their n places among all paths, ascending
+    places: list[int]  #: of these n among all paths, ascending
     changes: Counter[str]  #: what had to be done, and to how many
     unreadable: dict[int, str]  #: place among all paths → reason
 
@@ -148,7 +148,7 @@ def _workers(count: int) -> Executor:
 
 def _read_chunk(paths: Sequence[str], start: int, image_size: int) -> Pictures:
     """Read some pictures, the first of which has the place `start`."""
-    images, kept, unreadable = [], [], {}
+    images, places, unreadable = [], [], {}
     changes: Counter[str] = Counter()
     for place, path in enumerate(paths, start):
         try:
@@ -157,8 +157,8 @@ def _read_chunk(paths: Sequence[str], start: int, image_size: int) -> Pictures:
             unreadable[place] = str(error)
             continue
         images.append(image)
-        kept.append(place)
+        places.append(place)
         changes.update(changes_of_one)
     shape = (len(images), image_size, image_size, 3)
     pixels = np.array(images, np.uint8).reshape(shape)  # also when there are none
-    return Pictures(pixels, kept, changes, unreadable)
+    return Pictures(pixels, places, changes, unreadable)

@@ -77,13 +77,37 @@ def draw_shapes(
     """
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(n) % len(CLASSES))
-    if shortcut_on is None:
-        own = labels == shortcut_class if shortcut_class is not None else False
-        chance = np.where(own, shortcut_probability, other_probability)
-        marked = (rng.random(n) < chance) & (shortcut_class is not None)
-    else:
-        rng.random(n)  # drawn all the same, so that the pictures stay the same
-        marked = np.broadcast_to(shortcut_on, (n,))
+    chances = (shortcut_probability, other_probability)
+    marked = _choose_marked(rng, labels, shortcut_on, shortcut_class, chances)
+    return _draw_pictures(rng, labels, marked, noise, contrast, radius)
+
+
+def _choose_marked(
+    rng: np.random.Generator,
+    labels: NDArray[np.int64],
+    on: bool | Bools | None,
+    own_class: int | None,
+    chances: tuple[float, float],
+) -> Bools:
+    """Return which pictures carry the mark, (n,); chances are of own class, others."""
+    numbers = rng.random(len(labels))  # always: the same seed draws the same pictures
+    if on is not None:
+        return np.broadcast_to(on, labels.shape)
+    if own_class is None:
+        return np.zeros(labels.shape, bool)
+    return numbers < np.where(labels == own_class, *chances)
+
+
+def _draw_pictures(
+    rng: np.random.Generator,
+    labels: NDArray[np.int64],
+    marked: Bools,
+    noise: float,
+    contrast: tuple[float, float],
+    radius: tuple[float, float],
+) -> Shapes:
+    """Draw one picture for each label, with the shortcut where it is `marked`."""
+    n = len(labels)
     images = np.empty((n, SIZE, SIZE, 3), np.uint8)
     masks = np.empty((n, SIZE, SIZE), bool)
     shortcuts = np.zeros((n, SIZE, SIZE), bool)

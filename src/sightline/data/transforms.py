@@ -77,11 +77,6 @@ def train_transform(
     Raises:
         SightlineError: for holes clipped at the border: these are drawn per batch.
     """
-    if augmentation.cutout and augmentation.cutout_place == "clipped":
-        raise SightlineError(
-            "cutout_place clipped needs workers 0: albumentations draws whole holes; "
-            "choose inside, or augment whole batches"
-        )
     mean, std = tuple(mean), tuple(std)
     steps: list[A.BasicTransform] = [A.HorizontalFlip(p=augmentation.flip)]
     if augmentation.affine_probability:
@@ -92,8 +87,8 @@ def train_transform(
     crop = A.RandomCrop(image_size, image_size)
     if augmentation.cutout:
         hole = _hole(augmentation, mean, std)
-        canvas = augmentation.cutout_place == "canvas"
-        steps += [hole, crop] if canvas else [crop, hole]
+        crop_last = augmentation.cutout_place == "canvas"
+        steps += [hole, crop] if crop_last else [crop, hole]
     else:
         steps.append(crop)
     return A.Compose([*steps, A.ToTensorV2()], seed=seed)
@@ -101,6 +96,11 @@ def train_transform(
 
 def _hole(augmentation: Augmentation, mean: tuple, std: tuple) -> A.CoarseDropout:
     """Cut one square hole into a normalised picture."""
+    if augmentation.cutout_place == "clipped":
+        raise SightlineError(
+            "cutout_place clipped needs workers 0: albumentations draws whole holes; "
+            "choose inside, or augment whole batches"
+        )
     side = (augmentation.cutout, augmentation.cutout)
     return A.CoarseDropout(
         num_holes_range=(1, 1),

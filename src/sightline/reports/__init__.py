@@ -10,5 +10,6 @@ data_doubts      sections about doubtful labels and repeated pictures
 heatmap_trust    the section that scores heatmaps
 sections         all of them, in their order
 report           the page made of them
+picture          one picture file: the answer of a network, and its heatmaps
 ===============  ================================================================
 """
