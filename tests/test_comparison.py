@@ -36,7 +36,7 @@ def altered(runs, tmp_path):
 
     def copy(*, recipe=None, epochs=None, name="altered", **manifest):
         run = Run(shutil.copytree(runs[1], tmp_path / name))
-        run.write("recipe.json", run.recipe | (recipe or {}))
+        run.write("recipe.json", run.read("recipe.json") | (recipe or {}))
         run.write("manifest.json", run.manifest | manifest)
         if epochs is not None:  # as if it had been cut off
             (run.path / "test.safetensors").unlink()
@@ -212,7 +212,7 @@ def test_the_target_stands_beside_the_result_of_runs_that_have_one(runs, altered
     said = compared(runs[0], path).sentences()
     assert [s for s in said if "target" in s][0].startswith("altered: target 99.90%")
     old = altered(name="old")  # recipes of earlier versions have no such field
-    old_recipe = Run(old).recipe
+    old_recipe = Run(old).read("recipe.json")
     old_recipe.pop("target", None)
     Run(old).write("recipe.json", old_recipe)
     assert not any("target" in s for s in compared(runs[0], old).sentences())

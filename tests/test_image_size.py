@@ -74,7 +74,7 @@ def test_a_run_that_does_not_say_its_size_is_of_32_pixels(tmp_path):
     run = train(
         replace(tiny.RECIPE, epochs=1), tiny.splits(), out=tmp_path, **tiny.ON_CPU
     )
-    recipe = run.recipe
+    recipe = run.read("recipe.json")
     del recipe["image_size"], recipe["pretrained"]
     run.write("recipe.json", recipe)
     expected = resnet10(num_classes=10).state_dict()

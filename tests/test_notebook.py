@@ -101,7 +101,7 @@ def test_the_main_run_is_made_then_taken(tiny, capsys):
 
 def test_a_finished_run_keeps_its_own_recipe(tiny):
     notebook.main_run(replace(tiny, recipe=replace(tiny.recipe, epochs=1)))
-    assert notebook.main_run(tiny).recipe["epochs"] == 1
+    assert notebook.main_run(tiny).recipe.epochs == 1
 
 
 def test_a_run_that_was_cut_off_is_resumed(tiny, capsys):

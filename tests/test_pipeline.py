@@ -98,7 +98,7 @@ def test_every_step_leaves_its_result_and_the_page_leads_to_all(unbroken):
     assert "report/report.html" in page
     assert "test accuracy" in page
     rate = json.loads((unbroken / "rate.json").read_text())
-    assert Run(unbroken / "run").recipe["max_lr"] == rate["max_lr"]
+    assert Run(unbroken / "run").recipe.max_lr == rate["max_lr"]
     assert "median of the valley rule over 2 range tests" in rate["why"]
 
 

@@ -237,7 +237,7 @@ def test_a_folder_that_is_no_run_is_refused_by_name(tmp_path):
 
 def test_a_run_without_a_test_result_says_how_far_it_came(tmp_path):
     run = Run(tmp_path)
-    run.write("recipe.json", {"epochs": 5})
+    run.write("recipe.json", {"name": "tiny", "epochs": 5})
     run.write_history([{"epoch": 1}, {"epoch": 2}])
     with pytest.raises(RunError, match="2 of 5 epochs are done"):
         _ = run.test
@@ -248,7 +248,7 @@ def test_weights_of_another_network_are_refused(whole, tmp_path):
     run = Run(tmp_path)
     for name in ("recipe.json", "manifest.json"):
         run.write(name, json.loads((whole.path / name).read_text()))
-    run.write("recipe.json", {**whole.recipe, "model": "resnet18"})
+    run.write("recipe.json", whole.read("recipe.json") | {"model": "resnet18"})
     weights = (whole.path / "weights.safetensors").read_bytes()
     (tmp_path / "weights.safetensors").write_bytes(weights)
     with pytest.raises(RunError, match="Expected a resnet18 with 10 classes"):

@@ -197,7 +197,7 @@ def take_or_train(edition: Edition) -> Run:
         if run.manifest["digest"] != edition.splits.digest:
             print(f"{run.path.name} was trained on other pictures: {set_aside(run)}")
         else:
-            recipe = Recipe.from_json(run.recipe)
+            recipe = run.recipe
     done = len(run.history)
     if run.finished:
         print(f"Taking the run in runs/{run.path.name}.")

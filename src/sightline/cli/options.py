@@ -68,7 +68,7 @@ def pictures_for(run: "Run", data: str | None, limit: int | None) -> "Splits":
     """Load the pictures to look at; say if they are not those of the training."""
     from sightline.data.datasets import load
 
-    name, seed = run.manifest["data"], run.recipe["seed"]
+    name, seed = run.manifest["data"], run.recipe.seed
     if data is None and name not in ("cifar10", "shapes"):
         raise SightlineError(
             f"{run.path} was trained on {name!r}, whose place is not known; "

@@ -81,7 +81,7 @@ def _network(run: Run, network: Explained) -> dict:
     shapes = output_shapes(network.model, network.layers, classifier.image_size)
     return {
         "run": run.path.name,
-        "model": run.recipe["model"],
+        "model": run.recipe.model,
         "parameters": sum(p.numel() for p in run.load_model().parameters()),
         "classes": list(classifier.classes),
         "image_size": classifier.image_size,

@@ -40,9 +40,9 @@ def overview(subject: Subject) -> Section:
     count, images = len(test.labels), manifest["images"]["training"]
     error = standard_error(test.accuracy, count)
     rows = [
-        ["recipe", f"{run.recipe['name']} ({run.recipe['model']})"],
+        ["recipe", f"{run.recipe.name} ({run.recipe.model})"],
         ["trained on", f"{manifest['data']}, {images:,} images"],
-        ["epochs, seed", f"{len(run.history)}, {run.recipe['seed']}"],
+        ["epochs, seed", f"{len(run.history)}, {run.recipe.seed}"],
         ["test accuracy", f"{test.accuracy:.2%} ± {error:.2%} (standard error)"],
         ["test images", f"{count:,}, digest {subject.splits.digest}"],
     ]

@@ -213,19 +213,14 @@ def refuse_other_classes(runs: Sequence[Run]) -> None:
             )
 
 
-def recipe_of(run: Run) -> Recipe:
-    """Return the recipe, with the defaults of fields that came later."""
-    return Recipe.from_json(run.recipe)
-
-
 def budget(run: Run) -> int:
     """Return how many training images the finished run will have seen."""
-    return recipe_of(run).epochs * run.manifest["images"]["training"]
+    return run.recipe.epochs * run.manifest["images"]["training"]
 
 
 def describe(name: str, run: Run, first: Run) -> Entry:
     """Gather the facts about one run, and whether it may be held against the first."""
-    manifest, history, recipe = run.manifest, run.history, recipe_of(run)
+    manifest, history, recipe = run.manifest, run.history, run.recipe
     seconds = sum(row["seconds"] for row in history)
     seen = sum(row["seconds"] * row["images_per_second"] for row in history)
     best = best_row(history) if history else {}

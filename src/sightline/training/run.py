@@ -29,6 +29,7 @@ from sightline.files import locked, write_atomically
 from sightline.measures.evaluation import Evaluation
 from sightline.models import build_model
 from sightline.training.classifier import Classifier
+from sightline.training.recipe import Recipe
 from sightline.training.runtime import Runtime
 
 __all__ = ["Run"]
@@ -102,9 +103,9 @@ class Run:
         self.keep(self.path / name, lambda file: file.write_text(text))
 
     @property
-    def recipe(self) -> dict:
-        """Return the fields of the recipe."""
-        return self.read("recipe.json")
+    def recipe(self) -> Recipe:
+        """Return what was trained; fields that came later have their defaults."""
+        return Recipe.from_json(self.read("recipe.json"))
 
     @property
     def manifest(self) -> dict:
@@ -146,7 +147,7 @@ class Run:
         if not file.exists():
             raise RunError(
                 f"{self.path} has no test result yet: {len(self.history)} of "
-                f"{self.recipe['epochs']} epochs are done; go on with --resume"
+                f"{self.recipe.epochs} epochs are done; go on with --resume"
             )
         tensors = load_file(file)
         return Evaluation(tensors["logits"], tensors["labels"])
@@ -230,11 +231,11 @@ class Run:
             raise SightlineError(f"unknown weights {which!r}; choose best or last")
         recipe, file = self.recipe, self.path / "weights.safetensors"
         model = build_model(
-            recipe["model"],
+            recipe.model,
             num_classes=len(self.classes),
-            norm=recipe["norm"],
-            image_size=recipe.get("image_size", 32),  # older runs do not say it
-            pretrained=recipe.get("pretrained", False),
+            norm=recipe.norm,
+            image_size=recipe.image_size,
+            pretrained=recipe.pretrained,
         )
         try:
             if which == "last":
@@ -247,7 +248,7 @@ class Run:
         except Exception as error:  # safetensors, torch and the OS each have their own
             raise RunError(
                 f"the {which} weights in {self.path} cannot be used: {error}. Expected "
-                f"a {recipe['model']} with {len(self.classes)} classes"
+                f"a {recipe.model} with {len(self.classes)} classes"
             ) from error
         return model.eval()
 
@@ -260,5 +261,5 @@ class Run:
             self.std,
             self.manifest["image_size"],
             runtime,
-            self.recipe.get("flip_average", False),  # older runs do not say it
+            self.recipe.flip_average,
         )

@@ -239,7 +239,7 @@ def about(splits: Splits) -> dict:
 
 def refuse_other_run(run: Run, recipe: Recipe, splits: Splits) -> None:
     """Raise unless the folder holds a run of this recipe on these pictures."""
-    there, here = Recipe.from_json(run.recipe).flat(), recipe.flat()
+    there, here = run.recipe.flat(), recipe.flat()
     different = [n for n in ("name", *describe_fields()) if there[n] != here[n]]
     if different:
         changes = ", ".join(f"{n} {there[n]!r} ≠ {here[n]!r}" for n in different)
