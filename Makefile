@@ -25,9 +25,9 @@ book: $(READY)  ## run every chapter quickly on drawn shapes and build the site
 	$(BIN)/sightline book run --profile fast $(CHAPTER)
 	$(BIN)/sightline book build --profile fast
 
-unit: $(READY)  ## the tests of a minute: no book, browser, other processes, GPU
+unit: $(READY)  ## tests of a minute: no book, browser, processes, GPU, exports
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile \
-	-m 'not (book or browser or processes or gpu)'
+	-m 'not (book or browser or processes or slow or gpu)'
 
 test: check  ## format, lint, all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile

@@ -95,6 +95,7 @@ def test_a_batch_norm_that_follows_no_convolution_stays():
     torch.testing.assert_close(folded(images), model(images), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 # max-pooling and norms that are computed from maps; dilation, groups, norms that stay
 @pytest.mark.parametrize(
     ("name", "norm"), [("fast_net", "group"), ("dilated_net", "batch")]
@@ -155,6 +156,7 @@ def done(tmp_path_factory):
     return exported(tmp_path_factory.mktemp("export"))
 
 
+@pytest.mark.slow
 def test_an_export_is_a_site_of_its_own(done):
     run, about, folder = done
     for name in ("index.html", "demo.mjs", "demo.css", "ort/LICENSE", "model.onnx.gz"):
@@ -167,6 +169,7 @@ def test_an_export_is_a_site_of_its_own(done):
     assert f"Weights in 4 bits: {about['accuracy']['after']:.2%} of" in page
 
 
+@pytest.mark.slow
 def test_names_of_classes_cannot_write_html(done):
     _, about, _ = done
     hostile = {**about, "classes": ["<b>"], "run": "<i>"}
@@ -177,12 +180,14 @@ def test_names_of_classes_cannot_write_html(done):
     assert "&lt;script&gt;&#34;, picture 1" in text
 
 
+@pytest.mark.slow
 def test_accuracies_are_those_of_the_test_images(done):
     run, about, _ = done
     assert about["accuracy"]["images"] == 20
     assert about["accuracy"]["before"] == pytest.approx(run.test.accuracy)
 
 
+@pytest.mark.slow
 def test_the_built_in_pictures_are_test_pictures_one_a_class(done):
     from sightline.data.pictures import read_picture
 
@@ -198,6 +203,7 @@ def test_the_built_in_pictures_are_test_pictures_one_a_class(done):
     assert len(names) == 10 and names[: len(there)] == there
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes(done, tmp_path):
     """Bit for bit, on one machine."""
     run, _, folder = done
@@ -208,6 +214,7 @@ def test_the_same_run_gives_the_same_bytes(done, tmp_path):
             assert path.read_bytes() == other.read_bytes(), path
 
 
+@pytest.mark.slow
 def test_an_export_that_fails_leaves_the_old_one(done, monkeypatch):
     run, _, folder = done
     before = (folder / "model.onnx.gz").read_bytes()
@@ -224,6 +231,7 @@ def test_an_export_that_fails_leaves_the_old_one(done, monkeypatch):
     assert not list(folder.parent.glob(".*"))
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_no_export_is_refused(done, tmp_path):
     run, _, _ = done
     (tmp_path / "thesis.tex").touch()
@@ -232,6 +240,7 @@ def test_a_folder_that_is_no_export_is_refused(done, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+@pytest.mark.slow
 def test_pictures_of_other_classes_are_refused(done, tmp_path):
     run, _, _ = done
     splits = replace(tiny.splits(), classes=("cat", "dog"))
@@ -239,12 +248,14 @@ def test_pictures_of_other_classes_are_refused(done, tmp_path):
         export(run, splits, tmp_path / "page")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [1, 9])
 def test_other_bits_are_refused(done, tmp_path, bits):
     with pytest.raises(SightlineError, match=f"{bits} bits .* choose 2 to 8"):
         export(done[0], tiny.splits(), tmp_path / "page", bits=bits)
 
 
+@pytest.mark.slow
 def test_a_missing_package_is_named_with_the_command_that_installs_it(
     done, tmp_path, monkeypatch
 ):
@@ -253,6 +264,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
         export(done[0], tiny.splits(), tmp_path / "page")
 
 
+@pytest.mark.slow
 def test_the_stored_graph_holds_rounded_weights(done):
     onnx = pytest.importorskip("onnx")
     _, about, folder = done

@@ -131,6 +131,7 @@ def test_pretrained_weights_come_with_imagenets_statistics_and_stem(monkeypatch)
     assert built.model.stem[0].kernel_size == (7, 7)
 
 
+@pytest.mark.slow
 def test_going_on_needs_no_download(tmp_path, monkeypatch):
     def refuse(model):
         raise AssertionError("downloaded again")

@@ -25,6 +25,7 @@ from sightline.training.recipe import Recipe
 from sightline.training.recipes import RECIPES
 from sightline.training.runtime import choose_runtime
 
+pytestmark = pytest.mark.slow
 RECORD = Path(__file__).with_name("losses.json")
 TOLERANCE = 1e-4  # relative, of losses and distance
 

@@ -1,5 +1,6 @@
 """The command line: what it prints, writes and exits with."""
 
+import functools
 import json
 import shlex
 import subprocess
@@ -15,6 +16,7 @@ from PIL import Image
 from sightline.cli import looking, main, training
 from sightline.cli.group import resumable
 from sightline.cli.options import chosen_recipe
+from sightline.data import shapes
 from sightline.errors import SightlineError
 from sightline.heatmaps.explain import METHODS, SLOW
 from sightline.training.lr_finder import RangeTest
@@ -26,6 +28,14 @@ TINY = ["--data", "shapes", "--limit", "60", "--device", "cpu", "--precision", "
 
 def sightline(*arguments: str):
     return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shapes_drawn_once():
+    """Draw the 10,000 shapes of `--data shapes` once, not for every command."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shapes, "draw_shapes", functools.cache(shapes.draw_shapes))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +145,7 @@ def test_evaluate_refuses_other_classes(run, tmp_path):
     assert "egg" in done.output
 
 
+@pytest.mark.slow
 def test_lr_find_prints_four_rules_over_seeds(tmp_path):
     plot = tmp_path / "curves.png"
     done = sightline(

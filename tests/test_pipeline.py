@@ -21,6 +21,7 @@ from sightline.training.lr_finder import RangeTest
 from sightline.training.recipes import RECIPES
 from sightline.training.run import Run
 
+pytestmark = pytest.mark.slow
 RECIPE = replace(RECIPES["folder"], epochs=2, batch_size=16)
 FALLING = RangeTest(
     lrs=np.geomspace(1e-5, 10, 40).tolist(),

@@ -20,6 +20,8 @@ from sightline.training.run import Run
 from sightline.training.runtime import choose_runtime
 from sightline.training.train import train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

@@ -279,6 +279,7 @@ def test_imagenet_statistics_replace_those_of_the_training_images(tmp_path):
     assert run.std == (0.229, 0.224, 0.225)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_every_recipe_becomes_parts_that_fit_together(name):
     recipe = replace(RECIPES[name], epochs=2, batch_size=16)
@@ -359,6 +360,7 @@ def test_a_lock_stays_one_file_so_that_no_two_can_hold_it(tmp_path):
         assert os.path.samestat(os.fstat(early.fileno()), now)
 
 
+@pytest.mark.slow
 def test_compiled_training_agrees_with_eager_training(tmp_path, monkeypatch):
     in_place = torch.nn.Module.compile
     compiled = []
