@@ -6,6 +6,7 @@ import torch
 from tolerance import rounding
 from torch import Tensor, nn
 
+from sightline.data.datasets import draw_split
 from sightline.data.loaders import BatchLoader
 from sightline.heatmaps.explain import explain
 from sightline.models import build_model
@@ -32,7 +33,7 @@ def network(norm: str = "batch") -> nn.Module:
 
 def logits(runtime: Runtime) -> Tensor:
     """Return what the network says about some drawn shapes, (20, 10)."""
-    batches = BatchLoader(tiny.part(20, 0), batch_size=8, **STATISTICS)
+    batches = BatchLoader(draw_split(20, 0), batch_size=8, **STATISTICS)
     return evaluate(runtime.place(network()), batches, runtime=runtime).logits
 
 

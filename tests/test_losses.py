@@ -14,10 +14,9 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from tiny import part
 from torch import Tensor
 
-from sightline.data.datasets import Splits
+from sightline.data.datasets import Splits, draw_split
 from sightline.data.shapes import CLASSES
 from sightline.training.engine import fit
 from sightline.training.parts import build, chosen_splits
@@ -39,9 +38,10 @@ def first_updates(recipe: Recipe) -> dict:
     """
     splits = Splits(
         name="shapes",
-        train=part(6, 0),  # batches of 4 and 2; of 4 and 4 with the validation images
-        validation=part(2, 1),
-        test=part(2, 2),
+        # batches of 4 and 2; of 4 and 4 with the validation images
+        train=draw_split(6, 0),
+        validation=draw_split(2, 1),
+        test=draw_split(2, 2),
         classes=CLASSES,
         mean=(0.5, 0.45, 0.4),
         std=(0.25, 0.24, 0.23),
