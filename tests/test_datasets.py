@@ -100,6 +100,7 @@ def test_shapes_come_with_everything():
     assert splits.validation.labels.bincount().tolist() == [3] * 10
 
 
+@pytest.mark.slow
 def test_load_knows_shapes_by_name():
     splits = load("shapes")
     assert [len(part) for part in parts(splits)] == [7_200, 800, 2_000]

@@ -21,7 +21,7 @@ from sightline.errors import SightlineError
 from sightline.heatmaps.explain import Explanation, explain
 from sightline.heatmaps.layers import default_layers, find_layer
 from sightline.heatmaps.localisation import pointing_game
-from sightline.heatmaps.methods import METHODS
+from sightline.heatmaps.methods import METHODS, SLOW
 from sightline.models.custom_resnet import custom_resnet
 from sightline.models.dilated_net import dilated_net
 from sightline.models.fast_net import fast_net
@@ -176,7 +176,9 @@ def test_by_hand_library_and_package_agree(model, images, layer):
     assert_within(by_hand, found.heatmaps, gradient_rounding(model, images, found))
 
 
-@pytest.mark.parametrize("method", PACKAGE)
+@pytest.mark.parametrize(
+    "method", [*METHODS, *(pytest.param(m, marks=pytest.mark.slow) for m in SLOW)]
+)
 def test_every_method_equals_the_package_with_layers_in_any_order(
     model, images, method
 ):

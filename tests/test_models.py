@@ -184,6 +184,7 @@ def test_any_number_of_classes_and_any_picture_size(name):
         assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 7)
 
 
+@pytest.mark.slow
 @each_narrow
 def test_a_few_steps_lower_the_loss(name):
     torch.manual_seed(0)
