@@ -150,6 +150,10 @@ def test_a_run_holds_what_its_docstring_lists(whole):
     assert files(whole) == sorted(listed)
 
 
+def test_the_recipe_of_a_run_is_the_one_that_it_was_trained_by(whole):
+    assert whole.recipe == tiny.RECIPE
+
+
 def test_the_best_weights_are_the_best_by_validation(whole):
     accuracies = [row["validation_accuracy"] for row in whole.history]
     last = max(accuracies) == accuracies[-1]

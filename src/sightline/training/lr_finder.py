@@ -30,6 +30,7 @@ __all__ = [
 SKIP_START, SKIP_END = 10, 5  # points that the rules leave out
 
 
+SMOOTHING = 0.05  # weight of the newest loss in the running mean
 DIVERGED = 5  # times the lowest smoothed loss, as in torch-lr-finder
 
 
@@ -39,7 +40,7 @@ class RangeTest:
 
     lrs: list[float]  # of the first parameter group
     losses: list[float]  # of one batch each, before the update with lrs[i]
-    smoothed: list[float]  # s ← smoothing · loss + (1 − smoothing) · s
+    smoothed: list[float]  # s ← 0.05 · loss + 0.95 · s
     stopped: str  # "end", "diverged" or "not finite"
 
 
@@ -53,36 +54,18 @@ def range_test(
     start_lr: float = 1e-5,
     end_lr: float = 10.0,
     num_iter: int = 100,
-    smoothing: float = 0.05,
     seed: int = 0,
     progress: bool = False,
 ) -> RangeTest:
     """Record the loss while the learning rate climbs from `start_lr` to `end_lr`.
 
-    Works on a copy: the model's weights, buffers, mode and gradients and torch's
+    Trains a copy of `model` with an optimizer of its own for `num_iter` batches; a
+    loader that is shorter is repeated. `seed` is of order and augmentation; torch's
     generators are afterwards as they were.
 
-    Args:
-        model: the network as it would start training.
-        make_optimizer: builds the optimizer of the real training over a model; one
-            with another momentum or decay has another curve.
-        loader: training batches; repeated when shorter than `num_iter`.
-        loss_fn: of logits and labels.
-        runtime: device and precision.
-        start_lr: of the first parameter group, low enough that nothing is learnt; the
-            other groups keep the ratio of their rates to the first one's.
-        end_lr: high enough to diverge.
-        num_iter: updates, if the loss does not diverge before.
-        smoothing: weight of the newest loss in the running mean, in (0, 1]; 1: none.
-        seed: of order and augmentation.
-        progress: show a bar.
-
     Raises:
-        SightlineError: if the range is empty, `smoothing` is outside its own, or fewer
-            than 2 losses were finite.
+        SightlineError: if the range is empty or fewer than 2 losses were finite.
     """
-    if not 0 < smoothing <= 1:
-        raise SightlineError(f"smoothing must lie in (0, 1], not {smoothing}")
     lrs = sweep(start_lr, end_lr, num_iter)
     runtime.activate()
     model = runtime.place(copy.deepcopy(model)).train()
@@ -93,15 +76,7 @@ def range_test(
     with torch.random.fork_rng(devices), bar:
         torch.manual_seed(seed)
         batches = chain.from_iterable(repeat(loader))
-        test = climb(
-            model,
-            optimizer,
-            bar,
-            batches,
-            loss_fn=loss_fn,
-            runtime=runtime,
-            smoothing=smoothing,
-        )
+        test = climb(model, optimizer, bar, batches, loss_fn=loss_fn, runtime=runtime)
     if len(test.lrs) < 2:
         raise SightlineError(
             f"the loss was not finite from learning rate {start_lr:g} on: check the "
@@ -133,10 +108,15 @@ def climb(
     *,
     loss_fn: Callable[[Tensor, Tensor], Tensor],
     runtime: Runtime,
-    smoothing: float,
 ) -> RangeTest:
-    """Train one batch at each rate, until the loss explodes or is not a number."""
-    used, losses, smoothed = [], [], []
+    """Train one batch at each rate, until the loss explodes or is not a number.
+
+    The rate is that of the first parameter group; the other groups keep the ratio of
+    their rates to it.
+    """
+    used: list[float] = []
+    losses: list[float] = []
+    smoothed: list[float] = []
     own = [group["lr"] for group in optimizer.param_groups]
     for lr, (images, labels) in zip(lrs, batches, strict=False):
         for group, rate in zip(optimizer.param_groups, own, strict=True):
@@ -151,7 +131,7 @@ def climb(
         mean = smoothed[-1] if smoothed else value
         used.append(lr)
         losses.append(value)
-        smoothed.append(smoothing * value + (1 - smoothing) * mean)
+        smoothed.append(SMOOTHING * value + (1 - SMOOTHING) * mean)
         if smoothed[-1] > DIVERGED * min(smoothed):
             return RangeTest(used, losses, smoothed, "diverged")
         optimizer.zero_grad()

@@ -1,6 +1,7 @@
 """Optimizers by name, which parameters decay, and the L1 penalty."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -106,7 +107,7 @@ def add_l1(
     """
 
     @torch.no_grad()
-    def add(optimizer: torch.optim.Optimizer, _args, _kwargs) -> None:
+    def add(optimizer: torch.optim.Optimizer, _args: tuple, _kwargs: dict) -> None:
         for group in optimizer.param_groups:
             for p in group["params"]:
                 if p.grad is None or (of == "kernels" and p.ndim <= 1):
@@ -157,8 +158,8 @@ class Muon(torch.optim.Optimizer):
         super().__init__(groups, {**defaults, "orthogonal": False})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Update all parameters that have a gradient."""
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
+        """Update all parameters that have a gradient; return the closure's loss."""
         loss = None if closure is None else closure()
         for group in self.param_groups:
             lr, momentum = group["lr"], group["momentum"]

@@ -23,6 +23,8 @@ from typing import Literal
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from sightline.errors import RunError, SightlineError
 from sightline.files import locked, write_atomically
@@ -47,7 +49,7 @@ class Run:
         self.path = Path(path)
         self.writes = writes
 
-    def keep(self, file: Path, write: Callable[[Path], None]) -> None:
+    def keep(self, file: Path, write: Callable[[Path], object]) -> None:
         """Write one file of the run, if it is this process that writes."""
         if self.writes:
             remedy = "go on with --resume; nothing already saved is lost"
@@ -161,7 +163,13 @@ class Run:
         self.keep(self.path / "test.safetensors", lambda file: save_file(tensors, file))
 
     def save_epoch(
-        self, history: list[dict], model: nn.Module, optimizer, scheduler, *, best: bool
+        self,
+        history: list[dict],
+        model: nn.Module,
+        optimizer: Optimizer,
+        scheduler: LRScheduler | None,
+        *,
+        best: bool,
     ) -> None:
         """Save after an epoch, so that a kill at any moment loses only this epoch.
 
@@ -190,7 +198,9 @@ class Run:
         file = self.path / "history.jsonl"
         self.keep(file, lambda partial: partial.write_text(text))
 
-    def restore(self, model: nn.Module, optimizer, scheduler) -> list[dict]:
+    def restore(
+        self, model: nn.Module, optimizer: Optimizer, scheduler: LRScheduler | None
+    ) -> list[dict]:
         """Load the last finished epoch into the three; return the history so far.
 
         The optimizer comes last: building a scheduler overwrites its learning rate.

@@ -4,7 +4,7 @@ import itertools
 import random
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -58,7 +58,7 @@ class Runtime:
         if self.world_size > 1 and self.device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        return model.to(self.device, memory_format=layout)
+        return model.to(self.device).to(memory_format=layout)
 
     def distribute(self, model: nn.Module) -> nn.Module:
         """Let the processes, if several, average the gradients of `model`."""
@@ -177,7 +177,13 @@ def choose_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
     rank, world_size = 0, 1
     if distributed.is_available() and distributed.is_initialized():
         rank, world_size = distributed.get_rank(), distributed.get_world_size()
-    return Runtime(hardware, precision, hardware.type != "mps", rank, world_size)
+    return Runtime(
+        hardware,
+        cast(Precision, precision),
+        channels_last=hardware.type != "mps",
+        rank=rank,
+        world_size=world_size,
+    )
 
 
 def find_device(name: str) -> torch.device:
@@ -225,7 +231,7 @@ def has_fast_bf16(device: torch.device) -> bool:
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
         # older torch cannot tell: fp32 is always right
-        capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+        capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
         names = "avx512_bf16", "amx_bf16", "bf16"
         return any(capabilities.get(name) for name in names)
     return False

@@ -239,10 +239,10 @@ def about(splits: Splits) -> dict:
 
 def refuse_other_run(run: Run, recipe: Recipe, splits: Splits) -> None:
     """Raise unless the folder holds a run of this recipe on these pictures."""
-    there, here = run.recipe.flat(), recipe.flat()
-    different = [n for n in ("name", *describe_fields()) if there[n] != here[n]]
+    recorded, new = run.recipe.flat(), recipe.flat()
+    different = [n for n in ("name", *describe_fields()) if recorded[n] != new[n]]
     if different:
-        changes = ", ".join(f"{n} {there[n]!r} ≠ {here[n]!r}" for n in different)
+        changes = ", ".join(f"{n} {recorded[n]!r} ≠ {new[n]!r}" for n in different)
         raise RunError(
             f"{run.path} holds a run of another recipe ({changes}); resume it with its "
             "own values, or choose another --out"
