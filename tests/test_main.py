@@ -23,6 +23,11 @@ from sightline.training.lr_finder import RangeTest
 from sightline.training.recipe import describe_fields
 from sightline.training.recipes import RECIPES
 
+# each takes about as long to import as torch, or comes with what does
+SLOW_IMPORTS = {
+    *["torch._dynamo", "torchvision", "pytorch_grad_cam", "sklearn", "scipy"],
+    *["pandas", "albumentations", "torchinfo", "matplotlib.pyplot", "IPython"],
+}
 TINY = ["--data", "shapes", "--limit", "60", "--device", "cpu", "--precision", "fp32"]
 
 
@@ -181,6 +186,20 @@ def test_explain_writes_one_figure_per_picture_and_names_the_broken_one(run, tmp
     assert done.exit_code == 1
     assert "bad.png" in done.output
     assert [file.name for file in out.iterdir()] == ["good-grad_cam.png"]
+
+
+def test_explaining_a_picture_imports_nothing_slow_but_torch(run, tmp_path):
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (32, 32)).save(picture)
+    arguments = ["explain", str(run), str(picture), "--out", str(tmp_path)]
+    code = (
+        "import sys; from sightline.cli import main\n"
+        f"main({arguments}, standalone_mode=False)\n"
+        f"print(sorted({SLOW_IMPORTS} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "dilated_net": dilated_net,
     "fast_net": fast_net,
 }
-# those that can shrink larger pictures first
+# networks whose stem can shrink larger pictures
 WITH_STEMS = ("resnet10", "resnet18", "resnet34", "resnet18_layer_norm")
 
 
@@ -46,8 +46,8 @@ def build_model(
         name: a key of `MODELS`.
         num_classes: length of the logits.
         norm: a key of `NORMS`.
-        image_size: side of the pictures in pixels; larger ones take another stem, so
-            that the last map stays about 4×4.
+        image_size: side of the pictures in pixels; it decides the stem, so that the
+            last map stays about 4×4.
         pretrained: whether ImageNet's weights will be loaded, which need its stem.
 
     Raises:

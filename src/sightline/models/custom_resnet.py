@@ -14,7 +14,7 @@ __all__ = ["CustomResNet", "Residual", "custom_resnet", "custom_resnet_relu_firs
 
 
 class Residual(nn.Module):
-    """Add what `body` finds to its input: `x + body(x)`, without a ReLU behind it."""
+    """Add the output of `body` to its input: `x + body(x)`, with no ReLU after it."""
 
     def __init__(self, body: nn.Module):
         super().__init__()
@@ -33,7 +33,7 @@ class CustomResNet(nn.Module):
         norm: a key of `NORMS`.
         num_classes: length of the logits.
         dropout: probability in every unit; 0 leaves the layer out.
-        relu_first: ReLU before the norm, not behind it.
+        relu_first: whether ReLU comes before the norm.
         head_bias: whether the head has a bias.
     """
 
@@ -79,7 +79,7 @@ def _unit(
     dropout: float,
     relu_first: bool,
 ) -> nn.Sequential:
-    """Build convolution, max-pooling, norm, ReLU and dropout, as far as wanted."""
+    """Build a convolution, perhaps a max-pooling, norm and ReLU, perhaps dropout."""
     norm_and_relu = [make_norm(norm, out_channels), nn.ReLU()]
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),

@@ -53,14 +53,14 @@ REPAIRED = (
 class DilatedNet(nn.Module):
     """Four blocks of convolutions, global average pooling, a head of two linear maps.
 
-    With nothing between them the two maps of the head are one; they are kept because
-    the parameter counts of the exercise contain both.
+    The two linear maps have nothing between them, so one would do; the parameter
+    counts of the exercise contain both.
 
     Args:
         blocks: the convolutions of the four blocks.
         norm: a key of `NORMS`.
         num_classes: length of the logits.
-        dropout: probability behind every ReLU.
+        dropout: probability after every ReLU.
     """
 
     stages = ("layer1", "layer2", "layer3", "layer4", "pool", "head")
@@ -113,11 +113,11 @@ def dilated_net_published(
 def dilated_net(
     *, num_classes: int, norm: str = "batch", dropout: float = 0.05
 ) -> DilatedNet:
-    """Build the net put right: 159,530 parameters for 10 classes, field 45 pixels.
+    """Build the repaired net: 159,530 parameters for 10 classes, field 45 pixels.
 
-    Changed: the convolution behind the depthwise one is 1×1, so the two are
-    depthwise-separable, which costs 4 pixels of the receptive field. For them, and for
-    those that were missing, all three convolutions of the last block have dilation 2,
-    the least that exceeds 44; no map shrinks, since padding equals dilation.
+    The convolution after the depthwise one is 1×1, so the two are depthwise-separable;
+    that costs 4 pixels of the receptive field. To make up for them, and for the pixels
+    that were missing, all three convolutions of the last block have dilation 2, the
+    least that exceeds 44. No map shrinks, since padding equals dilation.
     """
     return DilatedNet(REPAIRED, norm=norm, num_classes=num_classes, dropout=dropout)

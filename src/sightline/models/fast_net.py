@@ -55,7 +55,7 @@ class FastNet(nn.Module):
 
     @torch.no_grad()
     def whiten(self, images: Tensor) -> None:
-        """Set the first filters so that what they give is uncorrelated, of variance 1.
+        """Set the first filters so that their outputs are uncorrelated, of variance 1.
 
         They are the directions in which the 2×2 patches of `images` vary, each divided
         by the deviation along it, and their negatives. Computed in double precision.
@@ -103,7 +103,7 @@ def _block(in_channels: int, out_channels: int, *, norm: str) -> nn.Sequential:
 
 
 def _conv(in_channels: int, out_channels: int) -> nn.Conv2d:
-    """Build a 3×3 convolution whose first filters hand the input on as it is."""
+    """Build a 3×3 convolution whose first filters copy the input."""
     conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
     nn.init.dirac_(conv.weight.data[:in_channels])
     return conv

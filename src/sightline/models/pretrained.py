@@ -31,7 +31,7 @@ def load_imagenet(model: ResNet) -> None:
             by ImageNet's mean and standard deviation.
 
     Raises:
-        SightlineError: if they can neither be found nor downloaded.
+        SightlineError: if they are not on this machine and cannot be downloaded.
     """
     # only here: with torchvision comes torch's compiler, as slow to import as torch
     from torch.hub import get_dir

@@ -24,8 +24,10 @@ __all__ = [
 ]
 
 
-def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int):
-    """Build a convolution that keeps the size at stride 1; the norm has the bias."""
+def conv(
+    in_channels: int, out_channels: int, kernel_size: int, stride: int
+) -> nn.Conv2d:
+    """Build a convolution that keeps the size at stride 1; the norm adds the bias."""
     padding = kernel_size // 2
     return nn.Conv2d(
         in_channels, out_channels, kernel_size, stride, padding, bias=False

@@ -4,7 +4,8 @@ Every network of this package names its parts, in the order of the forward pass,
 `stages`: parts that give maps first, then `pool` and `head`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 
 import torch
 from torch import nn
@@ -15,37 +16,33 @@ __all__ = ["output_shapes", "receptive_fields", "stage_shapes", "summary"]
 
 
 def stage_shapes(model: nn.Module, image_size: int = 32) -> dict[str, tuple[int, ...]]:
-    """Return the shape (C, H, W) that leaves each stage for one square picture."""
+    """Return the shape (C, H, W) of each stage's output for one square picture."""
     return output_shapes(model, model.stages, image_size)
 
 
 def output_shapes(
     model: nn.Module, names: Iterable[str], image_size: int
 ) -> dict[str, tuple[int, ...]]:
-    """Return the shape that leaves each named part, in the order of execution.
+    """Return the shape of each named part's output, in the order of execution.
 
-    Parts that are not called, or give no tensor, are left out. The shape is without
-    the batch.
+    The shape leaves out the batch; parts that are not called, or return no tensor, are
+    left out.
     """
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def keep(name: str, output: object) -> None:
-        if isinstance(output, torch.Tensor):
-            shapes[name] = tuple(output.shape[1:])
+    def recorder(name: str) -> Callable[[nn.Module, tuple, object], None]:
+        def hook(part: nn.Module, inputs: tuple, output: object) -> None:
+            if isinstance(output, torch.Tensor):
+                shapes[name] = tuple(output.shape[1:])
 
-    hooks = [
-        model.get_submodule(name).register_forward_hook(
-            lambda _m, _i, output, name=name: keep(name, output)
-        )
-        for name in names
-    ]
+        return hook
+
     parameter = next(model.parameters())
-    try:
-        with evaluating(model):
-            model(parameter.new_zeros(1, 3, image_size, image_size))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with ExitStack() as hooks, evaluating(model):
+        for name in names:
+            part = model.get_submodule(name)
+            hooks.enter_context(part.register_forward_hook(recorder(name)))
+        model(parameter.new_zeros(1, 3, image_size, image_size))
     return shapes
 
 
@@ -68,7 +65,7 @@ def receptive_fields(model: nn.Module) -> dict[str, tuple[int, int]]:
 
 
 def _side(size: int | tuple[int, int]) -> int:
-    """Return one side of a square size: torch's poolings keep a number as it is."""
+    """Return one side of a square size, which torch's poolings keep as a number."""
     return size if isinstance(size, int) else size[0]
 
 
