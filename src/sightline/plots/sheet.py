@@ -118,16 +118,18 @@ def tile_sheet(
         if labels:
             write(axes, cut_words(labels[i], left - 0.1), 0, y + side / 2, above=0.5)
         for j, cell in enumerate(row):
-            x = left + j * (side + GAP)
-            _tile(axes, cell, x, y, side)
-            if captions:
-                write(axes, cut_words(captions[i][j], side + GAP), x, y + side)
+            caption = captions[i][j] if captions else ""
+            _tile(axes, cell, caption, left + j * (side + GAP), y, side)
     return Sheet(figure, axes, bottom)
 
 
-def _tile(axes: Axes, cell: Cell, x: float, y: float, side: float) -> None:
-    """Draw one tile: a picture, or words in a frame."""
+def _tile(
+    axes: Axes, cell: Cell, caption: str, x: float, y: float, side: float
+) -> None:
+    """Draw one tile, a picture or words in a frame, and its caption below."""
     if isinstance(cell, str):
         write_framed(axes, cell, x, y, side, side)
     else:
         place(axes, cell, x, y, side)
+    if caption:
+        write(axes, cut_words(caption, side + GAP), x, y + side)
