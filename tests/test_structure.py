@@ -89,7 +89,13 @@ def test_the_reference_describes_files_that_exist():
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_no_comment_of_the_reference_has_a_colon(path):
     # the reference would show what precedes it as the type of the field or constant
-    comments = re.findall(r"#: (.*)", path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    comments = re.findall(r"#: (.*)", text)
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef) and any(
+            ast.unparse(decorator) == "property" for decorator in node.decorator_list
+        ):
+            comments.append(ast.get_docstring(node).splitlines()[0])
     assert not [comment for comment in comments if ": " in comment]
 
 

@@ -55,7 +55,7 @@ class LabelError:
 
     @property
     def verdict(self) -> str:
-        """Say what the majority saw: "suggested", "neither" or "no agreement"."""
+        """Return the view of the majority, "suggested", "neither" or "no agreement"."""
         _, suggested, _, neither = self.votes
         agreed = "suggested" if suggested >= 3 else "neither" if neither >= 3 else None
         return agreed or "no agreement"

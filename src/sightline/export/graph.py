@@ -66,7 +66,7 @@ class Explained:
 
     @property
     def examples(self) -> tuple[Tensor, Tensor]:
-        """Return an input of the right shapes: a picture and a class."""
+        """Return a picture and a class, an input of the right shapes."""
         size, classes = self.classifier.image_size, self.classifier.classes
         picture = torch.rand(1, 3, size, size)
         return picture, F.one_hot(torch.tensor([0]), len(classes)).float()
