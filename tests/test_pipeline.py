@@ -1,6 +1,7 @@
 """From a folder to a page: every step is done once, wherever it was cut off."""
 
 import json
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -272,3 +273,15 @@ def test_the_command_ends_with_a_table_of_what_there_is(
     assert "report.html" in done.output
     assert "next: open" in done.output
     assert Run(tmp_path / "run").manifest["image_size"] == 64
+
+
+def test_the_commands_it_names_can_be_pasted_whatever_the_folder_is_called(tmp_path):
+    out = tmp_path / "my pictures"
+    for name in ("demo/index.html", "run/weights"):
+        (out / name).parent.mkdir(parents=True)
+        (out / name).touch()
+    journey = Journey(tmp_path, out, RECIPES["folder"])
+    commands = [words.split(": ")[1] for words in journey.contents().values()]
+    server, explain = map(shlex.split, commands)
+    assert server[-2:] == ["-d", str(out)]
+    assert explain == ["sightline", "explain", str(out / "run"), "PICTURE"]

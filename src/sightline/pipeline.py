@@ -14,6 +14,7 @@ Whatever is there is not made again, so a journey that was cut off goes on.
 """
 
 import math
+import shlex
 import time
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, replace
@@ -90,11 +91,12 @@ class Journey:
 
     def contents(self) -> dict[str, str]:
         """Return what there is in `out`, and what each thing is."""
+        out = shlex.quote(str(self.out))
         things = {
             "index.html": "where everything is",
             "report/report.html": "mistakes and heatmaps",
-            "demo/index.html": f"the network live: python -m http.server -d {self.out}",
-            "run": f"the training: sightline explain {self.out}/run PICTURE",
+            "demo/index.html": f"the network live: python -m http.server -d {out}",
+            "run": f"the training: sightline explain {out}/run PICTURE",
         }
         return {
             str(self.out / name): words
@@ -338,9 +340,9 @@ def write_index(journey: Journey) -> None:
     if (journey.out / "demo/model.json").exists():
         demo = (
             "[The demo](demo/index.html) runs the network in the browser; it needs a "
-            f"server: `python -m http.server -d {journey.out}`\n"
+            f"server: `python -m http.server -d {shlex.quote(str(journey.out))}`\n"
         )
-    again = f"sightline explain {journey.run.path} PICTURE"
+    again = f"sightline explain {shlex.quote(str(journey.run.path))} PICTURE"
     sections = {
         "result": Section(
             "Result",

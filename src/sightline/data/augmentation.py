@@ -42,7 +42,7 @@ class Augmentation:
         "inside", "hole inside the image, clipped at its border, or on the canvas"
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
         check_options(self)
 

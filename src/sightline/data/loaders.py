@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from sightline.data.augment import (
-    Draw,
     apply_augmentation,
     draw_augmentation,
     normalise_uint8,
@@ -80,20 +79,18 @@ class BatchLoader:
             order = torch.randperm(len(self.dataset), generator=generator)
         whole = order.to(self.images.device).split(self.batch_size)
         batches = [index[self.rows] for index in whole]
-        for index, images, all_of_it in zip(
+        for index, pictures, batch in zip(
             batches, self._pick(batches), whole, strict=True
         ):
             if self.augmentation:
-                size = min(images.shape[1:3])
-                draw = self.draw(len(all_of_it), size, generator).take(self.rows)
-                batch = apply_augmentation(images, draw, mean=self.mean, std=self.std)
+                size = min(pictures.shape[1:3])
+                draw = draw_augmentation(self.augmentation, len(batch), size, generator)
+                images = apply_augmentation(
+                    pictures, draw.take(self.rows), mean=self.mean, std=self.std
+                )
             else:
-                batch = normalise_uint8(images, self.mean, self.std)
-            yield batch, self.labels[index]
-
-    def draw(self, count: int, size: int, generator: torch.Generator) -> Draw:
-        """Draw what happens to `count` pictures of side `size`."""
-        return draw_augmentation(self.augmentation, count, size, generator)
+                images = normalise_uint8(pictures, self.mean, self.std)
+            yield images, self.labels[index]
 
     def _pick(self, batches: Sequence[Tensor]) -> Iterator[Tensor]:
         """Yield the pictures of each batch; from a file, while the last one trains."""
