@@ -15,6 +15,7 @@ from sightline.measures.metrics import (
 from sightline.measures.numbers import signed
 from sightline.models import build_model
 from sightline.training.engine import best_row
+from sightline.training.machine import MACHINE
 from sightline.training.recipe import Recipe
 from sightline.training.run import Run
 
@@ -24,7 +25,6 @@ OTHER_PICTURES, OTHER_BUDGET = "†", "‡"
 ON_TEST = "§"  # marks what was measured on test images after every epoch
 DESCRIPTIONS = ("target", "reported", "protocol", "source", "repaired")  # not causes
 LOSSES = ("label_smoothing", "l1", "l1_of")  # decide what a training loss means
-MACHINE = ("device", "threads", "precision")
 NORMAL = 1.96  # standard errors on each side of a 95 % interval
 ROUGH = 25  # fewer images than this decide: the normal interval is only rough
 

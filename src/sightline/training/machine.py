@@ -10,8 +10,10 @@ import torch
 
 from sightline.training.runtime import Runtime
 
-__all__ = ["describe", "git_revision", "keep_freed_memory"]
+__all__ = ["MACHINE", "describe", "git_revision", "keep_freed_memory"]
 
+#: what `describe` records and can change the last bits of a training
+MACHINE = ("device", "threads", "processes", "precision", "torch")
 CHECKOUT = Path(__file__).parents[3]
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
 

@@ -1,9 +1,14 @@
-"""A recipe in, a run out: the only place that unpacks a `Recipe`."""
+"""A recipe and pictures in, a run out.
+
+Several processes that `torchrun` started (see `sightline.training.distributed`) train
+one network: each computes its part of every batch. All must see the run folder; the
+first one writes.
+"""
 
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -11,15 +16,11 @@ from tqdm import tqdm
 from sightline.data.datasets import Splits
 from sightline.errors import NonFiniteLossError, RunError
 from sightline.training.distributed import LOST, is_lost
-from sightline.training.engine import Epoch, fit
+from sightline.training.engine import Epoch, Row, best_row, fit
 from sightline.training.lr_finder import RangeTest, range_test
-from sightline.training.machine import describe
+from sightline.training.machine import MACHINE, describe
 from sightline.training.optim import make_optimizer
-from sightline.training.parts import (
-    Parts,
-    build,
-    chosen_splits,
-)
+from sightline.training.parts import Parts, build, chosen_splits
 from sightline.training.recipe import Recipe, describe_fields
 from sightline.training.run import Run
 from sightline.training.runtime import Runtime, choose_runtime
@@ -27,8 +28,6 @@ from sightline.training.tensorboard import scalars, summary_writer
 
 __all__ = ["range_tests", "train"]
 
-# what decides the last bits
-MACHINE = ("device", "threads", "processes", "precision", "torch")
 PER_PROCESS = (
     "note: on CPUs batch norm of each of the {} processes sees its own images only, so "
     "this is not the training of one process (with --norm group it would be)"
@@ -48,178 +47,198 @@ def train(
     tensorboard: bool = False,
     compiled: bool = False,
 ) -> Run:
-    """Train, keep the best weights by validation, read the test split once.
+    """Train, keep the weights that count, read the test split once.
 
     Args:
         recipe: what to train.
         splits: on which pictures.
         out: the run folder.
-        resume: go on with the run in `out` if there is one; a finished run is
-            returned as it is.
+        resume: go on with the run in `out`, if any; a finished one is returned.
         device: as in `sightline.training.runtime.choose_runtime`.
         precision: as in `sightline.training.runtime.choose_runtime`.
         profile: "full" or "fast": how far this run may be quoted.
         progress: show a bar.
         tensorboard: also write TensorBoard scalars into the run folder.
-        compiled: compile the training step's network first: half a minute or more
-            that a GPU earns back in long trainings; on CPUs it has only cost time.
-
-    Several processes that `torchrun` started (see `process_group` in
-    `sightline.training.distributed`) train one network: each computes its part of
-    every batch. All must see `out`; the first one writes.
+        compiled: compile the network first, which pays in long trainings on a GPU.
 
     Raises:
-        RunError: if `out` holds a run and `resume` is off, or another run, or one
-            that another process is training.
+        RunError: if `out` holds a run and `resume` is off, another run, or is in use.
         NonFiniteLossError: if the loss diverged; the last good epoch is kept.
     """
-    runtime = choose_runtime(device, precision)
-    run = Run(out, writes=runtime.rank == 0)
-    splits = chosen_splits(recipe, splits)
     if tensorboard:
-        summary_writer()  # is it installed? ask before the first epoch
-    with run.locked():
-        if run.writes:
-            prepare(run, recipe, splits, runtime, resume=resume, profile=profile)
-        runtime.wait()
-        runtime.agree(
-            **recipe.flat(),
-            digest=splits.digest,
-            finished=run.finished,
-            epochs_done=len(run.history),
+        summary_writer()  # raises where it is not installed, before the first epoch
+    training = Training.of(recipe, splits, out, choose_runtime(device, precision))
+    with training.run.locked():
+        training.begin(resume=resume, profile=profile)
+        training.finish(progress=progress, tensorboard=tensorboard, compiled=compiled)
+    return training.run
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training: where it is kept, how, on which pictures, on which machine."""
+
+    run: Run
+    recipe: Recipe
+    splits: Splits  # as the recipe uses them
+    runtime: Runtime
+
+    @classmethod
+    def of(
+        cls, recipe: Recipe, splits: Splits, out: str | Path, runtime: Runtime
+    ) -> "Training":
+        """Return the training of a recipe, whose first process writes into `out`."""
+        run = Run(out, writes=runtime.rank == 0)
+        return cls(run, recipe, chosen_splits(recipe, splits), runtime)
+
+    def begin(self, *, resume: bool, profile: str) -> None:
+        """Start the run folder, or make sure that it holds this very run.
+
+        Raises:
+            RunError: if it holds another one, or `resume` is off.
+        """
+        if self.run.writes:
+            if (self.run.path / "recipe.json").exists():
+                self.refuse_other_run(resume)
+                self.note_machine()
+            else:
+                machine = {"profile": profile, **describe(self.runtime)}
+                self.run.write("manifest.json", machine | describe_splits(self.splits))
+                self.run.write("recipe.json", asdict(self.recipe))
+        self.runtime.wait()
+        self.runtime.agree(
+            **self.recipe.flat(),
+            digest=self.splits.digest,
+            finished=self.run.finished,
+            epochs_done=len(self.run.history),
         )
-        if not run.finished:
-            train_on(
-                run,
-                recipe,
-                splits,
-                runtime,
-                progress=progress and run.writes,
-                tensorboard=tensorboard and run.writes,
-                compiled=compiled,
-            )
-    return run
 
-
-def train_on(
-    run: Run,
-    recipe: Recipe,
-    splits: Splits,
-    runtime: Runtime,
-    *,
-    progress: bool,
-    tensorboard: bool,
-    compiled: bool,
-) -> None:
-    """Train from the last finished epoch to the end, and read the test split."""
-    parts = build(recipe, splits, runtime, blank=bool(run.history))
-    if progress and runtime.divides(parts.model):
-        tqdm.write(PER_PROCESS.format(runtime.world_size), file=sys.stderr)
-    history = run.restore(parts.model, parts.optimizer, parts.scheduler)
-    if compiled:
-        # "default": CUDA graphs ("reduce-overhead") keep memory for every shape apart,
-        # autotuning takes minutes; a short last batch is compiled on its own
-        parts.model.compile(mode="default", dynamic=False)
-    first_epoch = len(history) + 1
-    epochs = fit(parts, recipe, runtime, first_epoch=first_epoch, progress=progress)
-    with scalars(run.path / "tensorboard", history, tensorboard) as write:
-        keep_epochs(epochs, run, recipe, parts, history, write)
-    if run.writes:
-        finish(run, recipe, splits, runtime.alone())
-    runtime.wait()
-
-
-def keep_epochs(
-    epochs: Iterable[Epoch],
-    run: Run,
-    recipe: Recipe,
-    parts: Parts,
-    history: list[dict],
-    write: Callable[[dict], None],
-) -> None:
-    """Train to the end, and save after every epoch what is needed to go on.
-
-    Raises:
-        NonFiniteLossError: if the loss diverged.
-        RunError: if another process of the same training is gone.
-    """
-    try:
-        for epoch in epochs:
-            best = epoch.validation_accuracy >= best_accuracy(history)
-            best = best or recipe.keep == "last"
-            history.append(asdict(epoch))
-            run.save_epoch(
-                history, parts.model, parts.optimizer, parts.scheduler, best=best
-            )
-            write(history[-1])
-    except NonFiniteLossError as error:
-        raise NonFiniteLossError(
-            f"epoch {len(history) + 1}: {error}. {kept(run, history)}"
-        ) from error
-    except RuntimeError as error:
-        if not is_lost(error):
-            raise
-        raise RunError(
-            f"{LOST}, in epoch {len(history) + 1}. {kept(run, history)}; go on with "
-            "--resume"
-        ) from error
-
-
-def kept(run: Run, history: list[dict]) -> str:
-    """Say what is left of a training that went wrong."""
-    if not history:
-        return "No epoch was finished, so nothing is kept"
-    return f"The state after epoch {len(history)} is kept in {run.path}"
-
-
-def best_accuracy(history: list[dict]) -> float:
-    """Return the best validation accuracy so far; −1 before the first epoch."""
-    return max((row["validation_accuracy"] for row in history), default=-1.0)
-
-
-def prepare(
-    run: Run,
-    recipe: Recipe,
-    splits: Splits,
-    runtime: Runtime,
-    *,
-    resume: bool,
-    profile: str,
-) -> None:
-    """Start the run folder, or make sure that it holds this very run."""
-    if (run.path / "recipe.json").exists():
+    def refuse_other_run(self, resume: bool) -> None:
+        """Raise unless the folder may be gone on with, by this recipe and pictures."""
+        path, digest = self.run.path, self.run.manifest["digest"]
         if not resume:
             raise RunError(
-                f"{run.path} already holds a run; go on with it by --resume, or choose "
+                f"{path} already holds a run; go on with it by --resume, or choose "
                 "another --out"
             )
-        refuse_other_run(run, recipe, splits)
-        note_machine(run, runtime)
-        return
-    run.path.mkdir(parents=True, exist_ok=True)
-    run.write(
-        "manifest.json",
-        {
-            "profile": profile,
-            **about(splits),
-            **describe(runtime),
-        },
-    )
-    run.write("recipe.json", asdict(recipe))
+        recorded, own = self.run.recipe.flat(), self.recipe.flat()
+        names = [n for n in ("name", *describe_fields()) if recorded[n] != own[n]]
+        if names:
+            changes = ", ".join(f"{n} {recorded[n]!r} ≠ {own[n]!r}" for n in names)
+            raise RunError(
+                f"{path} holds a run of another recipe ({changes}); resume it with its "
+                "own values, or choose another --out"
+            )
+        if digest != self.splits.digest:
+            raise RunError(
+                f"{path} was trained on other pictures (digest {digest}, now "
+                f"{self.splits.digest}); name the same data, limit and seed, or choose "
+                "another --out"
+            )
+
+    def note_machine(self) -> None:
+        """Record that the run goes on elsewhere: its last bits may differ."""
+        manifest, machine = self.run.manifest, describe(self.runtime)
+        machines = [manifest, *manifest.get("resumed_on", [])]
+        moved = any(machines[-1].get(k, machine[k]) != machine[k] for k in MACHINE)
+        if moved and not self.run.finished:
+            self.run.write(
+                "manifest.json", {**manifest, "resumed_on": [*machines[1:], machine]}
+            )
+
+    def finish(self, *, progress: bool, tensorboard: bool, compiled: bool) -> None:
+        """Train from the last finished epoch to the end, and read the test split."""
+        run, recipe, runtime = self.run, self.recipe, self.runtime
+        if run.finished:
+            return
+        progress = progress and run.writes
+        parts = build(recipe, self.splits, runtime, blank=bool(run.history))
+        if progress and runtime.divides(parts.model):
+            tqdm.write(PER_PROCESS.format(runtime.world_size), file=sys.stderr)
+        history = run.restore(parts.model, parts.optimizer, parts.scheduler)
+        if compiled:
+            # "default": CUDA graphs ("reduce-overhead") keep memory for every shape
+            # apart, autotuning takes minutes; a short last batch is compiled on its own
+            parts.model.compile(mode="default", dynamic=False)
+        first_epoch = len(history) + 1
+        epochs = fit(parts, recipe, runtime, first_epoch=first_epoch, progress=progress)
+        folder = run.path / "tensorboard"
+        with scalars(folder, history, tensorboard and run.writes) as write:
+            self.keep_epochs(epochs, parts, history, write)
+        if run.writes:
+            self.test()
+        runtime.wait()
+
+    def keep_epochs(
+        self,
+        epochs: Iterable[Epoch],
+        parts: Parts,
+        history: list[dict],
+        write: Callable[[dict], None],
+    ) -> None:
+        """Save after every epoch what is needed to go on.
+
+        Raises:
+            NonFiniteLossError: if the loss diverged.
+            RunError: if another process of the same training is gone.
+        """
+        try:
+            for epoch in epochs:
+                history.append(asdict(epoch))
+                best = self.selected(history) is history[-1]
+                self.run.save_epoch(
+                    history, parts.model, parts.optimizer, parts.scheduler, best=best
+                )
+                write(history[-1])
+        except NonFiniteLossError as error:
+            raise NonFiniteLossError(
+                f"epoch {len(history) + 1}: {error}. {self.remains(history)}"
+            ) from error
+        except RuntimeError as error:
+            if not is_lost(error):
+                raise
+            raise RunError(
+                f"{LOST}, in epoch {len(history) + 1}. {self.remains(history)}; go on "
+                "with --resume"
+            ) from error
+
+    def selected(self, history: list[dict]) -> Row:
+        """Return the epoch whose weights count."""
+        return history[-1] if self.recipe.keep == "last" else best_row(history)
+
+    def remains(self, history: list[dict]) -> str:
+        """Say what is left of a training that went wrong."""
+        if not history:
+            return "No epoch was finished, so nothing is kept"
+        return f"The state after epoch {len(history)} is kept in {self.run.path}"
+
+    def test(self) -> None:
+        """Read the test split with the weights that count; complete the manifest."""
+        classifier = self.run.classifier(self.runtime.alone())
+        started = time.perf_counter()
+        evaluation = classifier.ask(self.splits.test)
+        seconds = time.perf_counter() - started
+        self.run.save_test(evaluation)
+        history = self.run.history
+        row = self.selected(history)
+        result = {
+            "train_seconds": round(sum(row["seconds"] for row in history), 1),
+            "best_epoch": row["epoch"],
+            "validation_accuracy": row["validation_accuracy"],
+            "test": {
+                "accuracy": evaluation.accuracy,
+                "loss": evaluation.loss,
+                "seconds": round(seconds, 1),
+            },
+        }
+        self.run.write(
+            "manifest.json",
+            self.run.manifest | describe_splits(self.splits) | result,
+        )
 
 
-def note_machine(run: Run, runtime: Runtime) -> None:
-    """Record in the manifest that a run goes on elsewhere: its bits may differ."""
-    manifest, here = run.manifest, describe(runtime)
-    before = [manifest, *manifest.get("resumed_on", [])]
-    if not run.finished and any(
-        before[-1].get(key, here[key]) != here[key] for key in MACHINE
-    ):
-        run.write("manifest.json", {**manifest, "resumed_on": [*before[1:], here]})
-
-
-def about(splits: Splits) -> dict:
-    """Return what a manifest says about the pictures."""
+def describe_splits(splits: Splits) -> dict:
+    """Return what a manifest records about the pictures."""
     return {
         "data": splits.name,
         "digest": splits.digest,
@@ -235,51 +254,6 @@ def about(splits: Splits) -> dict:
         },
         "notes": splits.notes,
     }
-
-
-def refuse_other_run(run: Run, recipe: Recipe, splits: Splits) -> None:
-    """Raise unless the folder holds a run of this recipe on these pictures."""
-    recorded, new = run.recipe.flat(), recipe.flat()
-    different = [n for n in ("name", *describe_fields()) if recorded[n] != new[n]]
-    if different:
-        changes = ", ".join(f"{n} {recorded[n]!r} ≠ {new[n]!r}" for n in different)
-        raise RunError(
-            f"{run.path} holds a run of another recipe ({changes}); resume it with its "
-            "own values, or choose another --out"
-        )
-    if run.manifest["digest"] != splits.digest:
-        raise RunError(
-            f"{run.path} was trained on other pictures (digest "
-            f"{run.manifest['digest']}, now {splits.digest}); name the same data, "
-            "limit and seed, or choose another --out"
-        )
-
-
-def finish(run: Run, recipe: Recipe, splits: Splits, runtime: Runtime) -> None:
-    """Read the test split with the weights that count, and complete the manifest."""
-    classifier = run.classifier(runtime)
-    started = time.perf_counter()
-    evaluation = classifier.ask(splits.test)
-    seconds = time.perf_counter() - started
-    run.save_test(evaluation)
-    history = run.history
-    best = max(history, key=lambda row: (row["validation_accuracy"], row["epoch"]))
-    best = history[-1] if recipe.keep == "last" else best
-    run.write(
-        "manifest.json",
-        {
-            **run.manifest,
-            **about(splits),
-            "train_seconds": round(sum(row["seconds"] for row in history), 1),
-            "best_epoch": best["epoch"],
-            "validation_accuracy": best["validation_accuracy"],
-            "test": {
-                "accuracy": evaluation.accuracy,
-                "loss": evaluation.loss,
-                "seconds": round(seconds, 1),
-            },
-        },
-    )
 
 
 def range_tests(
