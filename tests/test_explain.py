@@ -507,6 +507,7 @@ def test_a_model_that_draws_numbers_takes_none_from_the_caller(model, images):
     assert not torch.equal(found.evidence, explain(model, images)["layer4"].evidence)
 
 
+@pytest.mark.processes
 def test_gradient_methods_import_neither_the_package_nor_what_comes_with_it():
     code = """
 import sys, torch

@@ -188,6 +188,7 @@ def test_explain_writes_one_figure_per_picture_and_names_the_broken_one(run, tmp
     assert [file.name for file in out.iterdir()] == ["good-grad_cam.png"]
 
 
+@pytest.mark.processes
 def test_explaining_a_picture_imports_nothing_slow_but_torch(run, tmp_path):
     picture = tmp_path / "picture.png"
     Image.new("RGB", (32, 32)).save(picture)

@@ -36,6 +36,7 @@ def test_the_command_line_offers_the_choices_of_a_field():
     )
 
 
+@pytest.mark.processes
 def test_recipes_are_listed_without_waiting_for_torch():
     code = "import sys, sightline.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
