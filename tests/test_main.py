@@ -138,16 +138,51 @@ def test_evaluate_prints_numbers_that_a_program_can_read(run):
 
 
 def test_evaluate_refuses_other_classes(run, tmp_path):
-    for part in ("train", "test"):
-        for name in ("hen", "egg"):
-            (tmp_path / part / name).mkdir(parents=True)
-            for i in range(12):
-                pixels = np.full((32, 32, 3), 20 * i, np.uint8)
-                Image.fromarray(pixels).save(tmp_path / part / name / f"{i}.png")
+    draw_folder(tmp_path)
     done = sightline("evaluate", str(run), "--data", str(tmp_path))
     assert done.exit_code == 1
     assert "disc" in done.output
     assert "egg" in done.output
+
+
+def draw_folder(folder, brightness=20):
+    """Write a folder of two classes, twelve pictures of each part and class."""
+    for part in ("train", "test"):
+        for name in ("hen", "egg"):
+            (folder / part / name).mkdir(parents=True, exist_ok=True)
+            for i in range(12):
+                pixels = np.full((32, 32, 3), brightness * i, np.uint8)
+                Image.fromarray(pixels).save(folder / part / name / f"{i}.png")
+
+
+@pytest.mark.slow
+def test_a_run_remembers_its_folder_even_if_that_is_called_cifar10(
+    tmp_path, monkeypatch
+):
+    folder, out = tmp_path / "cifar10", str(tmp_path / "run")
+    draw_folder(folder)
+    monkeypatch.chdir(tmp_path)
+    words = ["resnet10", "--data", "./cifar10", "--epochs", "1", "--device", "cpu"]
+    assert sightline("train", *words, "--out", out).exit_code == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("asked the internet")
+
+    monkeypatch.setattr("sightline.data.datasets.read_cifar10", refuse)
+    done = sightline("evaluate", out, "--device", "cpu", "--json")
+    assert done.exit_code == 0 and done.stderr == ""
+    manifest = json.loads((tmp_path / "run/manifest.json").read_text())
+    assert json.loads(done.stdout)["digest"] == manifest["digest"]
+
+    draw_folder(folder, brightness=10)
+    changed = sightline("evaluate", out, "--device", "cpu")
+    assert f"not the very pictures of {out}" in changed.output
+    folder.rename(tmp_path / "moved")
+    gone = sightline("evaluate", out, "--device", "cpu")
+    assert gone.exit_code == 1
+    assert f"the pictures in {folder}, but that folder is gone" in gone.output
 
 
 @pytest.mark.slow

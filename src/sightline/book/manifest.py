@@ -151,6 +151,11 @@ def record_edition(
 ) -> EditionRecord:
     """Record data, machine, versions and the main run beside executed chapters."""
     splits, run = edition.splits, Run(edition.run_dir)
+    main_run = None
+    if run.finished:
+        facts = run.read("manifest.json")
+        facts.pop("source", None)  # a folder of this machine is nobody else's business
+        main_run = RunRecord(run.read("recipe.json"), facts)
     return EditionRecord(
         chapters=dict(sorted(chapters.items())),
         profile=edition.profile,
@@ -171,9 +176,7 @@ def record_edition(
             "python": platform.python_version(),
             **{name: version(name) for name in VERSIONS},
         },
-        run=RunRecord(run.read("recipe.json"), run.read("manifest.json"))
-        if run.finished
-        else None,
+        run=main_run,
     )
 
 

@@ -1,11 +1,12 @@
 """Options that several commands share, and what they stand for."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from sightline.errors import SightlineError
+from sightline.errors import DataError
 from sightline.training.recipe import Recipe, describe_fields, variant
 from sightline.training.recipes import find_recipe
 
@@ -65,17 +66,15 @@ def pictures_of(data: str, recipe: Recipe, limit: int | None) -> "Splits":
 
 
 def pictures_for(run: "Run", data: str | None, limit: int | None) -> "Splits":
-    """Load the pictures to look at; say if they are not those of the training."""
+    """Load the pictures to look at, without `data` those of the training.
+
+    Says so if they are not the very pictures.
+    """
     from sightline.data.datasets import load
 
-    name, seed = run.manifest["data"], run.recipe.seed
-    if data is None and name not in ("cifar10", "shapes"):
-        raise SightlineError(
-            f"{run.path} was trained on {name!r}, whose place is not known; "
-            "name it with --data PATH"
-        )
-    size = run.manifest["image_size"]
-    splits = load(data or name, image_size=size, seed=seed).limited(limit, seed=seed)
+    source, seed = data or source_of(run), run.recipe.seed
+    splits = load(source, image_size=run.manifest["image_size"], seed=seed)
+    splits = splits.limited(limit, seed=seed)
     if splits.digest != run.manifest["digest"]:
         click.secho(
             f"note: these are not the very pictures of {run.path} (digest "
@@ -83,6 +82,28 @@ def pictures_for(run: "Run", data: str | None, limit: int | None) -> "Splits":
             err=True,
         )
     return splits
+
+
+def source_of(run: "Run") -> str:
+    """Return the name or the folder of the pictures that a run was trained on.
+
+    Raises:
+        DataError: if the folder is not known, or is gone.
+    """
+    name, source = run.manifest["data"], run.manifest.get("source")
+    if not source and name in ("cifar10", "shapes"):  # older runs know a name alone
+        return name
+    if not source:
+        raise DataError(
+            f"{run.path} was trained on {name!r}, whose place is not known; name it "
+            "with --data PATH"
+        )
+    if source not in ("cifar10", "shapes") and not Path(source).is_dir():
+        raise DataError(
+            f"{run.path} was trained on the pictures in {source}, but that folder is "
+            "gone; name where they are now with --data PATH"
+        )
+    return source
 
 
 def chosen_recipe(name: str, overrides: dict) -> Recipe:

@@ -124,7 +124,7 @@ def train(
         )
     if run_by_first_process():
         print_result(run, chosen)
-        print_next("evaluate", run.path, "--data", data)
+        print_next("evaluate", run.path)
 
 
 def print_result(run: "Run", recipe: Recipe) -> None:

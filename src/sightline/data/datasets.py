@@ -80,6 +80,7 @@ class Splits:
     std: tuple[float, float, float]
     digest: str  #: changes when any pixel or label of any part does
     notes: tuple[str, ...] = ()  #: what had to be done to the pictures, for people
+    source: str = ""  #: what `load` finds them by, a name or an absolute folder
 
     @property
     def test_digest(self) -> str:
@@ -194,6 +195,7 @@ def load_shapes(
         draw_split(training, (seed, 0)),
         draw_split(test, (seed, 1)),
         shapes.CLASSES,
+        source="shapes",
         validation_fraction=validation_fraction,
         generator=_generator(seed),
     )
@@ -234,6 +236,7 @@ def load_cifar10(
         Split(*training),
         Split(*test),
         classes,
+        source="cifar10",
         validation_fraction=validation_fraction,
         generator=_generator(seed),
     )
@@ -274,6 +277,7 @@ def load_folder(
         everything.take(training),
         everything.take(test),
         pictures.classes,
+        source=str(folder.resolve()),
         validation_fraction=validation_fraction,
         generator=generator,
         notes=pictures.notes,
@@ -286,6 +290,7 @@ def _splits(
     test: Split,
     classes: Sequence[str],
     *,
+    source: str,
     validation_fraction: float,
     generator: torch.Generator,
     notes: tuple[str, ...] = (),
@@ -301,7 +306,7 @@ def _splits(
     mean, std = mean_and_std(train.images)
     digest = _digest(train, validation, test)
     return Splits(
-        name, train, validation, test, tuple(classes), mean, std, digest, notes
+        name, train, validation, test, tuple(classes), mean, std, digest, notes, source
     )
 
 

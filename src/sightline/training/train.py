@@ -241,6 +241,7 @@ def describe_splits(splits: Splits) -> dict:
     """Return what a manifest records about the pictures."""
     return {
         "data": splits.name,
+        "source": splits.source,
         "digest": splits.digest,
         "test_digest": splits.test_digest,
         "classes": splits.classes,
