@@ -12,6 +12,7 @@ ort/                  onnxruntime-web, which computes the graph in a browser
 import gzip
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from sightline.data.datasets import Splits
@@ -67,11 +68,8 @@ def export(
         **_accuracies(splits, before=original, after=folded),
         **_files(graph, pictures),
     }
-    replace_folder(
-        out,
-        lambda folder: _write(folder, graph, about, pictures),
-        remedy="export again",
-    )
+    fill = partial(_write, graph=graph, about=about, pictures=pictures)
+    replace_folder(out, fill, remedy="export again")
     return about
 
 

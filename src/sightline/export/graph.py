@@ -85,9 +85,9 @@ class Explained:
             Logits (1, K), then one heatmap (H, W) in [0, 1] for each layer.
         """
         own = {name: state[name] for name, _ in self._own()}
-        seen: dict[str, Tensor] = {}
+        outputs: dict[str, Tensor] = {}
         hooks = [
-            find_layer(self.model, name).register_forward_hook(_keep(name, seen))
+            find_layer(self.model, name).register_forward_hook(_noting(name, outputs))
             for name in self.layers
         ]
         try:
@@ -99,11 +99,11 @@ class Explained:
                 hook.remove()
         predicted = (logits >= logits.amax(1, keepdim=True)).float().detach()
         target = torch.where(target.sum(1, keepdim=True) > 0, target, predicted)
-        kept = [seen[name] for name in self.layers]
-        gradients = torch.autograd.grad((logits * target).sum(), kept)
+        activations = [outputs[name] for name in self.layers]
+        gradients = torch.autograd.grad((logits * target).sum(), activations)
         maps = [
             _heatmap(*pair, state[STRETCHING.format(pair[0].shape[2])])
-            for pair in zip(kept, gradients, strict=True)
+            for pair in zip(activations, gradients, strict=True)
         ]
         return logits.detach(), *maps
 
@@ -150,11 +150,11 @@ def onnx_model(explained: Explained, rounded: Mapping[str, Rounded]) -> bytes:
     return model.SerializeToString(deterministic=True)
 
 
-def _keep(name: str, seen: dict[str, Tensor]) -> Callable:
-    """Make a hook that notes a layer's output and lets backward end there."""
+def _noting(name: str, outputs: dict[str, Tensor]) -> Callable:
+    """Make a hook that notes the output of a layer, where backward is to end."""
 
     def hook(layer: nn.Module, inputs: tuple, output: Tensor) -> None:
-        seen[name] = output if output.requires_grad else output.requires_grad_()
+        outputs[name] = output if output.requires_grad else output.requires_grad_()
 
     return hook
 
