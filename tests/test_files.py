@@ -15,7 +15,7 @@ from sightline.files import (
     write_json,
     write_text,
 )
-from sightline.pipeline import Journey
+from sightline.pipeline import Pipeline
 from sightline.training.recipes import RECIPES
 from sightline.training.run import Run
 
@@ -70,7 +70,7 @@ def test_only_a_training_is_told_to_resume(tmp_path, full_disk):
     for write in (
         lambda: write_text(tmp_path / "compare.md", "two runs"),
         lambda: write_json(tmp_path / "edition.json", {"chapters": {}}),
-        lambda: Journey(tmp_path, tmp_path, RECIPES["folder"]).write("a", "page"),
+        lambda: Pipeline(tmp_path, tmp_path, RECIPES["folder"]).write("a", "page"),
     ):
         with pytest.raises(RunError, match="again") as error:
             write()

@@ -16,7 +16,7 @@ from sightline.cli import main
 from sightline.cli.group import INTERRUPTED
 from sightline.data.shapes import draw_shapes
 from sightline.errors import DataError, RunError
-from sightline.pipeline import Journey, travel
+from sightline.pipeline import Pipeline, run
 from sightline.reports import report, sections
 from sightline.training.lr_finder import RangeTest
 from sightline.training.recipes import RECIPES
@@ -35,13 +35,13 @@ FALLING = RangeTest(
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """Two classes of 30 drawn shapes."""
-    there = tmp_path_factory.mktemp("pictures") / "shapes"
+    path = tmp_path_factory.mktemp("pictures") / "shapes"
     drawn = draw_shapes(300, seed=1)
     for label, name in enumerate(("disc", "ring")):
-        (there / name).mkdir(parents=True)
+        (path / name).mkdir(parents=True)
         for place in np.flatnonzero(drawn.labels == label):
-            Image.fromarray(drawn.images[place]).save(there / name / f"{place}.png")
-    return there
+            Image.fromarray(drawn.images[place]).save(path / name / f"{place}.png")
+    return path
 
 
 @pytest.fixture
@@ -60,31 +60,22 @@ def quick(monkeypatch) -> list[str]:
 
 
 def go(folder: Path, out: Path, **changes) -> list[str]:
-    """Travel; return what was said."""
-    said = []
-    given = {"recipe": RECIPE, "given": {"epochs"}} | changes
-    travel(
-        Journey(
-            folder,
-            out,
-            device="cpu",
-            precision="fp32",
-            progress=False,
-            say=said.append,
-            **given,
-        )
-    )
-    return said
+    """Run the pipeline; return the lines it printed."""
+    lines = []
+    options = {"recipe": RECIPE, "fixed": {"epochs"}} | changes
+    options |= {"device": "cpu", "precision": "fp32", "progress": False}
+    run(Pipeline(folder, out, say=lines.append, **options))
+    return lines
 
 
 @pytest.fixture(scope="module")
 def unbroken(folder, tmp_path_factory) -> Path:
-    """A journey that nothing interrupted, without a demo."""
+    """A pipeline that nothing interrupted, without a demo."""
     out = tmp_path_factory.mktemp("unbroken")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "range_tests", lambda *a, **k: [FALLING] * 2)
         patch.setattr(report, "SECTIONS", {"run": sections.SECTIONS["run"]})
-        patch.setitem(pipeline.STEPS, "demo", lambda journey: None)
+        patch.setitem(pipeline.STEPS, "demo", lambda pipeline: None)
         go(folder, out)
     return out
 
@@ -94,22 +85,24 @@ def weights(out: Path) -> bytes:
 
 
 def test_every_step_leaves_its_result_and_the_page_leads_to_all(unbroken):
-    for name in ("check.json", "rate.json", "rate.svg", "report/report.html"):
+    for name in ("check.json", "choices.json", "rate.svg", "report/report.html"):
         assert (unbroken / name).exists()
     page = (unbroken / "index.html").read_text()
     assert "report/report.html" in page
     assert "test accuracy" in page
-    rate = json.loads((unbroken / "rate.json").read_text())
-    assert Run(unbroken / "run").recipe.max_lr == rate["max_lr"]
-    assert "median of the valley rule over 2 range tests" in rate["why"]
+    choices = json.loads((unbroken / "choices.json").read_text())
+    recipe = Run(unbroken / "run").recipe
+    assert recipe.epochs == choices["epochs"]["value"] == 2
+    assert recipe.max_lr == choices["max_lr"]["value"]
+    assert "median of the valley rule over 2 range tests" in choices["max_lr"]["why"]
 
 
 def test_the_same_command_again_repeats_nothing(unbroken, folder, quick):
     files = [p for p in unbroken.rglob("*") if p.is_file() and p.name != "index.html"]
     before = {file: file.stat().st_mtime_ns for file in files}
-    said = go(folder, unbroken)
+    lines = go(folder, unbroken)
     assert not quick
-    assert "  done before: report/report.html" in said
+    assert "  done before: report/report.html" in lines
     after = {file: file.stat().st_mtime_ns for file in files}
     assert after == before
 
@@ -119,20 +112,20 @@ class StopHereError(Exception):
 
 
 @pytest.mark.parametrize("step", ["learning rate", "training", "report", "page"])
-def test_a_journey_that_was_cut_off_before_a_step_goes_on_there(
+def test_a_pipeline_that_was_cut_off_before_a_step_goes_on_there(
     step, folder, tmp_path, quick, unbroken, monkeypatch
 ):
-    def stop(journey):
+    def stop(pipeline):
         raise StopHereError
 
     with monkeypatch.context() as patch:
-        patch.setitem(pipeline.STEPS, "demo", lambda journey: None)
+        patch.setitem(pipeline.STEPS, "demo", lambda pipeline: None)
         patch.setitem(pipeline.STEPS, step, stop)
         with pytest.raises(StopHereError):
             go(folder, tmp_path)
     assert not (tmp_path / "index.html").exists()
     with monkeypatch.context() as patch:
-        patch.setitem(pipeline.STEPS, "demo", lambda journey: None)
+        patch.setitem(pipeline.STEPS, "demo", lambda pipeline: None)
         go(folder, tmp_path)
     assert quick == ["range tests"]  # once, before or after the cut
     assert weights(tmp_path) == weights(unbroken)
@@ -149,14 +142,14 @@ def test_a_training_that_was_cut_off_ends_with_the_same_weights(
         save(self, *args, **kwargs)
         raise StopHereError
 
-    monkeypatch.setitem(pipeline.STEPS, "demo", lambda journey: None)
+    monkeypatch.setitem(pipeline.STEPS, "demo", lambda pipeline: None)
     with monkeypatch.context() as patch:
         patch.setattr(Run, "save_epoch", save_and_stop)
         with pytest.raises(StopHereError):
             go(folder, tmp_path)
     assert len(Run(tmp_path / "run").history) == 1
-    said = go(folder, tmp_path)
-    assert any("1 of 2 epochs" in line for line in said)
+    lines = go(folder, tmp_path)
+    assert any("1 of 2 epochs" in line for line in lines)
     assert weights(tmp_path) == weights(unbroken)
 
 
@@ -173,7 +166,7 @@ def test_another_recipe_or_other_pictures_are_refused(unbroken, folder, tmp_path
         go(more, unbroken)
 
 
-def test_pictures_that_cannot_be_trained_on_end_the_journey_at_once(folder, tmp_path):
+def test_pictures_that_cannot_be_trained_on_end_the_pipeline_at_once(folder, tmp_path):
     spoilt = tmp_path / "spoilt"
     for name, count in (("a", 5), ("b", 1)):
         (spoilt / name).mkdir(parents=True)
@@ -185,9 +178,17 @@ def test_pictures_that_cannot_be_trained_on_end_the_journey_at_once(folder, tmp_
 
 
 def test_epochs_follow_from_the_number_of_pictures(folder, tmp_path, quick):
-    shown = Journey(folder, tmp_path, RECIPE, progress=False, say=lambda line: None)
-    pipeline.look(shown)
-    assert shown.recipe.epochs == pipeline.MOST_EPOCHS  # 44 training pictures
+    options = {"progress": False, "say": lambda line: None}
+    pipeline.check(Pipeline(folder, tmp_path, RECIPE, **options))
+    again = Pipeline(folder, tmp_path, RECIPE, **options)
+    assert again.chosen_recipe.epochs == pipeline.MOST_EPOCHS  # 44 training pictures
+
+
+def test_epochs_that_were_chosen_are_not_taken_for_fixed_ones(folder, tmp_path):
+    options = {"progress": False, "say": lambda line: None}
+    pipeline.check(Pipeline(folder, tmp_path, RECIPE, **options))
+    with pytest.raises(RunError, match=r"fixed \[\] ≠ \['epochs'\]"):
+        pipeline.check(Pipeline(folder, tmp_path, RECIPE, {"epochs"}, **options))
 
 
 @pytest.mark.parametrize(
@@ -198,39 +199,39 @@ def test_short_trainings_decide_and_the_recipe_has_the_benefit_of_the_doubt(
 ):
     tried = []
 
-    def try_rate(journey, lr):
+    def try_rate(pipeline, lr):
         tried.append(lr)
         return 2.0 if lr == RECIPE.max_lr else loss
 
     monkeypatch.setattr(pipeline, "try_rate", try_rate)
     low = replace(FALLING, lrs=np.geomspace(1e-6, 1e-2, 40).tolist())
-    shown = Journey(folder, tmp_path, RECIPE, progress=False)
+    shown = Pipeline(folder, tmp_path, RECIPE, progress=False)
     rate = pipeline.choose_rate(shown, [low, low])
     assert len(tried) == 2 and RECIPE.max_lr in tried
-    assert rate["max_lr"] == (min(tried) if suggested else RECIPE.max_lr)
-    assert f"validation loss of {loss:.2f} and 2.00" in rate["why"]
+    assert rate.value == (min(tried) if suggested else RECIPE.max_lr)
+    assert f"validation loss of {loss:.2f} and 2.00" in rate.why
 
 
 def test_a_rate_is_tried_by_a_real_training(folder, tmp_path):
-    shown = Journey(folder, tmp_path, RECIPE, device="cpu", progress=False)
+    shown = Pipeline(folder, tmp_path, RECIPE, device="cpu", progress=False)
     assert 0 < pipeline.try_rate(shown, 0.01) < 5
 
 
 def test_range_tests_that_end_too_soon_leave_the_recipes_rate(folder, tmp_path):
     short = replace(FALLING, lrs=[1e-5, 1e-4], losses=[1, 2], smoothed=[1, 2])
-    shown = Journey(folder, tmp_path, RECIPE, progress=False)
+    shown = Pipeline(folder, tmp_path, RECIPE, progress=False)
     rate = pipeline.choose_rate(shown, [short])
-    assert rate["max_lr"] == RECIPE.max_lr
-    assert "only 2 points" in rate["why"]
+    assert rate.value == RECIPE.max_lr
+    assert "only 2 points" in rate.why
 
 
 def test_a_rate_that_was_given_is_not_looked_for(folder, tmp_path, quick, monkeypatch):
     for step in ("report", "demo", "page"):
-        monkeypatch.setitem(pipeline.STEPS, step, lambda journey: None)
+        monkeypatch.setitem(pipeline.STEPS, step, lambda pipeline: None)
     recipe = replace(RECIPE, max_lr=0.05, epochs=1)
-    said = go(folder, tmp_path, recipe=recipe, given={"epochs", "max_lr"})
+    lines = go(folder, tmp_path, recipe=recipe, fixed={"epochs", "max_lr"})
     assert not quick
-    assert "  max_lr 0.05: it was given" in said
+    assert "  max_lr 0.05: it was given" in lines
 
 
 def test_without_the_export_extra_everything_else_is_made(
@@ -238,15 +239,15 @@ def test_without_the_export_extra_everything_else_is_made(
 ):
     # its import fails
     monkeypatch.setitem(sys.modules, "sightline.export.export", None)
-    said = go(folder, tmp_path, recipe=replace(RECIPE, epochs=1))
-    assert any("left out" in line for line in said)
+    lines = go(folder, tmp_path, recipe=replace(RECIPE, epochs=1))
+    assert any("left out" in line for line in lines)
     assert "It was not exported" in (tmp_path / "index.html").read_text()
 
 
 def test_the_command_says_how_to_go_on_after_an_interruption(
     folder, tmp_path, monkeypatch
 ):
-    def interrupt(journey):
+    def interrupt(pipeline):
         raise KeyboardInterrupt
 
     monkeypatch.setitem(pipeline.STEPS, "learning rate", interrupt)
@@ -260,7 +261,7 @@ def test_the_command_says_how_to_go_on_after_an_interruption(
 def test_the_command_ends_with_a_table_of_what_there_is(
     folder, tmp_path, quick, monkeypatch
 ):
-    monkeypatch.setitem(pipeline.STEPS, "demo", lambda journey: None)
+    monkeypatch.setitem(pipeline.STEPS, "demo", lambda pipeline: None)
     done = CliRunner().invoke(
         main,
         [
@@ -280,8 +281,8 @@ def test_the_commands_it_names_can_be_pasted_whatever_the_folder_is_called(tmp_p
     for name in ("demo/index.html", "run/weights"):
         (out / name).parent.mkdir(parents=True)
         (out / name).touch()
-    journey = Journey(tmp_path, out, RECIPES["folder"])
-    commands = [words.split(": ")[1] for words in journey.contents().values()]
+    pipeline = Pipeline(tmp_path, out, RECIPES["folder"])
+    commands = [words.split(": ")[1] for words in pipeline.contents().values()]
     server, explain = map(shlex.split, commands)
     assert server[-2:] == ["-d", str(out)]
     assert explain == ["sightline", "explain", str(out / "run"), "PICTURE"]

@@ -1,16 +1,17 @@
 """From a folder of pictures to a trained, explained, exported network, in steps.
 
 ===================== ====================================================
-journey.json          what was asked for: folder, pictures, recipe
+pipeline.json         what was asked for: folder, pictures, recipe
 check.json            what may be wrong with the pictures
-rate.json, rate.svg   the learning rate, and the curves it was read from
+choices.json          epochs and learning rate, and why they were chosen
+rate.svg              the curves that the learning rate was read from
 run/                  the training, as `sightline train` leaves it
 report/               its mistakes and heatmaps, on one page
 demo/                 the network and its heatmaps, live in a browser
 index.html            where everything is
 ===================== ====================================================
 
-Whatever is there is not made again, so a journey that was cut off goes on.
+Whatever is there is not made again, so a pipeline that was cut off goes on.
 """
 
 import math
@@ -37,12 +38,12 @@ from sightline.reports.tables import markdown_table
 from sightline.training.engine import fit
 from sightline.training.lr_finder import RangeTest, suggest, suggest_range
 from sightline.training.parts import build, chosen_splits
-from sightline.training.recipe import Recipe
+from sightline.training.recipe import Recipe, describe_fields
 from sightline.training.run import Run
 from sightline.training.runtime import Runtime, choose_runtime
 from sightline.training.train import range_tests, train
 
-__all__ = ["STEPS", "Journey", "travel"]
+__all__ = ["STEPS", "Pipeline", "run"]
 
 # pictures that are shown to the network, each of them counted every time: 2 minutes on
 # one CPU core, after which 1,500 photographs of hands or rooms were learnt
@@ -52,18 +53,28 @@ RANGE_SEEDS = (0, 1, 2)
 RULE = "valley"  # of the range test
 FAR_APART = 3  # times: rates that differ by less train alike
 CLEARLY = 0.95  # of the validation loss with the recipe's rate, to leave that one
+GIVEN = "it was given"
 AGAIN = "give the same command again; nothing already done is repeated"
 DEMO_BITS = 8  # a weight: the network is small, rounding need not cost accuracy
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What a field of the recipe was set to by looking at the pictures."""
+
+    value: float
+    why: str
+    images_per_second: float | None = None  # of training, where it was measured
+
+
 @dataclass
-class Journey:
+class Pipeline:
     """What all steps share."""
 
     folder: Path
     out: Path
     recipe: Recipe
-    given: Collection[str] = ()  # fields of the recipe that somebody chose
+    fixed: Collection[str] = ()  # fields of the recipe that are not to be chosen
     device: str = "auto"
     precision: str = "auto"
     progress: bool = True
@@ -71,7 +82,7 @@ class Journey:
 
     @cached_property
     def splits(self) -> Splits:
-        """Return the pictures; those of an earlier part of this journey."""
+        """Return the pictures, the same whenever this pipeline goes on."""
         return load_folder(
             self.folder,
             image_size=self.recipe.image_size,
@@ -86,8 +97,26 @@ class Journey:
 
     @cached_property
     def run(self) -> Run:
-        """Return the training of this journey."""
+        """Return the training."""
         return Run(self.out / "run")
+
+    @property
+    def choices(self) -> dict[str, Choice]:
+        """Return what has been chosen so far, by the name of the field."""
+        if not (self.out / "choices.json").exists():
+            return {}
+        recorded = self.read("choices.json")
+        return {name: Choice(**choice) for name, choice in recorded.items()}
+
+    def choose(self, name: str, choice: Choice) -> None:
+        """Record what a field of the recipe is set to."""
+        choices = self.choices | {name: choice}
+        self.write_json("choices.json", {k: asdict(v) for k, v in choices.items()})
+
+    @property
+    def chosen_recipe(self) -> Recipe:
+        """Return the recipe with what has been chosen so far."""
+        return replace(self.recipe, **{k: c.value for k, c in self.choices.items()})
 
     def contents(self) -> dict[str, str]:
         """Return what there is in `out`, and what each thing is."""
@@ -117,97 +146,110 @@ class Journey:
         write_json(self.out / name, value, remedy=AGAIN)
 
 
-def travel(journey: Journey) -> Path:
-    """Go through all steps that are not done yet; return the page that shows them.
+def run(pipeline: Pipeline) -> Path:
+    """Run all steps that are not done yet; return the page that shows them.
 
     Raises:
         DataError: if training on these pictures makes no sense.
-        RunError: if `out` holds another journey.
+        RunError: if `out` holds another pipeline.
     """
-    journey.out.mkdir(parents=True, exist_ok=True)
+    pipeline.out.mkdir(parents=True, exist_ok=True)
     for number, (name, step) in enumerate(STEPS.items(), 1):
-        journey.say(f"{number}/{len(STEPS)} {name}")
-        step(journey)
-    return journey.out / "index.html"
+        pipeline.say(f"{number}/{len(STEPS)} {name}")
+        step(pipeline)
+    return pipeline.out / "index.html"
 
 
-def look(journey: Journey) -> None:
+def check(pipeline: Pipeline) -> None:
     """Check the folder, and end here if training makes no sense."""
-    if (journey.out / "check.json").exists():
-        journey.say("  checked before: check.json")
-        return settle(journey)
-    found = check_folder(
-        journey.folder,
-        image_size=journey.recipe.image_size,
+    if (pipeline.out / "check.json").exists():
+        pipeline.say("  checked before: check.json")
+        begin(pipeline)
+        return
+    result = check_folder(
+        pipeline.folder,
+        image_size=pipeline.recipe.image_size,
         keep_in=data_folder() / "decoded",
-        progress=journey.progress,
+        progress=pipeline.progress,
     )
-    for finding in found.findings:
-        journey.say(f"  {finding.kind}: {finding.words}. {finding.remedy}".rstrip())
-    if not found.trainable:
-        grave = next(finding for finding in found.findings if finding.grave)
+    for finding in result.findings:
+        pipeline.say(f"  {finding.kind}: {finding.words}. {finding.remedy}".rstrip())
+    if not result.trainable:
+        grave = next(finding for finding in result.findings if finding.grave)
         raise DataError(f"{grave.words}. {grave.remedy}")
-    settle(journey)
-    header, rows = found.table()
-    journey.write_json("check.json", {**asdict(found), "table": [header, *rows]})
+    begin(pipeline)
+    header, rows = result.table()
+    pipeline.write_json("check.json", {**asdict(result), "table": [header, *rows]})
 
 
-def settle(journey: Journey) -> None:
-    """Fix the number of epochs, and make sure that `out` holds this very journey.
+def begin(pipeline: Pipeline) -> None:
+    """Record what is asked for, or make sure that `out` holds this very pipeline.
 
     Raises:
         RunError: if it was begun with other pictures or another recipe.
     """
-    if "epochs" not in journey.given:
-        epochs = SHOWN // len(journey.splits.train)
-        epochs = min(max(epochs, LEAST_EPOCHS), MOST_EPOCHS)
-        journey.recipe = replace(journey.recipe, epochs=epochs)
-    asked = {"digest": journey.splits.digest, **asdict(journey.recipe)}
-    if not (journey.out / "journey.json").exists():
-        folder = str(journey.folder.resolve())
-        journey.write_json("journey.json", {"folder": folder, **asked})
-    before = journey.read("journey.json")
+    recipe = pipeline.recipe.flat()
+    request = {name: recipe[name] for name in ("name", *describe_fields())}
+    request |= {"digest": pipeline.splits.digest, "fixed": sorted(pipeline.fixed)}
+    if not (pipeline.out / "pipeline.json").exists():
+        folder = str(pipeline.folder.resolve())
+        pipeline.write_json("pipeline.json", {"folder": folder, **request})
+    recorded = pipeline.read("pipeline.json")
     different = [
-        f"{key} {before[key]!r} ≠ {value!r}"
-        for key, value in asked.items()
-        if value != before.get(key, value) and not isinstance(value, tuple)
+        f"{key} {recorded[key]!r} ≠ {value!r}"
+        for key, value in request.items()
+        if value != recorded.get(key, value)
     ]
     if different:
         raise RunError(
-            f"{journey.out} was begun with something else ({', '.join(different)}); "
+            f"{pipeline.out} was begun with something else ({', '.join(different)}); "
             "give the same command to go on, or choose another --out"
         )
+    fix_epochs(pipeline)
 
 
-def find_rate(journey: Journey) -> None:
-    """Find the largest learning rate by range tests, unless somebody chose it."""
-    if (journey.out / "rate.json").exists():
-        return journey.say(f"  done before: {journey.read('rate.json')['why']}")
-    if "max_lr" in journey.given:
-        rate = {"max_lr": journey.recipe.max_lr, "why": "it was given"}
-    else:
-        rate = test_rates(journey)
-    journey.write_json("rate.json", rate)
-    journey.say(f"  max_lr {rate['max_lr']:.2g}: {rate['why']}")
+def fix_epochs(pipeline: Pipeline) -> None:
+    """Choose the epochs by the number of pictures, unless they are fixed."""
+    if "epochs" in pipeline.choices:
+        return
+    choice = Choice(pipeline.recipe.epochs, GIVEN)
+    if "epochs" not in pipeline.fixed:
+        epochs = SHOWN // len(pipeline.splits.train)
+        epochs = min(max(epochs, LEAST_EPOCHS), MOST_EPOCHS)
+        choice = Choice(epochs, f"about {SHOWN:,} pictures are shown to the network")
+    pipeline.choose("epochs", choice)
 
 
-def test_rates(journey: Journey) -> dict:
+def find_rate(pipeline: Pipeline) -> None:
+    """Choose the largest learning rate by range tests, unless it is fixed."""
+    if "max_lr" in pipeline.choices:
+        pipeline.say(f"  done before: {pipeline.choices['max_lr'].why}")
+        return
+    choice = Choice(pipeline.recipe.max_lr, GIVEN)
+    if "max_lr" not in pipeline.fixed:
+        choice = measure_rate(pipeline)
+    pipeline.choose("max_lr", choice)
+    pipeline.say(f"  max_lr {choice.value:.2g}: {choice.why}")
+
+
+def measure_rate(pipeline: Pipeline) -> Choice:
     """Run the range tests; return the rate, why it was chosen, and the speed."""
+    recipe = pipeline.chosen_recipe
     started = time.perf_counter()
     tests = range_tests(
-        journey.recipe,
-        journey.splits,
-        journey.runtime,
+        recipe,
+        pipeline.splits,
+        pipeline.runtime,
         seeds=RANGE_SEEDS,
-        progress=journey.progress,
+        progress=pipeline.progress,
     )
     seconds = time.perf_counter() - started
-    batch = min(journey.recipe.batch_size, len(journey.splits.train))
+    batch = min(recipe.batch_size, len(pipeline.splits.train))
     speed = batch * sum(len(test.lrs) for test in tests) / seconds
-    return {**choose_rate(journey, tests), "images_per_second": speed}
+    return replace(choose_rate(pipeline, tests), images_per_second=speed)
 
 
-def choose_rate(journey: Journey, tests: list[RangeTest]) -> dict:
+def choose_rate(pipeline: Pipeline, tests: list[RangeTest]) -> Choice:
     """Return the rate that range tests suggest, unless the recipe's does as well.
 
     In a small folder a hundred updates hardly move the loss, and the rules point far
@@ -215,74 +257,70 @@ def choose_rate(journey: Journey, tests: list[RangeTest]) -> dict:
     So where suggestion and recipe are far apart, short trainings decide; the recipe's
     has the benefit of the doubt.
     """
-    own = journey.recipe.max_lr
+    own = pipeline.recipe.max_lr
     try:
         ranges = suggest_range(tests)
     except SightlineError as error:
-        return {"max_lr": own, "why": f"the recipe's own, because {error}"}
-    plots.save(
-        plots.lr_curves(tests, [suggest(test) for test in tests]),
-        journey.out / "rate.svg",
-    )
-    rules = {name: list(values) for name, values in ranges.items()}
+        return Choice(own, f"the recipe's own, because {error}")
+    curves = plots.lr_curves(tests, [suggest(test) for test in tests])
+    plots.save(curves, pipeline.out / "rate.svg")
     low, rate, high = ranges[RULE]
     why = f"median of the {RULE} rule over {len(tests)} range tests, "
     why += f"{low:.2g} to {high:.2g}"
-    if max(rate / own, own / rate) > FAR_APART:
-        losses = {lr: try_rate(journey, lr) for lr in (rate, own)}
-        better = losses[rate] < CLEARLY * losses[own]
-        why = (
-            f"{'better' if better else 'not clearly worse'} than "
-            f"{own if better else rate:.2g}, after short trainings at {rate:.2g} "
-            f"({why}) and at {own:.2g} (the recipe's) with a validation loss of "
-            f"{losses[rate]:.2f} and {losses[own]:.2f}"
-        )
-        rate = rate if better else own
-    return {"max_lr": rate, "why": why, "rules": rules}
+    if max(rate / own, own / rate) <= FAR_APART:
+        return Choice(rate, why)
+    losses = {lr: try_rate(pipeline, lr) for lr in (rate, own)}
+    better = losses[rate] < CLEARLY * losses[own]
+    return Choice(
+        rate if better else own,
+        f"{'better' if better else 'not clearly worse'} than "
+        f"{own if better else rate:.2g}, after short trainings at {rate:.2g} "
+        f"({why}) and at {own:.2g} (the recipe's) with a validation loss of "
+        f"{losses[rate]:.2f} and {losses[own]:.2f}",
+    )
 
 
-def try_rate(journey: Journey, max_lr: float) -> float:
+def try_rate(pipeline: Pipeline, max_lr: float) -> float:
     """Return the validation loss after a fifth of the epochs at another rate."""
-    epochs = max(journey.recipe.epochs // 5, 2)
-    recipe = replace(journey.recipe, max_lr=max_lr, epochs=epochs)
-    parts = build(recipe, chosen_splits(recipe, journey.splits), journey.runtime)
+    recipe = pipeline.chosen_recipe
+    recipe = replace(recipe, max_lr=max_lr, epochs=max(recipe.epochs // 5, 2))
+    parts = build(recipe, chosen_splits(recipe, pipeline.splits), pipeline.runtime)
     try:
-        *_, last = fit(parts, recipe, journey.runtime, progress=False)
+        *_, last = fit(parts, recipe, pipeline.runtime, progress=False)
     except NonFiniteLossError:
         return math.inf
     return last.validation_loss
 
 
-def train_network(journey: Journey) -> None:
+def train_network(pipeline: Pipeline) -> None:
     """Train with that rate, or go on where a training was cut off."""
-    rate, images = journey.read("rate.json"), len(journey.splits.train)
-    recipe = replace(journey.recipe, max_lr=rate["max_lr"])
-    left = recipe.epochs - len(journey.run.history)
+    recipe, images = pipeline.chosen_recipe, len(pipeline.splits.train)
+    left = recipe.epochs - len(pipeline.run.history)
     if left > 0:
-        estimate = ""
-        if "images_per_second" in rate:
-            minutes = math.ceil(left * images / rate["images_per_second"] / 60)
+        speed, estimate = pipeline.choices["max_lr"].images_per_second, ""
+        if speed:
+            minutes = math.ceil(left * images / speed / 60)
             estimate = f", about {minutes} min"
-        journey.say(
+        pipeline.say(
             f"  {recipe.model}, {images:,} training pictures of {recipe.image_size}x"
             f"{recipe.image_size} pixels, {left} of {recipe.epochs} epochs{estimate}"
         )
     train(
         recipe,
-        journey.splits,
-        out=journey.run.path,
+        pipeline.splits,
+        out=pipeline.run.path,
         resume=True,
-        device=journey.device,
-        precision=journey.precision,
-        progress=journey.progress,
+        device=pipeline.device,
+        precision=pipeline.precision,
+        progress=pipeline.progress,
     )
-    for line in results(journey):
-        journey.say(f"  {line}")
+    for line in results(pipeline):
+        pipeline.say(f"  {line}")
 
 
-def results(journey: Journey) -> list[str]:
+def results(pipeline: Pipeline) -> list[str]:
     """Say how good the network is on the test pictures, and what it confuses."""
-    test, classes = journey.run.test, journey.run.classes
+    test, classes = pipeline.run.test, pipeline.run.classes
     counts = confusion_matrix(test.labels, test.predictions, len(classes))
     low, high = wilson_interval(counts.diagonal().sum()[None], counts.sum()[None])
     lines = [
@@ -300,54 +338,57 @@ def results(journey: Journey) -> list[str]:
     return lines
 
 
-def report(journey: Journey) -> None:
+def report(pipeline: Pipeline) -> None:
     """Write down the mistakes, with heatmaps."""
-    if (journey.out / "report/report.html").exists():
-        return journey.say("  done before: report/report.html")
-    classifier = journey.run.classifier(journey.runtime)
-    subject = Subject(journey.run, journey.splits, classifier)
-    write_report(subject, journey.out / "report", say=lambda s: journey.say(f"  {s}"))
+    if (pipeline.out / "report/report.html").exists():
+        pipeline.say("  done before: report/report.html")
+        return
+    classifier = pipeline.run.classifier(pipeline.runtime)
+    subject = Subject(pipeline.run, pipeline.splits, classifier)
+    write_report(subject, pipeline.out / "report", say=lambda s: pipeline.say(f"  {s}"))
 
 
-def export(journey: Journey) -> None:
+def export(pipeline: Pipeline) -> None:
     """Export the network to a page that runs it; go on without, if that is missing."""
-    if (journey.out / "demo/model.json").exists():
-        return journey.say("  done before: demo/")
+    if (pipeline.out / "demo/model.json").exists():
+        pipeline.say("  done before: demo/")
+        return
     try:
         from sightline.export.export import export as export_run
 
         about = export_run(
-            journey.run, journey.splits, journey.out / "demo", bits=DEMO_BITS
+            pipeline.run, pipeline.splits, pipeline.out / "demo", bits=DEMO_BITS
         )
     except (ImportError, SightlineError) as error:
-        return journey.say(f"  left out: {error}. The same command makes it up later")
+        pipeline.say(f"  left out: {error}. The same command makes it up later")
+        return
     accuracy, size = about["accuracy"], about["bytes"]["model"]
-    journey.say(
+    pipeline.say(
         f"  {size / 1e6:.2f} MB of weights, {DEMO_BITS} bits each; test accuracy "
         f"{accuracy['before']:.1%}, rounded {accuracy['after']:.1%}"
     )
 
 
-def write_index(journey: Journey) -> None:
+def write_index(pipeline: Pipeline) -> None:
     """Write the page that leads to everything."""
-    found, rate = journey.read("check.json"), journey.read("rate.json")
-    header, *rows = found["table"]
+    result, rate = pipeline.read("check.json"), pipeline.choices["max_lr"]
+    header, *rows = result["table"]
     findings = "".join(
-        f"- **{f['kind']}**: {f['words']}. {f['remedy']}\n" for f in found["findings"]
+        f"- **{f['kind']}**: {f['words']}. {f['remedy']}\n" for f in result["findings"]
     )
-    curves = "![Range tests](rate.svg)" if (journey.out / "rate.svg").exists() else ""
+    curves = "![Range tests](rate.svg)" if (pipeline.out / "rate.svg").exists() else ""
     demo = "It was not exported.\n"
-    if (journey.out / "demo/model.json").exists():
+    if (pipeline.out / "demo/model.json").exists():
         demo = (
             "[The demo](demo/index.html) runs the network in the browser; it needs a "
-            f"server: `python -m http.server -d {shlex.quote(str(journey.out))}`\n"
+            f"server: `python -m http.server -d {shlex.quote(str(pipeline.out))}`\n"
         )
-    again = f"sightline explain {shlex.quote(str(journey.run.path))} PICTURE"
+    again = f"sightline explain {shlex.quote(str(pipeline.run.path))} PICTURE"
     sections = {
         "result": Section(
             "Result",
             [
-                "".join(f"- {line}\n" for line in results(journey)),
+                "".join(f"- {line}\n" for line in results(pipeline)),
                 "[Mistakes and heatmaps](report/report.html), and whether to believe "
                 "them.",
                 demo,
@@ -355,15 +396,13 @@ def write_index(journey: Journey) -> None:
             ],
         ),
         "pictures": Section("Pictures", [markdown_table(header, rows), findings]),
-        "rate": Section(
-            "Learning rate", [f"{rate['max_lr']:.2g}: {rate['why']}.", curves]
-        ),
+        "rate": Section("Learning rate", [f"{rate.value:.2g}: {rate.why}.", curves]),
     }
-    journey.write("index.html", render(journey.folder.resolve().name, sections))
+    pipeline.write("index.html", render(pipeline.folder.resolve().name, sections))
 
 
-STEPS: dict[str, Callable[[Journey], None]] = {
-    "pictures": look,
+STEPS: dict[str, Callable[[Pipeline], None]] = {
+    "pictures": check,
     "learning rate": find_rate,
     "training": train_network,
     "report": report,

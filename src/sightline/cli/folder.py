@@ -149,13 +149,13 @@ def do_all(
     Every step leaves its result in --out and is not repeated. Without --epochs and
     --max-lr both are chosen by looking at the pictures.
     """
-    from sightline.pipeline import Journey, travel
+    from sightline.pipeline import Pipeline, run
 
     chosen = chosen_recipe(recipe, overrides)
-    given = {name for name, value in overrides.items() if value is not None}
-    journey = Journey(folder, out, chosen, given, device, precision, say=print_line)
+    fixed = {name for name, value in overrides.items() if value is not None}
+    pipeline = Pipeline(folder, out, chosen, fixed, device, precision, say=print_line)
     with resumable():
-        page = travel(journey)
-    for name, meaning in journey.contents().items():
+        page = run(pipeline)
+    for name, meaning in pipeline.contents().items():
         print_line(f"{name}\n  {meaning}")
     print_line(f"next: open {page} in a browser")
