@@ -18,7 +18,7 @@ from sightline.cli.group import resumable
 from sightline.cli.options import chosen_recipe
 from sightline.data import shapes
 from sightline.errors import SightlineError
-from sightline.heatmaps.explain import METHODS, SLOW
+from sightline.heatmaps.methods import METHODS, SLOW
 from sightline.training.lr_finder import RangeTest
 from sightline.training.recipe import describe_fields
 from sightline.training.recipes import RECIPES

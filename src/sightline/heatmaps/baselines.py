@@ -60,6 +60,7 @@ def random(images: Tensor, *, cells: int | None = None, seed: int = 0) -> Tensor
     return enlarge(noise, images.shape[2:]).to(images.device)
 
 
+#: by name; each takes images (B, C, H, W), and returns maps (B, H, W)
 BASELINES: dict[str, Callable[[Tensor], Tensor]] = {
     "uniform": uniform,
     "centre": centre,

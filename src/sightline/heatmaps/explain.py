@@ -22,7 +22,7 @@ SLOW_BATCH = 4  # images between two steps of the progress bar of a slow method
 
 Status = Literal["ok", "blank", "even", "not finite"]
 Targets = Literal["predicted"] | int | Sequence[int] | Tensor
-# (model, images (B, C, H, W), targets (B,)) -> heatmaps (B, H, W)
+#: takes a model, images (B, C, H, W), targets (B,), and returns heatmaps (B, H, W)
 Explainer = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
@@ -30,14 +30,14 @@ Explainer = Callable[[nn.Module, Tensor, Tensor], Tensor]
 class Explanation:
     """The maps of one layer, one per image, on the CPU."""
 
-    layer: str
-    targets: Tensor  # (B,) int64: the class that each map explains
-    heatmaps: Tensor  # (B, H, W) float32 in [0, 1], each scaled on its own
-    evidence: Tensor  # (B, h, w) float32 after ReLU, neither scaled nor resized
-    # "blank": no evidence, the heatmap is 0; "even": the same evidence everywhere, the
-    # heatmap is 1; "not finite": NaN or infinity in logits or evidence, it is 0
+    layer: str  #: name of the layer
+    targets: Tensor  #: (B,) int64, the class that each map explains
+    heatmaps: Tensor  #: (B, H, W) float32 in [0, 1], each scaled on its own
+    evidence: Tensor  #: (B, h, w) float32 after ReLU, neither scaled nor resized
+    #: "blank" without evidence (the heatmap is 0), "even" with the same evidence
+    #: everywhere (it is 1), "not finite" with NaN or infinity in logits or evidence (0)
     status: list[Status]
-    against: Tensor | None = None  # (B,) int64: the class whose logit was subtracted
+    against: Tensor | None = None  #: (B,) int64, the class whose logit was subtracted
 
 
 def explain(

@@ -35,16 +35,16 @@ BATCH = 256  # images per forward pass
 class Areas(NamedTuple):
     """Mean probability of a class while pixels go or come, one number per image."""
 
-    deletion: Tensor  # (B,) brightest pixels removed first: low is good
-    insertion: Tensor  # (B,) brightest pixels added first: high is good
+    deletion: Tensor  #: (B,) brightest pixels removed first; low is good
+    insertion: Tensor  #: (B,) brightest pixels added first; high is good
 
 
 class Grids(NamedTuple):
     """Grids of 2×2 pictures, each grid four times: once for each of its cells."""
 
-    images: Tensor  # (4G, C, 2H, 2W)
-    targets: Tensor  # (4G,) the class to explain
-    masks: Tensor  # (4G, 2H, 2W) bool: the cell where its picture is
+    images: Tensor  #: (4G, C, 2H, 2W)
+    targets: Tensor  #: (4G,) the class to explain
+    masks: Tensor  #: (4G, 2H, 2W) bool, the cell where its picture is
 
 
 # --- against a grid of pictures ---------------------------------------------------

@@ -86,6 +86,7 @@ def eigen_cam(activations: Tensor, gradients: Tensor) -> Tensor:
     return maps.view(len(maps), *activations.shape[2:]).to(activations)
 
 
+#: by name; each takes activations and gradients, and returns maps
 METHODS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "grad_cam": grad_cam,
     "hires_cam": hires_cam,
@@ -94,5 +95,5 @@ METHODS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "x_grad_cam": x_grad_cam,
     "eigen_cam": eigen_cam,
 }
-# in `slow`: they take one forward pass for each channel of the layer
+#: functions of `slow`, which need one forward pass for each channel of the layer
 SLOW = ("score_cam", "ablation_cam")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 __all__ = ["FLAT", "enlarge", "is_blank", "is_flat", "scale"]
 
-# grad-cam adds this to every divisor: a map that varies by less is rounding noise
+#: grad-cam adds this to every divisor; a map that varies by less is rounding noise
 FLAT = 1e-7
 
 

@@ -1,5 +1,9 @@
 """Score-CAM and Ablation-CAM, whose weights are computed by the package grad-cam.
 
+Both take a model in evaluation mode, a layer, images (B, C, H, W), a question (B, K),
+whose product with the logits adds up to the score, and the layer's activations
+(B, C', h, w). Both return maps (B, h, w).
+
 Import this file only to use it: with grad-cam come torch's compiler and scikit-learn,
 which take longer to load than torch.
 """
@@ -29,16 +33,6 @@ def score_cam(
     """Weigh each channel by the score of the image where the channel is bright.
 
     Source: Wang et al. (2020), "Score-CAM".
-
-    Args:
-        model: a classifier that returns logits (B, K), in evaluation mode.
-        layer: the one that gave `activations`.
-        images: (B, C, H, W), normalised.
-        question: (B, K); the score of an image is the sum of its logits times these.
-        activations: (B, C', h, w).
-
-    Returns:
-        Maps (B, h, w).
     """
     package = _package(ScoreCAM, model, layer)
     # the package makes a picture for each channel: 300 MB for 512 of 224×224
@@ -59,19 +53,10 @@ def ablation_cam(
 ) -> Tensor:
     """Weigh each channel by how much the score falls without it.
 
-    The weight is the fall over the size of the score. The package divides by the score
-    itself, which turns the map of a negative score upside down.
+    The weight is the fall over the size of the score: a score of 0 gives no finite map.
+    The package divides by the score itself, which turns the map of a negative score
+    upside down.
     Source: Desai and Ramaswamy (2020), "Ablation-CAM".
-
-    Args:
-        model: a classifier that returns logits (B, K), in evaluation mode.
-        layer: the one that gave `activations`.
-        images: (B, C, H, W), normalised.
-        question: (B, K); the score of an image is the sum of its logits times these.
-        activations: (B, C', h, w).
-
-    Returns:
-        Maps (B, h, w); not finite where the score is 0.
     """
     package = _package(AblationCAM, model, layer)
     package.ablation_layer = AblationLayer()  # the default one is shared by all objects

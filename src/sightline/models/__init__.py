@@ -17,6 +17,7 @@ from sightline.models.resnet import (
 
 __all__ = ["MODELS", "build_model"]
 
+#: by name; each takes the number of classes and the norm
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet10": resnet10,
     "resnet18": resnet18,

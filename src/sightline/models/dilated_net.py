@@ -17,13 +17,13 @@ __all__ = ["DilatedNet", "Layer", "dilated_net", "dilated_net_published"]
 class Layer(NamedTuple):
     """Arguments of one convolution; ReLU, dropout and a norm follow it."""
 
-    in_channels: int
-    out_channels: int
-    kernel_size: int = 3
-    stride: int = 1
-    padding: int = 1
-    dilation: int = 1
-    groups: int = 1
+    in_channels: int  #: as in `nn.Conv2d`
+    out_channels: int  #: as in `nn.Conv2d`
+    kernel_size: int = 3  #: as in `nn.Conv2d`
+    stride: int = 1  #: as in `nn.Conv2d`
+    padding: int = 1  #: as in `nn.Conv2d`
+    dilation: int = 1  #: as in `nn.Conv2d`
+    groups: int = 1  #: as in `nn.Conv2d`
 
 
 FULL_SIZE = (

@@ -10,8 +10,8 @@ from sightline.models.resnet import ResNet
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "load_imagenet", "rename"]
 
-# of pixels in 0..1, as torchvision's weights expect them:
-# https://pytorch.org/vision/stable/models.html
+#: of pixels in 0..1, as torchvision's weights expect them:
+#: https://pytorch.org/vision/stable/models.html
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 # torchvision's names, and ours for the same layers

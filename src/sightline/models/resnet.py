@@ -34,8 +34,8 @@ def conv(
     )
 
 
-# kernel size and stride of the first convolution, and whether a max-pooling of stride 2
-# follows: together they divide the side by 1, 2 and 4
+#: kernel size and stride of the first convolution, and whether a max-pooling of stride
+#: 2 follows; together they divide the side by 1, 2 and 4
 STEMS = {"plain": (3, 1, False), "strided": (3, 2, False), "imagenet": (7, 2, True)}
 
 
