@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
 
-from common import header, save, table
-from systems import reduced
+from common import header, reduced, save, table
 
 from sightline.data.datasets import load
+from sightline.training.machine import keep_freed_memory
 from sightline.training.recipe import variant
 from sightline.training.recipes import RECIPES
 from sightline.training.train import train
@@ -59,18 +59,20 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Train all rows, seed after seed, and print the table."""
     options = arguments()
+    keep_freed_memory()
     header()
     splits = reduced(load(options.data), options.limit, options.test_limit)
-    found: dict[str, list[float]] = {name: [] for name in CHANGES}
+    accuracies: dict[str, list[float]] = {name: [] for name in CHANGES}
     base = replace(RECIPES["resnet18"], model=options.model, epochs=options.epochs)
     for seed in range(options.seeds):
         for name, changes in CHANGES.items():
             recipe = variant(base, seed=seed, **changes)
             with tempfile.TemporaryDirectory() as folder:
                 run = train(recipe, splits, out=folder, progress=False)
-                found[name].append(run.manifest["test"]["accuracy"])
-            print(f"seed {seed}  {name:32} {found[name][-1]:.2%}", flush=True)
-        rows = [row(name, found[name], found["as it is"]) for name in CHANGES]
+                accuracies[name].append(run.manifest["test"]["accuracy"])
+            print(f"seed {seed}  {name:32} {accuracies[name][-1]:.2%}", flush=True)
+        base_accuracies = accuracies["as it is"]
+        rows = [row(n, values, base_accuracies) for n, values in accuracies.items()]
         protocol = (
             f"{options.model}, {options.limit:,} images × {options.epochs} epochs, "
             f"{options.test_limit:,} test images, {seed + 1} seeds"

@@ -21,6 +21,7 @@ from sightline.data.datasets import Splits, load
 from sightline.data.loaders import albumentations_loader
 from sightline.data.transforms import TransformedDataset, train_transform
 from sightline.training.engine import train_one_epoch
+from sightline.training.machine import keep_freed_memory
 from sightline.training.parts import build, chosen_splits, training_loader
 from sightline.training.recipe import Recipe
 from sightline.training.recipes import RECIPES
@@ -74,7 +75,7 @@ def contestants(
     ours = training_loader(recipe, splits, choose_runtime("cpu"))
     transform = train_transform(ours.augmentation, mean=splits.mean, std=splits.std)
     pictures = TransformedDataset(splits.train, transform)
-    found = {
+    ways = {
         OURS: partial(batches, ours, 4 * images, recipe.batch_size),
         "albumentations": partial(one_by_one, pictures, images // 2),
     }
@@ -83,8 +84,8 @@ def contestants(
             splits.train, transform, batch_size=BATCH, shuffle=True, workers=workers
         )
         name = f"albumentations, DataLoader, {workers} workers"
-        found[name] = partial(batches, loader, images, BATCH)
-    return found
+        ways[name] = partial(batches, loader, images, BATCH)
+    return ways
 
 
 def training_rate(recipe: Recipe, splits: Splits, steps: int) -> float:
@@ -128,11 +129,12 @@ def main() -> None:
     options = arguments()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    keep_freed_memory()
     header()
     splits = load(options.data)
-    found = [row for name in options.recipes for row in rows(name, options, splits)]
-    table(found, "Augmentation on one core (worker processes: on all)")
-    save(options.json, augmentation=found)
+    lines = [row for name in options.recipes for row in rows(name, options, splits)]
+    table(lines, "Augmentation on one core (worker processes: on all)")
+    save(options.json, augmentation=lines)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What every benchmark prints: on which machine, how busy, and a table.
+"""What benchmarks share: machine and load in front of every table, and timed work.
 
 A number without these lines cannot be compared with another one.
 """
@@ -6,6 +6,7 @@ A number without these lines cannot be compared with another one.
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -14,11 +15,24 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from sightline.data.datasets import Splits
 from sightline.files import write_json
+from sightline.training.engine import evaluate, fit
 from sightline.training.machine import describe
-from sightline.training.runtime import choose_runtime
+from sightline.training.parts import build
+from sightline.training.recipe import Recipe
+from sightline.training.runtime import Runtime, choose_runtime
 
-__all__ = ["Clock", "alternate", "header", "save", "table", "versus"]
+__all__ = [
+    "Clock",
+    "alternate",
+    "header",
+    "reduced",
+    "save",
+    "table",
+    "train_timed",
+    "versus",
+]
 
 BUSY = 1.2  # 1-minute load above which other work disturbs timings, per 2 cores
 
@@ -109,3 +123,43 @@ def alternate(
 def versus(rates: Sequence[float], others: Sequence[float]) -> float:
     """Return the median of the ratios of what was measured side by side."""
     return median(a / b for a, b in zip(rates, others, strict=True))
+
+
+def reduced(splits: Splits, limit: int, test_limit: int) -> Splits:
+    """Keep `limit` images to train with, a tenth of them to validate, some to test.
+
+    As in the full budget, a recipe that watches the test images trains on the tenth.
+    """
+    few = splits.limited(limit * 9 // 10, validation=limit // 10, test=test_limit)
+    return replace(few, digest=f"{splits.digest}-{limit}-{test_limit}")
+
+
+def train_timed(
+    recipe: Recipe, splits: Splits, runtime: Runtime, *, mode: str | None = None
+) -> list[dict]:
+    """Train with one seed, compiled if there is a `mode`; return a row per epoch."""
+    started = time.perf_counter()
+    parts = build(recipe, splits, runtime)
+    if mode:
+        parts.model.compile(mode=mode, dynamic=False)
+    seconds, rows = time.perf_counter() - started, []
+    for epoch in fit(parts, recipe, runtime, progress=False):
+        seconds += epoch.seconds
+        began = time.perf_counter()
+        averaged = evaluate(
+            parts.model, parts.validation_loader, runtime=runtime, flip_average=True
+        )
+        row = {
+            "seed": recipe.seed,
+            "epoch": epoch.epoch,
+            "seconds": round(epoch.seconds, 3),
+            "so far": round(seconds, 3),
+            "images/s": round(epoch.images_per_second),
+            "training": round(epoch.train_accuracy, 4),
+            "test": round(epoch.validation_accuracy, 4),
+            "flip average": round(averaged.accuracy, 4),
+            "evaluating": round(time.perf_counter() - began, 3),
+        }
+        print(*(f"{name} {value}" for name, value in row.items()), flush=True)
+        rows.append(row)
+    return rows

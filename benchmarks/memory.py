@@ -83,6 +83,7 @@ def measure_cifar10(arguments: argparse.Namespace) -> None:
     header()
     from sightline.data.datasets import load
     from sightline.training.engine import evaluate
+    from sightline.training.machine import keep_freed_memory
     from sightline.training.parts import build, evaluation_loader
     from sightline.training.recipes import RECIPES
     from sightline.training.runtime import choose_runtime
@@ -102,6 +103,7 @@ def measure_cifar10(arguments: argparse.Namespace) -> None:
         forget_peak()
 
     note("importing torch and sightline")
+    keep_freed_memory()  # as `sightline train` does
     splits, runtime = load(arguments.data), choose_runtime("cpu")
     note(f"loading {len(splits.train):,} training pictures")
     parts = build(RECIPES[arguments.recipe], splits, runtime)
@@ -140,7 +142,9 @@ def stream(arguments: argparse.Namespace, scratch: Path) -> None:
 
     from sightline.data.datasets import Split, load
     from sightline.data.stored import StoredImages, usable_memory
+    from sightline.training.machine import keep_freed_memory
 
+    keep_freed_memory()  # as `sightline train` does
     header()
     print(
         f"limit      {arguments.limit:g} GB of private memory (RLIMIT_DATA); "

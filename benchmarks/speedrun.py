@@ -10,23 +10,20 @@ are measured, and from them the time that its 20 epochs would take.
 
 import argparse
 import math
-import time
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
 
 import reference
 import torch
-from common import Clock, header, save, table
+from common import Clock, header, save, table, train_timed
 
 from sightline.data.datasets import Splits, load
 from sightline.models import build_model
-from sightline.training.engine import evaluate, fit
 from sightline.training.machine import keep_freed_memory
 from sightline.training.parts import build, chosen_splits
-from sightline.training.recipe import Recipe
 from sightline.training.recipes import RECIPES
-from sightline.training.runtime import Runtime, choose_runtime
+from sightline.training.runtime import choose_runtime
 
 S4 = RECIPES["s4-published"]
 
@@ -46,40 +43,8 @@ def arguments() -> argparse.Namespace:
     add("--device", default="auto")
     add("--s4-accuracy", type=float, help="with which S4-published ends, 0..1")
     add("--s4-steps", type=int, default=5, help="of its loop; 0: none")
-    add("--keep-memory", action="store_true", help="freed by a step, for the next")
     add("--json", type=Path, help="write the tables there, too")
     return parser.parse_args()
-
-
-def run(
-    recipe: Recipe, splits: Splits, runtime: Runtime, *, mode: str | None = None
-) -> list[dict]:
-    """Train with one seed, compiled if there is a `mode`; return a row per epoch."""
-    started = time.perf_counter()
-    parts = build(recipe, splits, runtime)
-    if mode:
-        parts.model.compile(mode=mode, dynamic=False)
-    seconds, rows = time.perf_counter() - started, []
-    for epoch in fit(parts, recipe, runtime, progress=False):
-        seconds += epoch.seconds
-        began = time.perf_counter()
-        averaged = evaluate(
-            parts.model, parts.validation_loader, runtime=runtime, flip_average=True
-        )
-        row = {
-            "seed": recipe.seed,
-            "epoch": epoch.epoch,
-            "seconds": round(epoch.seconds, 3),
-            "so far": round(seconds, 3),
-            "images/s": round(epoch.images_per_second),
-            "training": round(epoch.train_accuracy, 4),
-            "test": round(epoch.validation_accuracy, 4),
-            "flip average": round(averaged.accuracy, 4),
-            "evaluating": round(time.perf_counter() - began, 3),
-        }
-        print(*(f"{name} {value}" for name, value in row.items()), flush=True)
-        rows.append(row)
-    return rows
 
 
 def seconds_to(rows: list[dict], accuracy: float) -> float:
@@ -147,8 +112,7 @@ def compare_with_s4(options: argparse.Namespace, splits: Splits, runs: list) -> 
 def main() -> None:
     """Train, compare, print."""
     options = arguments()
-    if options.keep_memory:
-        keep_freed_memory()
+    keep_freed_memory()
     if options.threads:
         torch.set_num_threads(options.threads)
     header()
@@ -158,7 +122,7 @@ def main() -> None:
     splits = chosen_splits(recipe, load(options.data).limited(options.limit))
     build(recipe, splits, runtime)  # what is imported late is no part of the time
     runs = [
-        run(replace(recipe, seed=seed), splits, runtime)
+        train_timed(replace(recipe, seed=seed), splits, runtime)
         for seed in range(options.seeds)
     ]
     targets = sorted({recipe.target or 0.9, options.s4_accuracy or 0.9})
@@ -170,8 +134,7 @@ def main() -> None:
         content["s4"] = compare_with_s4(options, splits, runs)
     for title, rows in content.items():
         table(rows, f"{recipe.name} on {splits.name}: {title}")
-    about = {"recipe": recipe.name, "keep_memory": options.keep_memory}
-    save(options.json, data=splits.name, **about, **content)
+    save(options.json, data=splits.name, recipe=recipe.name, **content)
 
 
 if __name__ == "__main__":

@@ -8,15 +8,16 @@ is written after every run, so a later run on faster hardware only fills it up.
 """
 
 import argparse
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from common import header, table
+from common import header, reduced, table
 
 from sightline.book.notebook import label
-from sightline.data.datasets import Splits, load
+from sightline.data.datasets import load
 from sightline.files import read_json, write_json
+from sightline.training.machine import keep_freed_memory
 from sightline.training.recipe import Recipe
 from sightline.training.recipes import RECIPES
 from sightline.training.train import train
@@ -60,15 +61,6 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def reduced(splits: Splits, limit: int, test_limit: int) -> Splits:
-    """Keep `limit` images to train with, a tenth of them to validate, some to test.
-
-    As in the full budget, a recipe that watches the test images trains on the tenth.
-    """
-    few = splits.limited(limit * 9 // 10, validation=limit // 10, test=test_limit)
-    return replace(few, digest=f"{splits.digest}-{limit}-{test_limit}")
-
-
 def budget(options: argparse.Namespace) -> str:
     """Name the budget that all rows of one column share."""
     if options.full:
@@ -96,7 +88,7 @@ def record(recipe: Recipe, folder: Path, manifest: dict, history: list[dict]) ->
             for key in ("data", "digest", "images", "device", "threads", "precision")
         },
         "torch": manifest["torch"],
-        "settings": asdict(recipe),
+        "settings": recipe.flat(),
     }
 
 
@@ -113,6 +105,7 @@ def keep(results: Path, column: str, row: dict) -> None:
 def main() -> None:
     """Train what is missing and print the table."""
     options = arguments()
+    keep_freed_memory()
     header()
     splits = load(options.data)
     splits = replace(splits, name=label(options.data, splits.name))

@@ -145,6 +145,21 @@ def test_evaluate_refuses_other_classes(run, tmp_path):
     assert "egg" in done.output
 
 
+@pytest.mark.parametrize(
+    "command", [["train"], ["lr-find"], ["all", "folder", "--out", "out"]]
+)
+def test_every_command_that_trains_keeps_freed_memory(command, monkeypatch):
+    class KeptError(Exception):
+        pass
+
+    def keep():
+        raise KeptError
+
+    monkeypatch.setattr("sightline.training.machine.keep_freed_memory", keep)
+    with pytest.raises(KeptError):
+        sightline(*command)
+
+
 def draw_folder(folder, brightness=20):
     """Write a folder of two classes, twelve pictures of each part and class."""
     for part in ("train", "test"):

@@ -150,7 +150,9 @@ def do_all(
     --max-lr both are chosen by looking at the pictures.
     """
     from sightline.pipeline import Pipeline, run
+    from sightline.training.machine import keep_freed_memory
 
+    keep_freed_memory()
     chosen = chosen_recipe(recipe, overrides)
     fixed = {name for name, value in overrides.items() if value is not None}
     pipeline = Pipeline(folder, out, chosen, fixed, device, precision, say=print_line)

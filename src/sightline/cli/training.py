@@ -107,8 +107,8 @@ def train(
     from sightline.training.machine import keep_freed_memory
     from sightline.training.train import train as train_recipe
 
-    chosen = chosen_recipe(recipe, overrides)
     keep_freed_memory()
+    chosen = chosen_recipe(recipe, overrides)
     with resumable(*([] if resume else ["--resume"])), process_group():
         with first_process_first():  # it downloads and decodes
             splits = pictures_of(data, chosen, limit)
@@ -168,9 +168,11 @@ def lr_find(
 ) -> None:
     """Run the LR range test for RECIPE: four rules, each over several seeds."""
     from sightline.training.lr_finder import suggest_range
+    from sightline.training.machine import keep_freed_memory
     from sightline.training.runtime import choose_runtime
     from sightline.training.train import range_tests
 
+    keep_freed_memory()
     chosen = chosen_recipe(recipe, overrides)
     splits = pictures_of(data, chosen, limit)
     tests = range_tests(
@@ -186,12 +188,10 @@ def lr_find(
     if plot:
         plot_curves(tests, plot)
     if as_json:
-        click.echo(json.dumps({name: list(values) for name, values in ranges.items()}))
-        return
-    print_ranges(ranges, f"{recipe}, {data}")
-    print_doubts(tests, ranges, len(splits.classes))
-    median = f"{ranges['valley'][1]:.2g}"
-    print_next("train", recipe, "--data", data, "--max-lr", median)
+        click.echo(json.dumps(ranges))
+    else:
+        print_doubts(tests, ranges, len(splits.classes))
+        print_ranges(ranges, recipe, data)
 
 
 def plot_curves(tests: Sequence["RangeTest"], file: Path) -> None:
@@ -202,12 +202,17 @@ def plot_curves(tests: Sequence["RangeTest"], file: Path) -> None:
     plots.save(plots.lr_curves(tests, [suggest(test) for test in tests]), file)
 
 
-def print_ranges(ranges: Mapping[str, tuple[float, ...]], title: str) -> None:
-    """Print what each rule suggests: lowest, median and highest over the seeds."""
-    table = Table("rule", "lowest", "median", "highest", title=title)
+def print_ranges(
+    ranges: Mapping[str, tuple[float, ...]], recipe: str, data: str
+) -> None:
+    """Print what each rule suggests, over the seeds, and how to train with it."""
+    columns = ("rule", "lowest", "median", "highest")
+    table = Table(*columns, title=f"{recipe}, {data}")
     for name, values in ranges.items():
         table.add_row(name, *(f"{value:.2g}" for value in values))
     console.print(table)
+    max_lr = f"{ranges['valley'][1]:.2g}"
+    print_next("train", recipe, "--data", data, "--max-lr", max_lr)
 
 
 def print_doubts(
