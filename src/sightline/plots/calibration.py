@@ -50,7 +50,7 @@ def class_accuracy(matrix: Tensor, classes: Sequence[str]) -> Figure:
         axes.plot(share[i], row, "o", color=BLUE, ms=5)
         words = f"{share[i]:.1f}   {low[i]:.1f} to {high[i]:.1f}"
         write_beside(axes, row, words)
-    total = 100 * right.sum() / images.sum().clamp_min(1)
+    total = (100 * right.sum() / images.sum().clamp_min(1)).item()
     axes.axvline(total, color=INK, lw=0.8, alpha=0.6, ls="--")
     style_axes(axes, "Accuracy of each class, %, with its 95 % interval")
     axes.grid(visible=False, axis="y")
@@ -73,15 +73,15 @@ def reliability_diagram(models: Mapping[str, Reliability]) -> Figure:
     figure = new_figure(5.2)
     upper, lower = figure.subplots(2, sharex=True, height_ratios=(3.2, 1))
     upper.plot((0, 100), (0, 100), color=INK, lw=0.8, alpha=0.6, ls="--")
-    corner = {"xy": (0.99, 0.04), "xycoords": "axes fraction", "ha": "right"}
-    write_note(upper, "dashed: right as often as it says", (0, 0), **corner)
+    words = "dashed: right as often as it says"
+    write_note(upper, words, (0.99, 0.04), (0, 0), ha="right")
     for i, (name, bins) in enumerate(models.items()):
         colour = COLOURS[i]
         _bins_with_intervals(upper, bins, colour)
-        key = {"xy": (0.03, 0.95 - 0.08 * i), "xycoords": "axes fraction"}
-        upper.plot(*key["xy"], "o", color=colour, ms=5, transform=upper.transAxes)
+        x, y = 0.03, 0.95 - 0.08 * i
+        upper.plot(x, y, "o", color=colour, ms=5, transform=upper.transAxes)
         words = f"{name}: ECE {100 * bins.error:.1f} points"
-        write_note(upper, words, (8, 0), va="center", **key)
+        write_note(upper, words, (x, y), (8, 0), va="center")
         edges = np.linspace(0, 100, len(bins.counts) + 1)
         shares = 100 * bins.counts / bins.counts.sum().clamp_min(1)
         lower.stairs(shares, edges, color=colour, lw=1.6)

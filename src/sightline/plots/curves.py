@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,6 +39,7 @@ __all__ = ["compare_histories", "history", "lr_curve", "lr_curves", "schedule"]
 
 
 if TYPE_CHECKING:  # drawing needs no training loop, which is slow to import
+    from sightline.training.engine import Epoch
     from sightline.training.lr_finder import RangeTest
 
 
@@ -63,8 +64,7 @@ def lr_curve(test: "RangeTest", suggestions: Mapping[str, float]) -> Figure:
     label_ends(axes, ends, 2.2)
     _point_out(axes, test, suggestions)
     # over the numbers of the axis: the names of the rules need the room above it
-    corner = {"xy": (0, 1), "xycoords": "axes fraction", "ha": "right"}
-    write_note(axes, "Loss", (-5, 9), fontsize=TITLE, **corner)
+    write_note(axes, "Loss", (0, 1), (-5, 9), fontsize=TITLE, ha="right")
     return figure
 
 
@@ -112,8 +112,7 @@ def schedule(
         lrs: one learning rate per step; several schedules as a mapping from names.
         momenta: one momentum per step; no second panel when None.
     """
-    several = isinstance(lrs, Mapping)
-    curves = lrs if several else {"": lrs}
+    curves = lrs if isinstance(lrs, Mapping) else {"": lrs}
     heights = (2.4,) if momenta is None else (2.4, 1.2)
     figure = new_figure(sum(heights) + 0.7)
     panels = np.ravel(figure.subplots(len(heights), sharex=True, height_ratios=heights))
@@ -124,9 +123,11 @@ def schedule(
         panels[0].plot(steps, values, color=colour, lw=1.8)
         ends.append((values[-1], name, colour))
     panels[0].set_ylim(bottom=0)
-    style_axes(panels[0], "Learning rate" + ("" if several else f": {_course(lrs)}"))
-    if several:
+    if isinstance(lrs, Mapping):
+        style_axes(panels[0], "Learning rate")
         label_ends(panels[0], ends, heights[0])
+    else:
+        style_axes(panels[0], f"Learning rate: {_course(lrs)}")
     if momenta is not None:
         panels[1].plot(steps, momenta, color=PURPLE, lw=1.8)
         style_axes(panels[1], f"Momentum: {_course(momenta)}")
@@ -134,23 +135,22 @@ def schedule(
     return figure
 
 
-def history(rows: Sequence[Mapping[str, float]] | Sequence[object]) -> Figure:
+def history(epochs: Sequence[Mapping[str, float]] | Sequence["Epoch"]) -> Figure:
     """Plot loss, accuracy and learning rate over the epochs of a run.
 
     Args:
-        rows: one per epoch, as in `Run.history` or as `fit` yields them.
+        epochs: as in `Run.history` or as `fit` yields them.
     """
-    rows = [asdict(row) if is_dataclass(row) else row for row in rows]
+    rows = [epoch if isinstance(epoch, Mapping) else asdict(epoch) for epoch in epochs]
     if not rows:
         raise SightlineError("the history is empty: train at least one epoch")
-    epochs = [row["epoch"] for row in rows]
     heights = (1.9, 1.9, 1.1)
     figure = new_figure(sum(heights) + 0.9)
     panels = figure.subplots(3, sharex=True, height_ratios=heights)
     _train_and_validation(panels[0], rows, "loss", "Loss", heights[0])
     _train_and_validation(panels[1], rows, "accuracy", "Accuracy, %", heights[1])
     # an epoch begins where the one before it ended
-    begins = [epoch - 1 for epoch in epochs] + [epochs[-1]]
+    begins = [row["epoch"] - 1 for row in rows] + [rows[-1]["epoch"]]
     lrs = [row["lr"] for row in rows] + [rows[-1]["last_lr"]]
     panels[2].plot(begins, lrs, color=GREEN, lw=1.6)
     panels[2].set_ylim(bottom=0)
@@ -244,8 +244,8 @@ def _point_out(axes: Axes, test: "RangeTest", suggestions: Mapping[str, float]) 
             textcoords=("data", axes.transAxes + top),
             arrowprops=HAIR | {"arrowstyle": "-", "alpha": 0.5, "shrinkA": 0},
         )
-        above = {"xy": (lr, 1), "xycoords": ("data", "axes fraction")}
-        write_note(axes, f"{name} {short_number(lr)}", (4, row * i + 4), **above)
+        words, above = f"{name} {short_number(lr)}", ("data", "axes fraction")
+        write_note(axes, words, (lr, 1), (4, row * i + 4), xycoords=above)
 
 
 def _course(values: Sequence[float]) -> str:

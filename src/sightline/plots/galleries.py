@@ -1,6 +1,6 @@
 """Figures of pictures: grids, galleries, heatmaps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -204,8 +204,8 @@ def _questions(explanation: Explanation, classes: Sequence[str]) -> list[str]:
             continue
         against = ""
         if explanation.against is not None:
-            against = f",\nnot {classes[explanation.against[i]]}"
-        words.append(f"for {classes[explanation.targets[i]]}{against}")
+            against = f",\nnot {classes[int(explanation.against[i])]}"
+        words.append(f"for {classes[int(explanation.targets[i])]}{against}")
     return words
 
 
@@ -241,7 +241,7 @@ def colour_key(axes: Axes, y: float, opacity: float) -> None:
     write(axes, words, left + width + 0.06, y + 0.06, above=0.5)
 
 
-def check_length(name: str, values: Sequence[object], images: Images) -> None:
+def check_length(name: str, values: Sized, images: Images) -> None:
     """Refuse another number of values than of pictures."""
     if len(values) != len(images):
         raise SightlineError(

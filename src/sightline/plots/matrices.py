@@ -27,7 +27,7 @@ from sightline.plots.style import (
 
 __all__ = ["confusion", "confusion_difference"]
 
-FAINT = {"above": 1, "ha": "right", "alpha": 0.7}
+FAINT = {"ha": "right", "alpha": 0.7}
 
 
 def confusion(matrix: Tensor, classes: Sequence[str]) -> Figure:
@@ -70,8 +70,9 @@ def confusion_difference(
     )
     for i, (colour, words) in enumerate(keys):
         middle = bottom + 0.2 + i * LINE
-        place, fill = (EDGE, middle - 0.06), {"fc": colour, "ec": "none"}
-        axes.add_patch(Rectangle(place, 0.12, 0.12, alpha=0.75, **fill))
+        key = Rectangle((EDGE, middle - 0.06), 0.12, 0.12, fc=colour, ec="none")
+        key.set_alpha(0.75)
+        axes.add_patch(key)
         write(axes, words, EDGE + 0.18, middle, above=0.5)
     more = int(np.trace(counts))
     change = f"{abs(more):,} {'more' if more > 0 else 'fewer'}" if more else "as many"
@@ -140,7 +141,7 @@ def _matrix(
     _name(axes, layout)
     if column:
         title, words = column
-        write(axes, title, layout.edge, layout.top, **FAINT)
+        write(axes, title, layout.edge, layout.top, above=1, **FAINT)
         for i, middle in layout.rows:
             write(axes, words[i], layout.edge, middle, above=0.5, ha="right")
     if layout.cell >= 0.3:
@@ -165,12 +166,12 @@ def _shade(axes: Axes, layout: _Layout, counts: np.ndarray) -> None:
 def _name(axes: Axes, layout: _Layout) -> None:
     """Write the names of the classes at the left and above."""
     left, top = layout.left, layout.top
-    write(axes, "predicted →\nactual ↓", left - 0.1, top, **FAINT)
+    write(axes, "predicted →\nactual ↓", left - 0.1, top, above=1, **FAINT)
     slanted = {"rotation": 45, "rotation_mode": "anchor"}
     for i, middle in layout.rows:
         name = cut_words(layout.classes[i], left)
         write(axes, name, left - 0.1, middle, above=0.5, ha="right")
-        write(axes, name, left + middle - top, top - 0.2, **slanted)
+        write(axes, name, left + middle - top, top - 0.2, above=0, **slanted)
 
 
 def _fill(
@@ -183,5 +184,5 @@ def _fill(
             layout.left + (j + 0.5) * layout.cell,
             layout.top + (i + 0.5) * layout.cell,
         )
-        style = {"ha": "center", "weight": weight, "alpha": alpha}
-        write(axes, cells[i][j], x, y, above=0.5, **style)
+        words = cells[i][j]
+        write(axes, words, x, y, above=0.5, ha="center", weight=weight, alpha=alpha)

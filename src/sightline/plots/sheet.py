@@ -68,16 +68,17 @@ def write(
     top = y - above * len(lines) * LINE
     for i, line in enumerate(lines):
         baseline = top + (i + 0.77) * LINE
-        text = axes.text(x, baseline, line, color=INK, fontsize=TEXT, **style)
-        text.set_parse_math(False)
+        text = axes.text(x, baseline, line, color=INK, fontsize=TEXT)
+        text.set(parse_math=False, **style)
 
 
 def write_framed(
     axes: Axes, words: str, x: float, y: float, width: float, height: float
 ) -> None:
     """Put words in a dashed frame where a picture would have been."""
-    dashes = {"ls": (0, (3, 3)), "lw": 0.8, "ec": INK, "alpha": 0.5, "fill": False}
-    axes.add_patch(Rectangle((x, y), width, height, clip_on=False, **dashes))
+    frame = Rectangle((x, y), width, height, clip_on=False, fill=False)
+    frame.set(linestyle=(0, (3, 3)), linewidth=0.8, edgecolor=INK, alpha=0.5)
+    axes.add_patch(frame)
     lines = textwrap.fill(words, max(int(width * 12), 6))
     write(axes, lines, x + width / 2, y + height / 2, above=0.5, ha="center")
 

@@ -5,6 +5,7 @@ readable on light and on dark.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -49,7 +50,7 @@ DASHES = ("-", "--", ":")  # of the first four curves, the next four, the rest
 WIDTH = 6.4  # inches
 TEXT, TITLE = 9, 10  # points
 LINE = TEXT * 1.3 / 72  # inches from one line of words to the next
-HAIR = {"color": INK, "alpha": 0.15, "lw": 0.6}
+HAIR: dict[str, Any] = {"color": INK, "alpha": 0.15, "lw": 0.6}
 
 
 def new_figure(height: float) -> Figure:
@@ -64,8 +65,8 @@ def style_axes(axes: Axes, title: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     for spine in axes.spines.values():
         spine.set(color=INK, alpha=0.5, linewidth=0.8)
-    style = {"labelsize": TEXT, "labelcolor": INK, "color": INK, "width": 0.6}
-    axes.tick_params(which="both", length=3, **style)
+    axes.tick_params(which="both", length=3, width=0.6, color=INK)
+    axes.tick_params(which="both", labelsize=TEXT, labelcolor=INK)
     axes.grid(axis="y", color=INK, alpha=0.12, lw=0.6)
     axes.set_axisbelow(True)
 
@@ -90,12 +91,17 @@ def label_ends(axes: Axes, ends: Sequence[tuple], height: float) -> None:
     ends = sorted(ends, key=lambda end: end[:2])
     places = _apart([end[0] for end in ends], apart, high)
     for place, (_, name, colour, *dash) in zip(places, ends, strict=True):
-        key = {"color": colour, "ls": dash[0] if dash else "-", "lw": 1.8}
-        still = {"clip_on": False, "scalex": False, "scaley": False}
-        ends_at = 1.07 if dash else 1.036  # room to tell a dash from a line
-        transform = axes.get_yaxis_transform()
-        x, y = (1.012, ends_at), (place, place)
-        axes.plot(x, y, transform=transform, **key, **still)
+        axes.plot(
+            (1.012, 1.07 if dash else 1.036),  # room to tell a dash from a line
+            (place, place),
+            transform=axes.get_yaxis_transform(),
+            color=colour,
+            ls=dash[0] if dash else "-",
+            lw=1.8,
+            clip_on=False,
+            scalex=False,
+            scaley=False,
+        )
         write_beside(axes, place, name, points=28 if dash else 18)
 
 
@@ -112,16 +118,22 @@ def _apart(values: Sequence[float], gap: float, high: float) -> list[float]:
 
 def write_beside(axes: Axes, value: float, words: str, *, points: float = 6) -> None:
     """Write at the right edge of the axes, at the height of `value`."""
-    edge = {"xy": (1, value), "xycoords": ("axes fraction", "data")}
-    write_note(axes, words, (points, 0), va="center", **edge)
+    edge = ("axes fraction", "data")
+    write_note(axes, words, (1, value), (points, 0), xycoords=edge, va="center")
 
 
 def write_note(
-    axes: Axes, words: str, offset: tuple[float, float], **style: object
+    axes: Axes,
+    words: str,
+    xy: tuple[float, float],
+    offset: tuple[float, float],
+    *,
+    xycoords: str | tuple[str, str] = "axes fraction",
+    **style: object,
 ) -> None:
-    """Write `offset` points away from the position that `style` gives."""
-    place = {"xytext": offset, "textcoords": "offset points"}
-    axes.annotate(words, color=INK, **({"fontsize": TEXT} | place | style))
+    """Write `offset` points away from a position."""
+    note = axes.annotate(words, xy, offset, xycoords, "offset points", color=INK)
+    note.set(**({"fontsize": TEXT} | style))
 
 
 def colour_cycle(count: int) -> list[str]:

@@ -25,7 +25,7 @@ from sightline.measures.metrics import (
     standard_error,
     wilson_interval,
 )
-from sightline.reports.subject import Section, Subject, gallery_of
+from sightline.reports.subject import Part, Section, Subject, gallery_of
 from sightline.reports.tables import markdown_table
 
 __all__ = ["accuracy_by_class", "confidence", "damage", "mistakes", "overview"]
@@ -46,7 +46,7 @@ def overview(subject: Subject) -> Section:
         ["test accuracy", f"{test.accuracy:.2%} ± {error:.2%} (standard error)"],
         ["test images", f"{count:,}, digest {subject.splits.digest}"],
     ]
-    parts = [markdown_table(["", "this run"], rows)]
+    parts: list[Part] = [markdown_table(["", "this run"], rows)]
     if subject.splits.digest != manifest["digest"]:
         parts.append(
             f"These are not the pictures that the run knows (digest "
@@ -78,7 +78,7 @@ def accuracy_by_class(subject: Subject) -> Section:
     ]
     names = [classes[i] for i in order.tolist()]
     matrix = plots.confusion(counts[order][:, order], names)
-    parts = [
+    parts: list[Part] = [
         "Classes that are taken for each other stand side by side.",
         (matrix, "Confusion matrix of the test images."),
         f"Balanced accuracy, the mean of all classes: {balanced_accuracy(counts):.1%}.",
@@ -86,10 +86,9 @@ def accuracy_by_class(subject: Subject) -> Section:
         markdown_table(["class", "accuracy", "95 % interval"], rows),
     ]
     shares = zip(accuracy.tolist(), low.tolist(), high.tolist(), strict=True)
-    names = ("accuracy", "low", "high")
-    numbers = {
-        name: dict(zip(names, values, strict=True))
-        for name, values in zip(classes, shares, strict=True)
+    numbers: dict[str, object] = {
+        name: {"accuracy": share, "low": least, "high": most}
+        for name, (share, least, most) in zip(classes, shares, strict=True)
     }
     return Section("Classes", parts, numbers)
 
@@ -102,7 +101,7 @@ def mistakes(subject: Subject) -> Section:
     closest, by_chance = near_ties(test.probabilities), subject.sample()
     ties = closest[~test.right[closest]][:GALLERY]
     hits = by_chance[test.right[by_chance]][:GALLERY]
-    parts = [
+    parts: list[Part] = [
         f"{len(wrong):,} of {len(test.labels):,} test images are classified wrongly. "
         "These are the most confident mistakes, each with the map of the class that "
         "was predicted, of the class it is, and of the difference of both logits.",
@@ -131,13 +130,15 @@ def heatmaps_of(subject: Subject, index: Tensor) -> Figure:
     images = subject.images(index)
     predicted, actual = test.predictions[index], test.labels[index]
     questions = {
-        "predicted class": {"targets": predicted},
-        "actual class": {"targets": actual},
-        "predicted\nnot actual": {"targets": predicted, "against": actual},
+        "predicted class": (predicted, None),
+        "actual class": (actual, None),
+        "predicted\nnot actual": (predicted, actual),
     }
     explanations = {
-        name: explain(subject.model, images, layers=layer, **question)[layer]
-        for name, question in questions.items()
+        name: explain(
+            subject.model, images, layers=layer, targets=targets, against=against
+        )[layer]
+        for name, (targets, against) in questions.items()
     }
     titles = test.captions(index, subject.classes)
     return plots.heatmaps(subject.pictures(index), explanations, titles=titles)
@@ -147,10 +148,11 @@ def confidence(subject: Subject) -> Section:
     """Compare confidence with accuracy, before and after a temperature."""
     test, validation = subject.test, subject.validation
     versions = {"as trained": test.probabilities}
+    temperature: float | None = None
     try:
         temperature = fit_temperature(validation.logits, validation.labels)
     except SightlineError as error:
-        temperature, remark = None, f"{error}."
+        remark = f"{error}."
     else:
         tempered = apply_temperature(test.logits, temperature)
         versions[f"temperature {temperature:.2f}"] = tempered
@@ -169,7 +171,7 @@ def confidence(subject: Subject) -> Section:
         for name, p in versions.items()
     ]
     words = "Accuracy against confidence, in bins, with 95 % intervals."
-    parts = [
+    parts: list[Part] = [
         "A calibrated network is right in 80 % of the cases in which it says 80 %.",
         (plots.reliability_diagram(bins), words),
         markdown_table(["", "calibration error", "log loss", "Brier score"], rows),
@@ -198,7 +200,7 @@ def damage(subject: Subject) -> Section:
     header = ["accuracy, %", "as it is", *(f"severity {s}" for s in SEVERITIES)]
     rows = [[kind, *(f"{v:.1f}" for v in vs)] for kind, vs in accuracy.items()]
     words = "Accuracy and calibration error over the severity of five kinds of damage."
-    parts = [
+    parts: list[Part] = [
         f"{len(index):,} test images, damaged in the style of CIFAR-10-C.",
         (plots.corruption_curves(panels), words),
         markdown_table(header, rows),

@@ -8,7 +8,7 @@ from sightline import plots
 from sightline.data.duplicates import near_duplicates
 from sightline.data.label_errors import find_validated, suspects
 from sightline.errors import DataError
-from sightline.reports.subject import Section, Subject, gallery_of
+from sightline.reports.subject import Part, Section, Subject, gallery_of
 
 __all__ = ["doubtful_labels", "repeated_pictures"]
 
@@ -19,13 +19,13 @@ def doubtful_labels(subject: Subject) -> Section:
     """List test images whose label the network doubts, and what people said."""
     test = subject.test
     doubtful = suspects(test.probabilities, test.labels).indices
-    parts = [
+    parts: list[Part] = [
         f"{len(doubtful):,} test images are confidently of another class than "
         "their label (confident learning). Most of them are mistakes of the network; "
         "the first ones deserve a look.",
         gallery_of(subject, doubtful[:GALLERY]),
     ]
-    numbers = {"suspects": doubtful.tolist()}
+    numbers: dict[str, object] = {"suspects": doubtful.tolist()}
     try:
         known = find_validated(subject.splits.test, subject.classes)
     except DataError:  # not the test part of CIFAR-10
@@ -47,11 +47,11 @@ def repeated_pictures(subject: Subject) -> Section:
     test, total = subject.test, len(subject.splits.test)
     copies = near_duplicates(subject.splits.test.images, subject.splits.train.images)
     count, exact = len(copies.pictures), int(copies.exact.sum())
-    parts = [
+    parts: list[Part] = [
         f"{count:,} of {total:,} test pictures ({count / total:.1%}) have a near "
         f"duplicate among the training pictures; {exact} are equal in every pixel."
     ]
-    numbers = {"pairs": count, "exact": exact}
+    numbers: dict[str, object] = {"pairs": count, "exact": exact}
     if count:
         without = _accuracy(test.right[_all_but(copies.pictures, total)])
         of_them = _accuracy(test.right[copies.pictures.unique()])

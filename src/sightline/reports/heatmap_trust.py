@@ -1,6 +1,7 @@
 """The section of a report that scores heatmaps, beside maps that know nothing."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 
 from torch import Tensor, nn
 
@@ -55,10 +56,8 @@ def heatmap_trust(subject: Subject) -> Section:
         markdown_table(["maps", *columns], cells),
         "".join(f"- *{column}*: {MEANINGS[column]}\n" for column in columns),
     ]
-    numbers = {
-        name: {
-            column: mean_interval(values)._asdict() for column, values in row.items()
-        }
+    numbers: dict[str, object] = {
+        name: {column: asdict(mean_interval(values)) for column, values in row.items()}
         for name, row in rows.items()
     }
     return Section(title, parts, numbers)

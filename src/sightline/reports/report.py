@@ -8,13 +8,12 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from sightline import plots
 from sightline.errors import SightlineError
 from sightline.files import write_text
 from sightline.reports.sections import SECTIONS
-from sightline.reports.subject import Section, Subject
+from sightline.reports.subject import Part, Section, Subject
 
 __all__ = ["render", "write_report"]
 
@@ -71,7 +70,7 @@ def render(title: str, sections: Mapping[str, Section]) -> str:
     )
 
 
-def html_of(part: str | tuple[Figure, str]) -> Markup:
+def html_of(part: Part) -> Markup:
     """Turn Markdown, or a figure with its words, into HTML."""
     if not isinstance(part, str):
         figure, words = part
