@@ -12,34 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-__all__ = [
-    "BLUE",
-    "COLOURS",
-    "DARK_INK",
-    "DARK_PAPER",
-    "DASHES",
-    "GREEN",
-    "HAIR",
-    "INK",
-    "LINE",
-    "PAPER",
-    "PURPLE",
-    "TEXT",
-    "TITLE",
-    "VERMILION",
-    "WIDTH",
-    "colour_cycle",
-    "cut_middle",
-    "cut_words",
-    "label_ends",
-    "log_axis",
-    "longest_line",
-    "new_figure",
-    "short_number",
-    "style_axes",
-    "write_beside",
-    "write_note",
-]
+__all__ = ["COLOURS", "DARK_INK", "DARK_PAPER", "INK", "PAPER"]
 
 INK = "#1b1f24"  # `svg` turns exactly this light on a dark page
 PAPER = "#fffffe"  # a white that no picture uses: it marks the ground of a figure
@@ -58,8 +31,9 @@ def new_figure(height: float) -> Figure:
     return Figure(figsize=(WIDTH, height), layout="constrained", facecolor="none")
 
 
-def style_axes(axes: Axes, title: str) -> None:
+def apply(axes: Axes, title: str, x_label: str = "") -> None:
     """Give axes the house style: title at the left, two thin spines, faint lines."""
+    axes.set_xlabel(x_label, color=INK, fontsize=TEXT)
     axes.set_title(title, loc="left", color=INK, fontsize=TITLE)
     axes.set_facecolor("none")
     axes.spines[["top", "right"]].set_visible(False)
@@ -81,10 +55,8 @@ def log_axis(axes: Axes) -> None:
 def label_ends(axes: Axes, ends: Sequence[tuple], height: float) -> None:
     """Write names at the right of the curves' ends, moved apart where they collide.
 
-    Args:
-        axes: with the curves in it.
-        ends: last value, name, colour and, if it is not solid, dash of each curve.
-        height: of the axes, in inches.
+    An end is the last value of a curve, its name, its colour and, if it is not solid,
+    its dash; the height is that of the axes in inches.
     """
     low, high = axes.get_ylim()
     apart = (high - low) * TEXT * 1.25 / 72 / height
@@ -136,9 +108,9 @@ def write_note(
     note.set(**({"fontsize": TEXT} | style))
 
 
-def colour_cycle(count: int) -> list[str]:
-    """Return `count` colours, beginning again after the last."""
-    return [COLOURS[i % len(COLOURS)] for i in range(count)]
+def look(i: int) -> tuple[str, str]:
+    """Return colour and dash of curve `i`: the colours first, then the dashes."""
+    return COLOURS[i % len(COLOURS)], DASHES[i // len(COLOURS) % len(DASHES)]
 
 
 def short_number(value: float) -> str:
@@ -161,8 +133,3 @@ def cut_middle(name: str, letters: int = 22) -> str:
     """Shorten a long name in its middle: runs often differ at the end."""
     half = letters // 2
     return name if len(name) <= letters else f"{name[: half - 1]}…{name[-half:]}"
-
-
-def longest_line(words: Sequence[str]) -> int:
-    """Return the number of letters in the longest line."""
-    return max(len(line) for word in words for line in word.split("\n"))
