@@ -8,23 +8,7 @@ from sightline.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from sightline.data.datasets import Split
 from sightline.errors import SightlineError
 from sightline.heatmaps.explain import explain
-from sightline.measures.calibration import (
-    apply_temperature,
-    brier_score,
-    calibration_error,
-    fit_temperature,
-    log_loss,
-    reliability,
-)
-from sightline.measures.metrics import (
-    balanced_accuracy,
-    confusion_matrix,
-    near_ties,
-    order_by_confusion,
-    per_class_accuracy,
-    standard_error,
-    wilson_interval,
-)
+from sightline.measures import calibration, metrics
 from sightline.reports.subject import Part, Section, Subject, gallery_of
 from sightline.reports.tables import markdown_table
 
@@ -38,7 +22,7 @@ def overview(subject: Subject) -> Section:
     """Say what was trained on what, and how good it is."""
     run, test, manifest = subject.run, subject.test, subject.run.manifest
     count, images = len(test.labels), manifest["images"]["training"]
-    error = standard_error(test.accuracy, count)
+    error = metrics.standard_error(test.accuracy, count)
     rows = [
         ["recipe", f"{run.recipe.name} ({run.recipe.model})"],
         ["trained on", f"{manifest['data']}, {images:,} images"],
@@ -68,10 +52,11 @@ def overview(subject: Subject) -> Section:
 def accuracy_by_class(subject: Subject) -> Section:
     """Show which classes are taken for which, similar ones side by side."""
     test, classes = subject.test, subject.classes
-    counts = confusion_matrix(test.labels, test.predictions, len(classes))
-    order = order_by_confusion(counts)
-    low, high = wilson_interval(counts.diagonal(), counts.sum(1))
-    accuracy = per_class_accuracy(counts)
+    counts = metrics.confusion_matrix(test.labels, test.predictions, len(classes))
+    order = metrics.order_by_confusion(counts)
+    low, high = metrics.wilson_interval(counts.diagonal(), counts.sum(1))
+    accuracy = metrics.per_class_accuracy(counts)
+    balanced = metrics.balanced_accuracy(counts)
     rows = [
         [classes[i], f"{accuracy[i]:.1%}", f"{low[i]:.1%} to {high[i]:.1%}"]
         for i in accuracy.argsort().tolist()
@@ -81,7 +66,7 @@ def accuracy_by_class(subject: Subject) -> Section:
     parts: list[Part] = [
         "Classes that are taken for each other stand side by side.",
         (matrix, "Confusion matrix of the test images."),
-        f"Balanced accuracy, the mean of all classes: {balanced_accuracy(counts):.1%}.",
+        f"Balanced accuracy, the mean of all classes: {balanced:.1%}.",
         "Accuracy of each class, the lowest first, with Wilson's 95 % interval:",
         markdown_table(["class", "accuracy", "95 % interval"], rows),
     ]
@@ -98,7 +83,7 @@ def mistakes(subject: Subject) -> Section:
     test, wrong = subject.test, subject.test.mistakes(order="confident")
     if not len(wrong):
         return Section("Mistakes", ["No test image is classified wrongly."])
-    closest, by_chance = near_ties(test.probabilities), subject.sample()
+    closest, by_chance = metrics.near_ties(test.probabilities), subject.sample()
     ties = closest[~test.right[closest]][:GALLERY]
     hits = by_chance[test.right[by_chance]][:GALLERY]
     parts: list[Part] = [
@@ -146,27 +131,29 @@ def heatmaps_of(subject: Subject, index: Tensor) -> Figure:
 
 def confidence(subject: Subject) -> Section:
     """Compare confidence with accuracy, before and after a temperature."""
-    test, validation = subject.test, subject.validation
+    test, validation = subject.test, subject.classifier.ask(subject.splits.validation)
     versions = {"as trained": test.probabilities}
     temperature: float | None = None
     try:
-        temperature = fit_temperature(validation.logits, validation.labels)
+        temperature = calibration.fit_temperature(validation.logits, validation.labels)
     except SightlineError as error:
         remark = f"{error}."
     else:
-        tempered = apply_temperature(test.logits, temperature)
+        tempered = calibration.apply_temperature(test.logits, temperature)
         versions[f"temperature {temperature:.2f}"] = tempered
         remark = (
             f"The temperature was fitted on {len(validation.labels):,} validation "
             "images. It changes no prediction, only how sure they are."
         )
-    bins = {name: reliability(p, test.labels) for name, p in versions.items()}
+    bins = {
+        name: calibration.reliability(p, test.labels) for name, p in versions.items()
+    }
     rows = [
         [
             name,
             f"{100 * bins[name].error:.2f} points",
-            f"{log_loss(p, test.labels):.4f}",
-            f"{brier_score(p, test.labels):.4f}",
+            f"{calibration.log_loss(p, test.labels):.4f}",
+            f"{calibration.brier_score(p, test.labels):.4f}",
         ]
         for name, p in versions.items()
     ]
@@ -194,7 +181,8 @@ def damage(subject: Subject) -> Section:
         answers = [intact] + [ask(Split(each, labels)) for each in damaged]
         accuracy[kind] = [100 * each.accuracy for each in answers]
         errors[kind] = [
-            100 * calibration_error(each.probabilities, labels) for each in answers
+            100 * calibration.calibration_error(each.probabilities, labels)
+            for each in answers
         ]
     panels = {"Accuracy, %": accuracy, "Calibration error, points": errors}
     header = ["accuracy, %", "as it is", *(f"severity {s}" for s in SEVERITIES)]

@@ -42,9 +42,15 @@ def heatmap_trust(subject: Subject) -> Section:
     if len(index) < 2:
         return Section(title, ["Too few images are recognised to tell."])
     grids = grids_of(subject)
+    explainers = {
+        f"{method} {layer}": cam(method, layer)
+        for method in SCORED
+        for layer in subject.layers
+    }
+    explainers |= {name: ignorant(make) for name, make in BASELINES.items()}
     rows = {
         name: scores(subject, index, grids, explainer)
-        for name, explainer in explainers(subject).items()
+        for name, explainer in explainers.items()
     }
     columns = list(next(iter(rows.values())))
     among = f" and {len(grids.images) // 4} grids of four" if grids else ""
@@ -61,16 +67,6 @@ def heatmap_trust(subject: Subject) -> Section:
         for name, row in rows.items()
     }
     return Section(title, parts, numbers)
-
-
-def explainers(subject: Subject) -> dict[str, Explainer]:
-    """Return methods at the layers that give maps, and the baselines."""
-    methods = {
-        f"{method} {layer}": cam(method, layer)
-        for method in SCORED
-        for layer in subject.layers
-    }
-    return methods | {name: ignorant(make) for name, make in BASELINES.items()}
 
 
 def ignorant(make: Callable[[Tensor], Tensor]) -> Explainer:

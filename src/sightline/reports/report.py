@@ -21,12 +21,9 @@ __all__ = ["render", "write_report"]
 def write_report(
     subject: Subject, out: Path, *, say: Callable[[str], None] = print
 ) -> list[Path]:
-    """Write `report.html` and `report.json`; return both paths.
+    """Write `report.html` and `report.json` into the folder `out`; return both paths.
 
-    Args:
-        subject: what is reported on.
-        out: folder, made if it is missing.
-        say: gets a line after each section: its name, and how long it took.
+    `say` gets a line after each section: its name, and how long it took.
 
     Raises:
         RunError: if the pictures are of other classes than the network.
@@ -44,12 +41,11 @@ def write_report(
         seconds = time.perf_counter() - started
         say(f"{place}/{len(SECTIONS)}  {name:<12} {seconds:5.1f} s")
     title = f"{subject.run.path.name} on {subject.splits.name}"
-    page = render(title, sections)
-    numbers = json.dumps({n: s.numbers for n, s in sections.items()}, indent=2) + "\n"
-    files = {out / "report.html": page, out / "report.json": numbers}
-    for file, text in files.items():
-        write_text(file, text)
-    return list(files)
+    numbers = {name: section.numbers for name, section in sections.items()}
+    page, machine = out / "report.html", out / "report.json"
+    write_text(page, render(title, sections))
+    write_text(machine, json.dumps(numbers, indent=2) + "\n")
+    return [page, machine]
 
 
 def render(title: str, sections: Mapping[str, Section]) -> str:

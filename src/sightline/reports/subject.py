@@ -50,11 +50,6 @@ class Subject:
             return self.run.test
         return self.classifier.ask(self.splits.test)
 
-    @cached_property
-    def validation(self) -> Evaluation:
-        """Return the answers about the validation images."""
-        return self.classifier.ask(self.splits.validation)
-
     def pictures(self, index: Tensor) -> Tensor:
         """Return test pictures, (B, H, W, 3) uint8."""
         return self.splits.test.images[index]
