@@ -195,7 +195,7 @@ def explain(
     failed = 0
     for path in image:
         try:
-            print_line(explain_picture(classifier, path, out, **question).line())
+            print_line(explain_picture(classifier, path, out, **question))
         except DataError as error:  # one bad picture does not end the others
             click.secho(f"sightline: {error}", fg="red", err=True)
             failed += 1

@@ -44,10 +44,7 @@ def reliability(
 ) -> Reliability:
     """Sort images by the confidence of their prediction, and count who is right.
 
-    Args:
-        probabilities: (N, K).
-        labels: (N,) actual classes.
-        bins: of equal width over 0 to 1; an upper edge belongs to its bin.
+    Probabilities are (N, K), labels (N,); the upper edge of a bin belongs to it.
     """
     confidences, predictions = probabilities.double().max(1)
     place = ((confidences * bins).ceil().long() - 1).clamp(0, bins - 1)
@@ -68,11 +65,6 @@ def calibration_error(
     The mean over images of `|accuracy − mean confidence|` of the bin that an image is
     in; confidence is the probability of the predicted class. With few images it is
     above 0 for the best of models: bins scatter. Guo et al. (2017), eq. 3.
-
-    Args:
-        probabilities: (N, K).
-        labels: (N,) actual classes.
-        bins: of equal width.
     """
     return reliability(probabilities, labels, bins=bins).error
 
@@ -92,12 +84,9 @@ def brier_score(probabilities: Tensor, labels: Tensor) -> float:
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """Fit the temperature T whose softmax(logits / T) has the smallest log loss.
 
-    Newton's method on 1/T, in which the loss is convex. The images must be
-    neither those of the training nor those of the test. Guo et al. (2017), sec. 4.2.
-
-    Args:
-        logits: (N, K) of validation images.
-        labels: (N,) actual classes.
+    Newton's method on 1/T, in which the loss is convex. The images of the logits
+    (N, K) and labels (N,) must be neither of the training nor of the test part.
+    Guo et al. (2017), sec. 4.2.
 
     Raises:
         SightlineError: if no temperature is best.

@@ -54,10 +54,8 @@ class Evaluation:
     def mistakes(self, count: int | None = None, *, order: Order = "test") -> Tensor:
         """Return the indices of misclassified images, at most `count`.
 
-        Args:
-            count: all of them when None.
-            order: `test` keeps the order of the images; `confident` puts first what
-                the network was most sure of, and equals in the order of the images.
+        The order `test` is that of the images; `confident` puts first what the network
+        was most sure of, and equals in the order of the images.
         """
         return self._pick(~self.right, count, order)
 

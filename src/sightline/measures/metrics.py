@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -27,7 +28,8 @@ __all__ = [
 ]
 
 
-class Interval(NamedTuple):
+@dataclass(frozen=True)
+class Interval:
     """A mean, and where the mean of the population is likely to lie."""
 
     mean: float
@@ -61,14 +63,8 @@ class SharedMistakes(NamedTuple):
 def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> Tensor:
     """Count how often each actual class was predicted as each class.
 
-    Args:
-        labels: (B,) actual classes, 0 to `num_classes` - 1.
-        predictions: (B,) predicted classes, in the same range.
-        num_classes: rows and columns of the matrix.
-
-    Returns:
-        (num_classes, num_classes) int64 counts on the CPU: the row is the actual
-        class, the column the predicted one.
+    Labels and predictions are (B,), 0 to `num_classes` - 1. The counts are (K, K)
+    int64 on the CPU: the row is the actual class, the column the predicted one.
 
     Raises:
         SightlineError: if the lengths differ or a class is out of range.
@@ -93,11 +89,7 @@ def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> T
 def per_class_accuracy(confusion: Tensor) -> Tensor:
     """Divide what was right in each class by the images the class has.
 
-    Args:
-        confusion: (K, K) counts, rows actual.
-
-    Returns:
-        (K,) float32 in [0, 1]; NaN for a class without an image.
+    From counts (K, K), rows actual, to (K,) in [0, 1]; NaN where a class has no image.
     """
     return confusion.diagonal().float() / confusion.sum(dim=1)
 
@@ -119,15 +111,11 @@ def standard_error(accuracy: float, images: int) -> float:
 def wilson_interval(
     correct: Tensor, images: Tensor, *, z: float = 1.96
 ) -> tuple[Tensor, Tensor]:
-    """Return where shares such as per-class accuracies lie, low and high.
+    """Return where shares such as per-class accuracies lie, low (K,) and high (K,).
 
+    From the right answers (K,) and the images (K,) of each class; z is 1.96 for 95 %.
     Unlike accuracy ± z standard errors it stays within 0 and 1, and has a width when
     all answers were right. Without an image it is 0 to 1. Wilson (1927), eq. 4.
-
-    Args:
-        correct: (K,) right answers of each class.
-        images: (K,) images of each class.
-        z: 1.96 for 95 %.
     """
     right, total = correct.double(), images.double()
     spread = right * (total - right) / total.clamp_min(1) + z**2 / 4
@@ -140,13 +128,8 @@ def order_by_confusion(confusion: Tensor) -> Tensor:
     """Order classes so that those taken for each other stand side by side.
 
     Begins with the pair that is confused most, and appends at either end the class
-    that is confused most with the class there.
-
-    Args:
-        confusion: (K, K) counts, rows actual.
-
-    Returns:
-        (K,) int64: the class that comes first, second, and so on.
+    that is confused most with the class at that end. From counts (K, K), rows actual,
+    to (K,) int64: the class that comes first, second, and so on.
     """
     shares = confusion.double() / confusion.sum(1, keepdim=True).clamp_min(1)
     alike = (shares + shares.T).fill_diagonal_(-1)
@@ -174,12 +157,7 @@ def near_ties(probabilities: Tensor, count: int | None = None) -> Tensor:
 
 
 def shared_mistakes(logits: Sequence[Tensor], labels: Tensor) -> SharedMistakes:
-    """Compare the mistakes of several models on the same images.
-
-    Args:
-        logits: (N, K) of each model.
-        labels: (N,) actual classes.
-    """
+    """Compare the mistakes of several models, logits (N, K) of each, on N images."""
     predictions = torch.stack([each.argmax(1) for each in logits])  # (models, N)
     missed = predictions != labels
     same = missed.all(0) & (predictions == predictions[0]).all(0)
@@ -194,12 +172,10 @@ def paired_difference(correct_a: Tensor, correct_b: Tensor) -> PairedDifference:
     standard error is that of dependent proportions, Agresti, Categorical Data
     Analysis (2013), 11.1. It covers the choice of test images, not that of seeds.
 
-    Args:
-        correct_a: (N,) bool, whether the first is right.
-        correct_b: (N,) bool, whether the second is right about the same image.
+    Both are (N,) bool: whether the first, and the second, is right about an image.
 
     Raises:
-        SightlineError: if there is no image, or not one of each.
+        SightlineError: without an image, or without one of each.
     """
     if correct_a.shape != correct_b.shape or not len(correct_a):
         raise SightlineError(
@@ -216,14 +192,10 @@ def paired_difference(correct_a: Tensor, correct_b: Tensor) -> PairedDifference:
 
 
 def mean_interval(values: Tensor, level: float = 0.95) -> Interval:
-    """Return Student's interval of the mean of independent values.
+    """Return Student's interval of the mean of independent values; NaN is left out.
 
     Seeds are independent of each other; images are, too, but say nothing about
-    another seed.
-
-    Args:
-        values: (N,); NaN is left out.
-        level: how often such an interval holds the mean, 0..1.
+    another seed. Of all such intervals, the share `level` holds the mean.
     """
     from scipy.special import stdtrit  # quantiles of Student's t; grad-cam brings it
 

@@ -4,13 +4,7 @@ __all__ = ["signed"]
 
 
 def signed(value: float, decimals: int = 1, *, plus: bool = True) -> str:
-    """Write a number with its sign, a true minus, and none before a zero.
-
-    Args:
-        value: for instance points of accuracy.
-        decimals: digits after the point.
-        plus: whether a positive number gets a sign, too.
-    """
+    """Write a number with its sign, a true minus, and none before a zero."""
     text = f"{abs(value):,.{decimals}f}"
     if not text.strip("0.,"):
         return text

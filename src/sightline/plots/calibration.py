@@ -10,20 +10,7 @@ from torch import Tensor
 
 from sightline.measures.calibration import Reliability
 from sightline.measures.metrics import wilson_interval
-from sightline.plots.style import (
-    BLUE,
-    COLOURS,
-    DASHES,
-    INK,
-    TEXT,
-    colour_cycle,
-    cut_middle,
-    label_ends,
-    new_figure,
-    style_axes,
-    write_beside,
-    write_note,
-)
+from sightline.plots import style
 
 __all__ = ["class_accuracy", "corruption_curves", "reliability_diagram"]
 
@@ -31,64 +18,57 @@ __all__ = ["class_accuracy", "corruption_curves", "reliability_diagram"]
 def class_accuracy(matrix: Tensor, classes: Sequence[str]) -> Figure:
     """Show the accuracy of every class with its 95 % interval, the best on top.
 
-    Args:
-        matrix: (K, K) counts, rows actual, as `confusion_matrix` makes them.
-        classes: K names.
+    The matrix is (K, K) counts, rows actual, as `confusion_matrix` makes them.
     """
     right, images = matrix.diagonal(), matrix.sum(1)
     low, high = (100 * end for end in wilson_interval(right, images))
     share = 100 * right.double() / images.clamp_min(1)
     order = [i for i in share.argsort(descending=True).tolist() if images[i]]
     order += [i for i in range(len(classes)) if not images[i]]
-    figure = new_figure(0.24 * len(classes) + 0.8)
+    figure = style.new_figure(0.24 * len(classes) + 0.8)
     axes = figure.subplots()
     for row, i in enumerate(order):
         if not images[i]:
-            write_beside(axes, row, "no image")
+            style.write_beside(axes, row, "no image")
             continue
-        axes.plot((low[i], high[i]), (row, row), color=BLUE, lw=2, alpha=0.5)
-        axes.plot(share[i], row, "o", color=BLUE, ms=5)
-        words = f"{share[i]:.1f}   {low[i]:.1f} to {high[i]:.1f}"
-        write_beside(axes, row, words)
-    total = 100 * right.sum() / images.sum().clamp_min(1)
-    axes.axvline(total, color=INK, lw=0.8, alpha=0.6, ls="--")
-    style_axes(axes, "Accuracy of each class, %, with its 95 % interval")
+        axes.plot((low[i], high[i]), (row, row), color=style.BLUE, lw=2, alpha=0.5)
+        axes.plot(share[i], row, "o", color=style.BLUE, ms=5)
+        style.write_beside(axes, row, f"{share[i]:.1f}   {low[i]:.1f} to {high[i]:.1f}")
+    total = (100 * right.sum() / images.sum().clamp_min(1)).item()
+    axes.axvline(total, color=style.INK, lw=0.8, alpha=0.6, ls="--")
+    title = "Accuracy of each class, %, with its 95 % interval"
+    style.apply(axes, title, f"dashed: all images, {total:.1f} %")
     axes.grid(visible=False, axis="y")
-    axes.grid(axis="x", color=INK, alpha=0.12, lw=0.6)
-    axes.set_yticks(range(len(order)), [cut_middle(classes[i]) for i in order])
+    axes.grid(axis="x", color=style.INK, alpha=0.12, lw=0.6)
+    axes.set_yticks(range(len(order)), [style.cut_middle(classes[i]) for i in order])
     axes.set_ylim(len(order) - 0.5, -0.5)
-    axes.set_xlabel(f"dashed: all images, {total:.1f} %", color=INK, fontsize=TEXT)
     return figure
 
 
 def reliability_diagram(models: Mapping[str, Reliability]) -> Figure:
-    """Show accuracy against confidence, and below it how many images there are.
+    """Show accuracy against confidence of up to four models, and below it their images.
 
     Points on the diagonal keep their word; below it the model is too sure. Bars are
     95 % intervals: a bin of few images says little.
-
-    Args:
-        models: the bins of at most four models, under their names.
     """
-    figure = new_figure(5.2)
+    figure = style.new_figure(5.2)
     upper, lower = figure.subplots(2, sharex=True, height_ratios=(3.2, 1))
-    upper.plot((0, 100), (0, 100), color=INK, lw=0.8, alpha=0.6, ls="--")
-    corner = {"xy": (0.99, 0.04), "xycoords": "axes fraction", "ha": "right"}
-    write_note(upper, "dashed: right as often as it says", (0, 0), **corner)
+    upper.plot((0, 100), (0, 100), color=style.INK, lw=0.8, alpha=0.6, ls="--")
+    words = "dashed: right as often as it says"
+    style.write_note(upper, words, (0.99, 0.04), (0, 0), ha="right")
     for i, (name, bins) in enumerate(models.items()):
-        colour = COLOURS[i]
+        colour = style.COLOURS[i]
         _bins_with_intervals(upper, bins, colour)
-        key = {"xy": (0.03, 0.95 - 0.08 * i), "xycoords": "axes fraction"}
-        upper.plot(*key["xy"], "o", color=colour, ms=5, transform=upper.transAxes)
+        x, y = 0.03, 0.95 - 0.08 * i
+        upper.plot(x, y, "o", color=colour, ms=5, transform=upper.transAxes)
         words = f"{name}: ECE {100 * bins.error:.1f} points"
-        write_note(upper, words, (8, 0), va="center", **key)
+        style.write_note(upper, words, (x, y), (8, 0), va="center")
         edges = np.linspace(0, 100, len(bins.counts) + 1)
         shares = 100 * bins.counts / bins.counts.sum().clamp_min(1)
         lower.stairs(shares, edges, color=colour, lw=1.6)
     upper.set(xlim=(0, 100), ylim=(-3, 103))
-    style_axes(upper, "Accuracy, %")
-    style_axes(lower, "Images, %")
-    lower.set_xlabel("confidence, %", color=INK, fontsize=TEXT)
+    style.apply(upper, "Accuracy, %")
+    style.apply(lower, "Images, %", "confidence, %")
     return figure
 
 
@@ -105,26 +85,23 @@ def _bins_with_intervals(axes: Axes, bins: Reliability, colour: str) -> None:
 def corruption_curves(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     """Plot quantities over the severity of several kinds of damage.
 
-    Args:
-        panels: title of each panel, and in it for each kind the values at severity
-            0 (the pictures as they are), 1, 2, ...
+    A panel has a title and for each kind the values at severity 0 (the pictures as
+    they are), 1, 2, ...
     """
     height = 2.4
-    figure = new_figure((height + 0.3) * len(panels) + 0.3)
-    for axes, (title, curves) in zip(
-        np.ravel(figure.subplots(len(panels), sharex=True)),
-        panels.items(),
-        strict=True,
-    ):
-        ends, colours = [], colour_cycle(len(curves))
+    figure = style.new_figure((height + 0.3) * len(panels) + 0.3)
+    rows = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    for axes, (title, curves) in zip(rows, panels.items(), strict=True):
+        ends = []
         for i, (name, values) in enumerate(curves.items()):
-            dash = DASHES[i // len(COLOURS) % len(DASHES)]
-            axes.plot(values, "o", ls=dash, color=colours[i], lw=1.6, ms=3)
-            ends.append((values[-1], f"{name} {values[-1]:.0f}", colours[i], dash))
+            colour, dash = style.look(i)
+            axes.plot(values, "o", ls=dash, color=colour, lw=1.6, ms=3)
+            ends.append((values[-1], f"{name} {values[-1]:.0f}", colour, dash))
         axes.set_ylim(bottom=0)
-        style_axes(axes, title)
-        label_ends(axes, ends, height)
-        last = axes
-    last.xaxis.set_major_locator(MaxNLocator(integer=True))
-    last.set_xlabel("severity; 0 is the picture as it is", color=INK, fontsize=TEXT)
+        style.apply(axes, title)
+        style.label_ends(axes, ends, height)
+    rows[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    rows[-1].set_xlabel(
+        "severity; 0 is the picture as it is", color=style.INK, fontsize=style.TEXT
+    )
     return figure

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,33 +12,13 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from sightline.errors import SightlineError
-from sightline.plots.style import (
-    BLUE,
-    COLOURS,
-    DASHES,
-    GREEN,
-    HAIR,
-    INK,
-    LINE,
-    PURPLE,
-    TEXT,
-    TITLE,
-    VERMILION,
-    colour_cycle,
-    cut_middle,
-    label_ends,
-    log_axis,
-    new_figure,
-    short_number,
-    style_axes,
-    write_beside,
-    write_note,
-)
+from sightline.plots import style
 
 __all__ = ["compare_histories", "history", "lr_curve", "lr_curves", "schedule"]
 
 
 if TYPE_CHECKING:  # drawing needs no training loop, which is slow to import
+    from sightline.training.engine import Epoch
     from sightline.training.lr_finder import RangeTest
 
 
@@ -48,55 +28,51 @@ def lr_curve(test: "RangeTest", suggestions: Mapping[str, float]) -> Figure:
     The vertical range follows the smoothed loss down to its minimum: what diverges
     later leaves the frame.
     """
-    figure = new_figure(3.4)
+    figure = style.new_figure(3.4)
     axes = figure.subplots()
-    axes.plot(test.lrs, test.losses, color=INK, alpha=0.3, lw=0.8)
-    axes.plot(test.lrs, test.smoothed, color=BLUE, lw=1.8)
-    log_axis(axes)
-    style_axes(axes, "")
+    axes.plot(test.lrs, test.losses, color=style.INK, alpha=0.3, lw=0.8)
+    axes.plot(test.lrs, test.smoothed, color=style.BLUE, lw=1.8)
+    style.log_axis(axes)
+    style.apply(axes, "", "learning rate")
     axes.set_ylim(_loss_range([test]))
-    axes.set_xlabel("learning rate", color=INK, fontsize=TEXT)
     ends = [
-        (test.losses[-1], "each step", INK + "66"),
-        (test.smoothed[-1], "smoothed", BLUE),
+        (test.losses[-1], "each step", style.INK + "66"),
+        (test.smoothed[-1], "smoothed", style.BLUE),
     ]
-    label_ends(axes, ends, 2.2)
+    style.label_ends(axes, ends, 2.2)
     _point_out(axes, test, suggestions)
     # over the numbers of the axis: the names of the rules need the room above it
-    corner = {"xy": (0, 1), "xycoords": "axes fraction", "ha": "right"}
-    write_note(axes, "Loss", (-5, 9), fontsize=TITLE, **corner)
+    style.write_note(axes, "Loss", (0, 1), (-5, 9), fontsize=style.TITLE, ha="right")
     return figure
 
 
 def lr_curves(
     tests: Sequence["RangeTest"], suggestions: Sequence[Mapping[str, float]]
 ) -> Figure:
-    """Plot several range tests, and how far apart the suggestions of each rule lie.
-
-    Args:
-        tests: one range test per seed.
-        suggestions: what the rules suggest for each of them.
-    """
+    """Plot range tests of several seeds, and how far each rule's suggestions differ."""
     rules = list(suggestions[0])
-    figure = new_figure(2.6 + 0.28 * len(rules) + 0.7)
+    figure = style.new_figure(2.6 + 0.28 * len(rules) + 0.7)
     upper, lower = figure.subplots(
         2, sharex=True, height_ratios=(2.6, 0.28 * len(rules) + 0.1)
     )
     for test in tests:
-        upper.plot(test.lrs, test.smoothed, color=BLUE, lw=1.2, alpha=0.8)
+        upper.plot(test.lrs, test.smoothed, color=style.BLUE, lw=1.2, alpha=0.8)
     upper.set_ylim(_loss_range(tests))
-    style_axes(upper, f"Loss, smoothed, of {len(tests)} seeds")
+    style.apply(upper, f"Loss, smoothed, of {len(tests)} seeds")
     upper.tick_params(axis="x", which="both", length=0)
     for row, rule in enumerate(rules):
         lrs = sorted(suggestion[rule] for suggestion in suggestions)
-        lower.plot((lrs[0], lrs[-1]), (row, row), color=VERMILION, lw=1, alpha=0.6)
-        lower.plot(lrs, [row] * len(lrs), "o", color=VERMILION, ms=5, alpha=0.8)
-        write_beside(lower, row, f"{short_number(lrs[0])} to {short_number(lrs[-1])}")
-    log_axis(lower)
-    style_axes(lower, "Suggestions")
+        lower.plot(
+            (lrs[0], lrs[-1]), (row, row), color=style.VERMILION, lw=1, alpha=0.6
+        )
+        lower.plot(lrs, [row] * len(lrs), "o", color=style.VERMILION, ms=5, alpha=0.8)
+        style.write_beside(
+            lower, row, f"{style.short_number(lrs[0])} to {style.short_number(lrs[-1])}"
+        )
+    style.log_axis(lower)
+    style.apply(lower, "Suggestions", "learning rate")
     lower.set_yticks(range(len(rules)), rules)
     lower.set_ylim(len(rules) - 0.5, -0.5)
-    lower.set_xlabel("learning rate", color=INK, fontsize=TEXT)
     return figure
 
 
@@ -105,59 +81,55 @@ def schedule(
     lrs: Sequence[float] | Mapping[str, Sequence[float]],
     momenta: Sequence[float] | None = None,
 ) -> Figure:
-    """Plot the learning rate of every step, and the momentum below it.
+    """Plot the learning rate of every step, and the momentum, if any, below it.
 
-    Args:
-        steps: the numbers of the steps.
-        lrs: one learning rate per step; several schedules as a mapping from names.
-        momenta: one momentum per step; no second panel when None.
+    Several schedules of learning rates are a mapping from their names.
     """
-    several = isinstance(lrs, Mapping)
-    curves = lrs if several else {"": lrs}
+    curves = lrs if isinstance(lrs, Mapping) else {"": lrs}
     heights = (2.4,) if momenta is None else (2.4, 1.2)
-    figure = new_figure(sum(heights) + 0.7)
+    figure = style.new_figure(sum(heights) + 0.7)
     panels = np.ravel(figure.subplots(len(heights), sharex=True, height_ratios=heights))
     ends = []
-    for (name, values), colour in zip(
-        curves.items(), colour_cycle(len(curves)), strict=True
-    ):
+    for i, (name, values) in enumerate(curves.items()):
+        colour = style.COLOURS[i % len(style.COLOURS)]
         panels[0].plot(steps, values, color=colour, lw=1.8)
         ends.append((values[-1], name, colour))
     panels[0].set_ylim(bottom=0)
-    style_axes(panels[0], "Learning rate" + ("" if several else f": {_course(lrs)}"))
-    if several:
-        label_ends(panels[0], ends, heights[0])
+    if isinstance(lrs, Mapping):
+        style.apply(panels[0], "Learning rate")
+        style.label_ends(panels[0], ends, heights[0])
+    else:
+        style.apply(panels[0], f"Learning rate: {_course(lrs)}")
     if momenta is not None:
-        panels[1].plot(steps, momenta, color=PURPLE, lw=1.8)
-        style_axes(panels[1], f"Momentum: {_course(momenta)}")
-    panels[-1].set_xlabel("step", color=INK, fontsize=TEXT)
+        panels[1].plot(steps, momenta, color=style.PURPLE, lw=1.8)
+        style.apply(panels[1], f"Momentum: {_course(momenta)}")
+    panels[-1].set_xlabel("step", color=style.INK, fontsize=style.TEXT)
     return figure
 
 
-def history(rows: Sequence[Mapping[str, float]] | Sequence[object]) -> Figure:
+def history(epochs: Sequence[Mapping[str, float]] | Sequence["Epoch"]) -> Figure:
     """Plot loss, accuracy and learning rate over the epochs of a run.
 
-    Args:
-        rows: one per epoch, as in `Run.history` or as `fit` yields them.
+    They may be rows of `Run.history` or what `fit` yields.
     """
-    rows = [asdict(row) if is_dataclass(row) else row for row in rows]
+    rows = [epoch if isinstance(epoch, Mapping) else asdict(epoch) for epoch in epochs]
     if not rows:
         raise SightlineError("the history is empty: train at least one epoch")
-    epochs = [row["epoch"] for row in rows]
     heights = (1.9, 1.9, 1.1)
-    figure = new_figure(sum(heights) + 0.9)
+    figure = style.new_figure(sum(heights) + 0.9)
     panels = figure.subplots(3, sharex=True, height_ratios=heights)
     _train_and_validation(panels[0], rows, "loss", "Loss", heights[0])
     _train_and_validation(panels[1], rows, "accuracy", "Accuracy, %", heights[1])
     # an epoch begins where the one before it ended
-    begins = [epoch - 1 for epoch in epochs] + [epochs[-1]]
+    begins = [row["epoch"] - 1 for row in rows] + [rows[-1]["epoch"]]
     lrs = [row["lr"] for row in rows] + [rows[-1]["last_lr"]]
-    panels[2].plot(begins, lrs, color=GREEN, lw=1.6)
+    panels[2].plot(begins, lrs, color=style.GREEN, lw=1.6)
     panels[2].set_ylim(bottom=0)
-    style_axes(panels[2], "Learning rate")
-    label_ends(panels[2], [(lrs[-1], short_number(lrs[-1]), GREEN)], heights[2])
+    style.apply(panels[2], "Learning rate", "epoch")
+    style.label_ends(
+        panels[2], [(lrs[-1], style.short_number(lrs[-1]), style.GREEN)], heights[2]
+    )
     panels[2].xaxis.set_major_locator(MaxNLocator(integer=True))
-    panels[2].set_xlabel("epoch", color=INK, fontsize=TEXT)
     return figure
 
 
@@ -166,15 +138,13 @@ def compare_histories(
 ) -> Figure:
     """Plot validation accuracy and training loss of several runs over their epochs.
 
-    Args:
-        histories: rows as in `Run.history`, under the names of the runs; a run
-            without an epoch is left out.
+    Histories are as in `Run.history`; a run without an epoch is left out.
     """
     begun = {name: rows for name, rows in histories.items() if rows}
     if not begun:
         raise SightlineError("no run has an epoch to plot: train at least one")
     height = max(2.1, 0.19 * len(begun))
-    figure = new_figure(2 * height + 1.5)  # titles and numbers of the axes
+    figure = style.new_figure(2 * height + 1.5)  # titles and numbers of the axes
     panels = figure.subplots(2, sharex=True)
     quantities = (
         ("validation_accuracy", "Validation accuracy, %", 100, 1),
@@ -183,26 +153,24 @@ def compare_histories(
     for axes, (key, title, unit, digits) in zip(panels, quantities, strict=True):
         ends = []
         for i, (name, rows) in enumerate(begun.items()):
-            colour = COLOURS[i % len(COLOURS)]
-            dash = DASHES[i // len(COLOURS) % len(DASHES)]
+            colour, dash = style.look(i)
             values = [unit * row[key] for row in rows]
             epochs = [row["epoch"] for row in rows]
             axes.plot(epochs, values, "o", ls=dash, color=colour, lw=1.6, ms=3)
-            words = f"{cut_middle(name)} {values[-1]:.{digits}f}"
+            words = f"{style.cut_middle(name)} {values[-1]:.{digits}f}"
             ends.append((values[-1], words, colour, dash))
-        style_axes(axes, title)
-        label_ends(axes, ends, height)
+        style.apply(axes, title)
+        style.label_ends(axes, ends, height)
     panels[1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    panels[1].set_xlabel("epoch", color=INK, fontsize=TEXT)
+    panels[1].set_xlabel("epoch", color=style.INK, fontsize=style.TEXT)
     return figure
 
 
 def _loss_range(tests: Sequence["RangeTest"]) -> tuple[float, float]:
     """Return limits that show the descent and the beginning of the divergence."""
     lowest = min(min(test.smoothed) for test in tests)
-    highest = max(
-        max(test.smoothed[: int(np.argmin(test.smoothed)) + 1]) for test in tests
-    )
+    descents = [test.smoothed[: int(np.argmin(test.smoothed)) + 1] for test in tests]
+    highest = max(map(max, descents))
     span = max(highest - lowest, 1e-3)
     return lowest - 0.15 * span, highest + 0.4 * span
 
@@ -217,13 +185,13 @@ def _train_and_validation(
     """Plot one quantity of both parts over the epochs."""
     epochs, ends = [row["epoch"] for row in rows], []
     unit, digits = (100, 1) if "%" in title else (1, 2)
-    for part, colour in (("train", BLUE), ("validation", VERMILION)):
+    for part, colour in (("train", style.BLUE), ("validation", style.VERMILION)):
         values = [unit * row[f"{part}_{key}"] for row in rows]
         axes.plot(epochs, values, "o-", color=colour, lw=1.6, ms=3)
         name = "training" if part == "train" else part
         ends.append((values[-1], f"{name} {values[-1]:.{digits}f}", colour))
-    style_axes(axes, title)
-    label_ends(axes, ends, height)
+    style.apply(axes, title)
+    style.label_ends(axes, ends, height)
 
 
 def _point_out(axes: Axes, test: "RangeTest", suggestions: Mapping[str, float]) -> None:
@@ -231,27 +199,25 @@ def _point_out(axes: Axes, test: "RangeTest", suggestions: Mapping[str, float]) 
 
     The leftmost has the highest row, so that no name meets another one's line.
     """
-    row = LINE * 1.1 * 72  # points
+    row = style.LINE * 1.1 * 72  # points
     ordered = sorted(suggestions.items(), key=lambda item: item[1], reverse=True)
     for i, (name, lr) in enumerate(ordered):
         loss = np.interp(np.log(lr), np.log(test.lrs), test.smoothed)
-        axes.plot(lr, loss, "o", color=VERMILION, ms=5, clip_on=False)
+        axes.plot(lr, loss, "o", color=style.VERMILION, ms=5, clip_on=False)
         top = ScaledTranslation(0, row * (i + 1) / 72, axes.figure.dpi_scale_trans)
         axes.annotate(
             "",
             xy=(lr, loss),
             xytext=(lr, 1),
             textcoords=("data", axes.transAxes + top),
-            arrowprops=HAIR | {"arrowstyle": "-", "alpha": 0.5, "shrinkA": 0},
+            arrowprops=style.HAIR | {"arrowstyle": "-", "alpha": 0.5, "shrinkA": 0},
         )
-        above = {"xy": (lr, 1), "xycoords": ("data", "axes fraction")}
-        write_note(axes, f"{name} {short_number(lr)}", (4, row * i + 4), **above)
+        words, above = f"{name} {style.short_number(lr)}", ("data", "axes fraction")
+        style.write_note(axes, words, (lr, 1), (4, row * i + 4), xycoords=above)
 
 
 def _course(values: Sequence[float]) -> str:
     """Write where a curve begins, how far from there it gets, and where it ends."""
     farthest = int(np.argmax(np.abs(np.asarray(values) - values[0])))
-    stations = [
-        short_number(value) for value in (values[0], values[farthest], values[-1])
-    ]
+    stations = map(style.short_number, (values[0], values[farthest], values[-1]))
     return " → ".join(station for station, _ in itertools.groupby(stations))

@@ -1,6 +1,6 @@
 """Figures of pictures: grids, galleries, heatmaps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -23,13 +23,8 @@ from sightline.plots.sheet import (
 from sightline.plots.style import LINE, TEXT, WIDTH
 
 __all__ = [
-    "Images",
-    "NO_MAP",
-    "as_pictures",
     "before_after",
-    "check_length",
     "class_grid",
-    "colour_key",
     "gallery",
     "heatmaps",
     "rgb_channels",
@@ -48,8 +43,7 @@ def sample_grid(
     images: Images, labels: Tensor, classes: Sequence[str], *, columns: int = 6
 ) -> Figure:
     """Show pictures in reading order, each over the name of its class."""
-    names = [classes[label] for label in labels.tolist()]
-    return gallery(images, names, columns=columns)
+    return gallery(images, [classes[i] for i in labels.tolist()], columns=columns)
 
 
 def class_grid(
@@ -66,15 +60,11 @@ def class_grid(
 def before_after(original: Images, augmented: Images | Mapping[str, Images]) -> Figure:
     """Show pictures in the first row, and the same ones augmented below.
 
-    Args:
-        original: (N, H, W, 3) uint8.
-        augmented: the same pictures after augmentation; several augmentations as a
-            mapping from the name of the row.
+    Several augmentations are a mapping from the names of their rows.
     """
     rows = augmented if isinstance(augmented, Mapping) else {"augmented": augmented}
-    rows = {"original": original, **rows}
-    cells = [list(as_pictures(images)) for images in rows.values()]
-    return tile_sheet(cells, labels=list(rows), largest=0.9).figure
+    cells = [list(as_pictures(images)) for images in (original, *rows.values())]
+    return tile_sheet(cells, labels=["original", *rows], largest=0.9).figure
 
 
 def rgb_channels(
@@ -89,8 +79,7 @@ def rgb_channels(
         size: height and width of that part, in pixels.
     """
     picture = as_pictures(image[None])[0]
-    middle = [(side - size) // 2 for side in picture.shape[:2]]
-    top, left = middle if crop is None else crop
+    top, left = crop or [(side - size) // 2 for side in picture.shape[:2]]
     part = picture[top : top + size, left : left + size]
     greys = [np.repeat(picture[..., i, None], 3, axis=2) for i in range(3)]
     names = ["picture", "red", "green", "blue"]
@@ -104,9 +93,8 @@ def rgb_channels(
         pixel = small / picture.shape[1]
         frame = (x + left * pixel, LINE + top * pixel)
         for width, colour in ((2.4, "#ffffff"), (1, "#000000")):
-            box = Rectangle(
-                frame, size * pixel, size * pixel, fill=False, ec=colour, lw=width
-            )
+            side = size * pixel
+            box = Rectangle(frame, side, side, fill=False, ec=colour, lw=width)
             axes.add_patch(box)
     for i, name in enumerate(names[1:]):
         x = i * (large + GAP)
@@ -124,11 +112,7 @@ def gallery(
 ) -> Figure:
     """Show pictures in reading order, each over its title of one or more lines.
 
-    Args:
-        images: (N, H, W, 3) uint8; N may be 0.
-        titles: one per picture, as `Evaluation.captions` makes them.
-        columns: pictures in a row.
-        empty: words that stand for an empty gallery.
+    Without a picture, the words `empty` stand in the place of the gallery.
     """
     if not len(images):
         figure, axes = new_sheet(WIDTH, 1)
@@ -174,9 +158,9 @@ def heatmaps(
         headers.append(f"{name}\n{_size(explanation.evidence)}")
     sheet = tile_sheet(
         list(zip(*columns, strict=True)),
-        captions=list(zip(*captions, strict=True)) if classes else None,
+        captions=list(zip(*captions, strict=True)) if classes else (),
         headers=headers,
-        labels=titles,
+        labels=titles or (),
         largest=1.3,
         foot=0.3,
     )
@@ -197,15 +181,12 @@ def _overlays(
 
 def _questions(explanation: Explanation, classes: Sequence[str]) -> list[str]:
     """Say which class each map explains, and against which; nothing without names."""
-    words = []
+    words = [""] * len(explanation.status)
     for i, status in enumerate(explanation.status):
-        if not classes or status == "not finite":
-            words.append("")
-            continue
-        against = ""
-        if explanation.against is not None:
-            against = f",\nnot {classes[explanation.against[i]]}"
-        words.append(f"for {classes[explanation.targets[i]]}{against}")
+        if classes and status != "not finite":
+            words[i] = f"for {classes[int(explanation.targets[i])]}"
+            if explanation.against is not None:
+                words[i] += f",\nnot {classes[int(explanation.against[i])]}"
     return words
 
 
@@ -214,15 +195,10 @@ def _numbers(axes: Axes, values: np.ndarray, x: float, y: float, side: float) ->
     place(axes, np.repeat(values[..., None], 3, axis=2), x, y, side)
     step = side / len(values)
     for (row, column), value in np.ndenumerate(values):
-        axes.text(
-            x + (column + 0.5) * step,
-            y + (row + 0.5) * step,
-            str(value),
-            color="#000000" if value > 120 else "#ffffff",
-            fontsize=TEXT,
-            ha="center",
-            va="center",
-        )
+        colour = "#000000" if value > 120 else "#ffffff"
+        middle = (x + (column + 0.5) * step, y + (row + 0.5) * step)
+        number = axes.text(*middle, str(value), color=colour, fontsize=TEXT)
+        number.set(ha="center", va="center")
 
 
 def colour_key(axes: Axes, y: float, opacity: float) -> None:
@@ -230,18 +206,14 @@ def colour_key(axes: Axes, y: float, opacity: float) -> None:
     grey = np.full((1, 64, 3), 128, dtype=np.uint8)
     ramp = overlay(grey, np.linspace(0, 1, 64)[None], opacity=opacity).numpy()
     left, width = 0.45, 1.3
-    axes.imshow(
-        ramp,
-        extent=(left, left + width, y + 0.12, y),
-        interpolation="none",
-        aspect="auto",
-    )
+    extent = (left, left + width, y + 0.12, y)
+    axes.imshow(ramp, extent=extent, interpolation="none", aspect="auto")
     write(axes, "least", left - 0.06, y + 0.06, above=0.5, ha="right")
     words = "most evidence; every map has its own scale"
     write(axes, words, left + width + 0.06, y + 0.06, above=0.5)
 
 
-def check_length(name: str, values: Sequence[object], images: Images) -> None:
+def check_length(name: str, values: Sized, images: Images) -> None:
     """Refuse another number of values than of pictures."""
     if len(values) != len(images):
         raise SightlineError(

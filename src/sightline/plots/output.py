@@ -9,12 +9,7 @@ from matplotlib.figure import Figure
 from sightline.errors import SightlineError
 from sightline.plots.style import DARK_INK, DARK_PAPER, INK, PAPER
 
-__all__ = ["SVG_STYLE", "save", "svg"]
-
-SVG_STYLE = {
-    "svg.fonttype": "none",  # text stays text: searchable, sharp, small
-    "svg.hashsalt": "sightline",  # the same ids in every build
-}
+__all__ = ["save", "svg"]
 
 
 def svg(figure: Figure) -> str:
@@ -24,7 +19,12 @@ def svg(figure: Figure) -> str:
     scheme of the page. Viewers that ignore it show dark ink on white.
     """
     file = io.StringIO()
-    with matplotlib.rc_context(SVG_STYLE):
+    with matplotlib.rc_context(
+        {
+            "svg.fonttype": "none",  # text stays text: searchable, sharp, small
+            "svg.hashsalt": "sightline",  # the same ids in every build
+        }
+    ):
         figure.savefig(
             file,
             format="svg",

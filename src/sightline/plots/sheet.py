@@ -9,19 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from sightline.plots.style import INK, LINE, TEXT, WIDTH, cut_words, longest_line
+from sightline.plots.style import INK, LINE, TEXT, WIDTH, cut_words
 
-__all__ = [
-    "Cell",
-    "EDGE",
-    "GAP",
-    "Sheet",
-    "new_sheet",
-    "place",
-    "tile_sheet",
-    "write",
-    "write_framed",
-]
+__all__ = ["Sheet", "new_sheet", "place", "tile_sheet", "write", "write_framed"]
 
 GAP = 0.12  # inches between tiles
 EDGE = 0.05  # inches around a sheet
@@ -56,28 +46,24 @@ def write(
 ) -> None:
     """Write lines on a sheet, on common baselines whatever their letters.
 
-    Args:
-        axes: a sheet.
-        words: one or more lines.
-        x: inches from the left, of the side that `ha` names.
-        y: inches from the top.
-        above: share of the lines that lies above `y`: 0, 0.5 or 1.
-        style: further properties of the text.
+    `ha` names the side that lies at `x`; the share `above` of the lines (0, 0.5 or 1)
+    lies above `y`.
     """
     lines = words.split("\n")
     top = y - above * len(lines) * LINE
     for i, line in enumerate(lines):
         baseline = top + (i + 0.77) * LINE
-        text = axes.text(x, baseline, line, color=INK, fontsize=TEXT, **style)
-        text.set_parse_math(False)
+        text = axes.text(x, baseline, line, color=INK, fontsize=TEXT)
+        text.set(parse_math=False, **style)
 
 
 def write_framed(
     axes: Axes, words: str, x: float, y: float, width: float, height: float
 ) -> None:
     """Put words in a dashed frame where a picture would have been."""
-    dashes = {"ls": (0, (3, 3)), "lw": 0.8, "ec": INK, "alpha": 0.5, "fill": False}
-    axes.add_patch(Rectangle((x, y), width, height, clip_on=False, **dashes))
+    frame = Rectangle((x, y), width, height, clip_on=False, fill=False)
+    frame.set(linestyle=(0, (3, 3)), linewidth=0.8, edgecolor=INK, alpha=0.5)
+    axes.add_patch(frame)
     lines = textwrap.fill(words, max(int(width * 12), 6))
     write(axes, lines, x + width / 2, y + height / 2, above=0.5, ha="center")
 
@@ -85,9 +71,9 @@ def write_framed(
 def tile_sheet(
     cells: Sequence[Sequence[Cell]],
     *,
-    captions: Sequence[Sequence[str]] | None = None,
-    headers: Sequence[str] | None = None,
-    labels: Sequence[str] | None = None,
+    captions: Sequence[Sequence[str]] = (),
+    headers: Sequence[str] = (),
+    labels: Sequence[str] = (),
     columns: int | None = None,
     largest: float = 1.6,
     foot: float = 0,
@@ -104,14 +90,15 @@ def tile_sheet(
         foot: room left below the tiles, in inches.
     """
     columns = columns or max(len(row) for row in cells)
-    left = min(0.09 * longest_line(labels) + 0.15, 1.5) if labels else 0
+    letters = max(map(len, "\n".join(labels).split("\n")))
+    left = min(0.09 * letters + 0.15, 1.5) if labels else 0
     side = min(largest, (WIDTH - left - GAP * (columns - 1)) / columns)
-    top = LINE * max(len(header.split("\n")) for header in headers) if headers else 0
-    lines = max(len(c.split("\n")) for row in captions for c in row) if captions else 0
+    top = LINE * max((header.count("\n") + 1 for header in headers), default=0)
+    lines = max((c.count("\n") + 1 for row in captions for c in row), default=0)
     pitch = side + lines * LINE + GAP
     bottom = top + pitch * len(cells) - GAP
     figure, axes = new_sheet(WIDTH, bottom + foot)
-    for column, header in enumerate(headers or ()):
+    for column, header in enumerate(headers):
         write(axes, header, left + column * (side + GAP), 0)
     for i, row in enumerate(cells):
         y = top + i * pitch

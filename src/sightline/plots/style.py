@@ -5,40 +5,14 @@ readable on light and on dark.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-__all__ = [
-    "BLUE",
-    "COLOURS",
-    "DARK_INK",
-    "DARK_PAPER",
-    "DASHES",
-    "GREEN",
-    "HAIR",
-    "INK",
-    "LINE",
-    "PAPER",
-    "PURPLE",
-    "TEXT",
-    "TITLE",
-    "VERMILION",
-    "WIDTH",
-    "colour_cycle",
-    "cut_middle",
-    "cut_words",
-    "label_ends",
-    "log_axis",
-    "longest_line",
-    "new_figure",
-    "short_number",
-    "style_axes",
-    "write_beside",
-    "write_note",
-]
+__all__ = ["COLOURS", "DARK_INK", "DARK_PAPER", "INK", "PAPER"]
 
 INK = "#1b1f24"  # `svg` turns exactly this light on a dark page
 PAPER = "#fffffe"  # a white that no picture uses: it marks the ground of a figure
@@ -49,7 +23,7 @@ DASHES = ("-", "--", ":")  # of the first four curves, the next four, the rest
 WIDTH = 6.4  # inches
 TEXT, TITLE = 9, 10  # points
 LINE = TEXT * 1.3 / 72  # inches from one line of words to the next
-HAIR = {"color": INK, "alpha": 0.15, "lw": 0.6}
+HAIR: dict[str, Any] = {"color": INK, "alpha": 0.15, "lw": 0.6}
 
 
 def new_figure(height: float) -> Figure:
@@ -57,15 +31,16 @@ def new_figure(height: float) -> Figure:
     return Figure(figsize=(WIDTH, height), layout="constrained", facecolor="none")
 
 
-def style_axes(axes: Axes, title: str) -> None:
+def apply(axes: Axes, title: str, x_label: str = "") -> None:
     """Give axes the house style: title at the left, two thin spines, faint lines."""
+    axes.set_xlabel(x_label, color=INK, fontsize=TEXT)
     axes.set_title(title, loc="left", color=INK, fontsize=TITLE)
     axes.set_facecolor("none")
     axes.spines[["top", "right"]].set_visible(False)
     for spine in axes.spines.values():
         spine.set(color=INK, alpha=0.5, linewidth=0.8)
-    style = {"labelsize": TEXT, "labelcolor": INK, "color": INK, "width": 0.6}
-    axes.tick_params(which="both", length=3, **style)
+    axes.tick_params(which="both", length=3, width=0.6, color=INK)
+    axes.tick_params(which="both", labelsize=TEXT, labelcolor=INK)
     axes.grid(axis="y", color=INK, alpha=0.12, lw=0.6)
     axes.set_axisbelow(True)
 
@@ -80,22 +55,25 @@ def log_axis(axes: Axes) -> None:
 def label_ends(axes: Axes, ends: Sequence[tuple], height: float) -> None:
     """Write names at the right of the curves' ends, moved apart where they collide.
 
-    Args:
-        axes: with the curves in it.
-        ends: last value, name, colour and, if it is not solid, dash of each curve.
-        height: of the axes, in inches.
+    An end is the last value of a curve, its name, its colour and, if it is not solid,
+    its dash; the height is that of the axes in inches.
     """
     low, high = axes.get_ylim()
     apart = (high - low) * TEXT * 1.25 / 72 / height
     ends = sorted(ends, key=lambda end: end[:2])
     places = _apart([end[0] for end in ends], apart, high)
     for place, (_, name, colour, *dash) in zip(places, ends, strict=True):
-        key = {"color": colour, "ls": dash[0] if dash else "-", "lw": 1.8}
-        still = {"clip_on": False, "scalex": False, "scaley": False}
-        ends_at = 1.07 if dash else 1.036  # room to tell a dash from a line
-        transform = axes.get_yaxis_transform()
-        x, y = (1.012, ends_at), (place, place)
-        axes.plot(x, y, transform=transform, **key, **still)
+        axes.plot(
+            (1.012, 1.07 if dash else 1.036),  # room to tell a dash from a line
+            (place, place),
+            transform=axes.get_yaxis_transform(),
+            color=colour,
+            ls=dash[0] if dash else "-",
+            lw=1.8,
+            clip_on=False,
+            scalex=False,
+            scaley=False,
+        )
         write_beside(axes, place, name, points=28 if dash else 18)
 
 
@@ -112,21 +90,27 @@ def _apart(values: Sequence[float], gap: float, high: float) -> list[float]:
 
 def write_beside(axes: Axes, value: float, words: str, *, points: float = 6) -> None:
     """Write at the right edge of the axes, at the height of `value`."""
-    edge = {"xy": (1, value), "xycoords": ("axes fraction", "data")}
-    write_note(axes, words, (points, 0), va="center", **edge)
+    edge = ("axes fraction", "data")
+    write_note(axes, words, (1, value), (points, 0), xycoords=edge, va="center")
 
 
 def write_note(
-    axes: Axes, words: str, offset: tuple[float, float], **style: object
+    axes: Axes,
+    words: str,
+    xy: tuple[float, float],
+    offset: tuple[float, float],
+    *,
+    xycoords: str | tuple[str, str] = "axes fraction",
+    **style: object,
 ) -> None:
-    """Write `offset` points away from the position that `style` gives."""
-    place = {"xytext": offset, "textcoords": "offset points"}
-    axes.annotate(words, color=INK, **({"fontsize": TEXT} | place | style))
+    """Write `offset` points away from a position."""
+    note = axes.annotate(words, xy, offset, xycoords, "offset points", color=INK)
+    note.set(**({"fontsize": TEXT} | style))
 
 
-def colour_cycle(count: int) -> list[str]:
-    """Return `count` colours, beginning again after the last."""
-    return [COLOURS[i % len(COLOURS)] for i in range(count)]
+def look(i: int) -> tuple[str, str]:
+    """Return colour and dash of curve `i`: the colours first, then the dashes."""
+    return COLOURS[i % len(COLOURS)], DASHES[i // len(COLOURS) % len(DASHES)]
 
 
 def short_number(value: float) -> str:
@@ -149,8 +133,3 @@ def cut_middle(name: str, letters: int = 22) -> str:
     """Shorten a long name in its middle: runs often differ at the end."""
     half = letters // 2
     return name if len(name) <= letters else f"{name[: half - 1]}…{name[-half:]}"
-
-
-def longest_line(words: Sequence[str]) -> int:
-    """Return the number of letters in the longest line."""
-    return max(len(line) for word in words for line in word.split("\n"))

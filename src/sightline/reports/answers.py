@@ -8,24 +8,8 @@ from sightline.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from sightline.data.datasets import Split
 from sightline.errors import SightlineError
 from sightline.heatmaps.explain import explain
-from sightline.measures.calibration import (
-    apply_temperature,
-    brier_score,
-    calibration_error,
-    fit_temperature,
-    log_loss,
-    reliability,
-)
-from sightline.measures.metrics import (
-    balanced_accuracy,
-    confusion_matrix,
-    near_ties,
-    order_by_confusion,
-    per_class_accuracy,
-    standard_error,
-    wilson_interval,
-)
-from sightline.reports.subject import Section, Subject, gallery_of
+from sightline.measures import calibration, metrics
+from sightline.reports.subject import Part, Section, Subject, gallery_of
 from sightline.reports.tables import markdown_table
 
 __all__ = ["accuracy_by_class", "confidence", "damage", "mistakes", "overview"]
@@ -38,7 +22,7 @@ def overview(subject: Subject) -> Section:
     """Say what was trained on what, and how good it is."""
     run, test, manifest = subject.run, subject.test, subject.run.manifest
     count, images = len(test.labels), manifest["images"]["training"]
-    error = standard_error(test.accuracy, count)
+    error = metrics.standard_error(test.accuracy, count)
     rows = [
         ["recipe", f"{run.recipe.name} ({run.recipe.model})"],
         ["trained on", f"{manifest['data']}, {images:,} images"],
@@ -46,7 +30,7 @@ def overview(subject: Subject) -> Section:
         ["test accuracy", f"{test.accuracy:.2%} ± {error:.2%} (standard error)"],
         ["test images", f"{count:,}, digest {subject.splits.digest}"],
     ]
-    parts = [markdown_table(["", "this run"], rows)]
+    parts: list[Part] = [markdown_table(["", "this run"], rows)]
     if subject.splits.digest != manifest["digest"]:
         parts.append(
             f"These are not the pictures that the run knows (digest "
@@ -68,28 +52,28 @@ def overview(subject: Subject) -> Section:
 def accuracy_by_class(subject: Subject) -> Section:
     """Show which classes are taken for which, similar ones side by side."""
     test, classes = subject.test, subject.classes
-    counts = confusion_matrix(test.labels, test.predictions, len(classes))
-    order = order_by_confusion(counts)
-    low, high = wilson_interval(counts.diagonal(), counts.sum(1))
-    accuracy = per_class_accuracy(counts)
+    counts = metrics.confusion_matrix(test.labels, test.predictions, len(classes))
+    order = metrics.order_by_confusion(counts)
+    low, high = metrics.wilson_interval(counts.diagonal(), counts.sum(1))
+    accuracy = metrics.per_class_accuracy(counts)
+    balanced = metrics.balanced_accuracy(counts)
     rows = [
         [classes[i], f"{accuracy[i]:.1%}", f"{low[i]:.1%} to {high[i]:.1%}"]
         for i in accuracy.argsort().tolist()
     ]
     names = [classes[i] for i in order.tolist()]
     matrix = plots.confusion(counts[order][:, order], names)
-    parts = [
+    parts: list[Part] = [
         "Classes that are taken for each other stand side by side.",
         (matrix, "Confusion matrix of the test images."),
-        f"Balanced accuracy, the mean of all classes: {balanced_accuracy(counts):.1%}.",
+        f"Balanced accuracy, the mean of all classes: {balanced:.1%}.",
         "Accuracy of each class, the lowest first, with Wilson's 95 % interval:",
         markdown_table(["class", "accuracy", "95 % interval"], rows),
     ]
     shares = zip(accuracy.tolist(), low.tolist(), high.tolist(), strict=True)
-    names = ("accuracy", "low", "high")
-    numbers = {
-        name: dict(zip(names, values, strict=True))
-        for name, values in zip(classes, shares, strict=True)
+    numbers: dict[str, object] = {
+        name: {"accuracy": share, "low": least, "high": most}
+        for name, (share, least, most) in zip(classes, shares, strict=True)
     }
     return Section("Classes", parts, numbers)
 
@@ -99,10 +83,10 @@ def mistakes(subject: Subject) -> Section:
     test, wrong = subject.test, subject.test.mistakes(order="confident")
     if not len(wrong):
         return Section("Mistakes", ["No test image is classified wrongly."])
-    closest, by_chance = near_ties(test.probabilities), subject.sample()
+    closest, by_chance = metrics.near_ties(test.probabilities), subject.sample()
     ties = closest[~test.right[closest]][:GALLERY]
     hits = by_chance[test.right[by_chance]][:GALLERY]
-    parts = [
+    parts: list[Part] = [
         f"{len(wrong):,} of {len(test.labels):,} test images are classified wrongly. "
         "These are the most confident mistakes, each with the map of the class that "
         "was predicted, of the class it is, and of the difference of both logits.",
@@ -131,13 +115,15 @@ def heatmaps_of(subject: Subject, index: Tensor) -> Figure:
     images = subject.images(index)
     predicted, actual = test.predictions[index], test.labels[index]
     questions = {
-        "predicted class": {"targets": predicted},
-        "actual class": {"targets": actual},
-        "predicted\nnot actual": {"targets": predicted, "against": actual},
+        "predicted class": (predicted, None),
+        "actual class": (actual, None),
+        "predicted\nnot actual": (predicted, actual),
     }
     explanations = {
-        name: explain(subject.model, images, layers=layer, **question)[layer]
-        for name, question in questions.items()
+        name: explain(
+            subject.model, images, layers=layer, targets=targets, against=against
+        )[layer]
+        for name, (targets, against) in questions.items()
     }
     titles = test.captions(index, subject.classes)
     return plots.heatmaps(subject.pictures(index), explanations, titles=titles)
@@ -145,31 +131,34 @@ def heatmaps_of(subject: Subject, index: Tensor) -> Figure:
 
 def confidence(subject: Subject) -> Section:
     """Compare confidence with accuracy, before and after a temperature."""
-    test, validation = subject.test, subject.validation
+    test, validation = subject.test, subject.classifier.ask(subject.splits.validation)
     versions = {"as trained": test.probabilities}
+    temperature: float | None = None
     try:
-        temperature = fit_temperature(validation.logits, validation.labels)
+        temperature = calibration.fit_temperature(validation.logits, validation.labels)
     except SightlineError as error:
-        temperature, remark = None, f"{error}."
+        remark = f"{error}."
     else:
-        tempered = apply_temperature(test.logits, temperature)
+        tempered = calibration.apply_temperature(test.logits, temperature)
         versions[f"temperature {temperature:.2f}"] = tempered
         remark = (
             f"The temperature was fitted on {len(validation.labels):,} validation "
             "images. It changes no prediction, only how sure they are."
         )
-    bins = {name: reliability(p, test.labels) for name, p in versions.items()}
+    bins = {
+        name: calibration.reliability(p, test.labels) for name, p in versions.items()
+    }
     rows = [
         [
             name,
             f"{100 * bins[name].error:.2f} points",
-            f"{log_loss(p, test.labels):.4f}",
-            f"{brier_score(p, test.labels):.4f}",
+            f"{calibration.log_loss(p, test.labels):.4f}",
+            f"{calibration.brier_score(p, test.labels):.4f}",
         ]
         for name, p in versions.items()
     ]
     words = "Accuracy against confidence, in bins, with 95 % intervals."
-    parts = [
+    parts: list[Part] = [
         "A calibrated network is right in 80 % of the cases in which it says 80 %.",
         (plots.reliability_diagram(bins), words),
         markdown_table(["", "calibration error", "log loss", "Brier score"], rows),
@@ -192,13 +181,14 @@ def damage(subject: Subject) -> Section:
         answers = [intact] + [ask(Split(each, labels)) for each in damaged]
         accuracy[kind] = [100 * each.accuracy for each in answers]
         errors[kind] = [
-            100 * calibration_error(each.probabilities, labels) for each in answers
+            100 * calibration.calibration_error(each.probabilities, labels)
+            for each in answers
         ]
     panels = {"Accuracy, %": accuracy, "Calibration error, points": errors}
     header = ["accuracy, %", "as it is", *(f"severity {s}" for s in SEVERITIES)]
     rows = [[kind, *(f"{v:.1f}" for v in vs)] for kind, vs in accuracy.items()]
     words = "Accuracy and calibration error over the severity of five kinds of damage."
-    parts = [
+    parts: list[Part] = [
         f"{len(index):,} test images, damaged in the style of CIFAR-10-C.",
         (plots.corruption_curves(panels), words),
         markdown_table(header, rows),

@@ -160,8 +160,7 @@ class Comparison:
 def compare(runs: Sequence[Run]) -> Comparison:
     """Gather what distinguishes two or more runs; the first is the reference.
 
-    Args:
-        runs: unfinished ones give what they have.
+    Unfinished runs give what they have.
 
     Raises:
         RunError: if a folder is no run or named twice, or if classes differ.
@@ -172,13 +171,17 @@ def compare(runs: Sequence[Run]) -> Comparison:
             f"a comparison needs at least two run folders, not {len(runs)}"
         )
     names = unique_names([run.path for run in runs])
-    refuse_other_classes(runs)
+    for run in runs:
+        if run.classes != runs[0].classes:
+            raise RunError(
+                f"{run.path} distinguishes {', '.join(run.classes)}, but "
+                f"{runs[0].path} {', '.join(runs[0].classes)}; compare runs of the "
+                "same classes"
+            )
     first, *others = zip(names, runs, strict=True)
     entries = [describe(name, run, runs[0]) for name, run in (first, *others)]
     differences = recipe_differences(entries)
-    pairs = [
-        compare_pair(other, first) for other in others if same_test(other[1], runs[0])
-    ]
+    pairs = [compare_pair(other, first) for other in others]
     return Comparison(
         classes=runs[0].classes,
         runs=tuple(entries),
@@ -202,25 +205,13 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
     return next(names for names in choices if len(set(names)) == len(names))
 
 
-def refuse_other_classes(runs: Sequence[Run]) -> None:
-    """Raise unless all runs distinguish the same classes, in the same order."""
-    first = runs[0]
-    for run in runs[1:]:
-        if run.classes != first.classes:
-            raise RunError(
-                f"{run.path} distinguishes {', '.join(run.classes)}, but {first.path} "
-                f"{', '.join(first.classes)}; compare runs of the same classes"
-            )
-
-
-def budget(run: Run) -> int:
-    """Return how many training images the finished run will have seen."""
-    return run.recipe.epochs * run.manifest["images"]["training"]
-
-
 def describe(name: str, run: Run, first: Run) -> Entry:
     """Gather the facts about one run, and whether it may be held against the first."""
     manifest, history, recipe = run.manifest, run.history, run.recipe
+    budgets = [
+        each.recipe.epochs * each.manifest["images"]["training"]
+        for each in (run, first)
+    ]
     seconds = sum(row["seconds"] for row in history)
     seen = sum(row["seconds"] * row["images_per_second"] for row in history)
     best = best_row(history) if history else {}
@@ -247,7 +238,7 @@ def describe(name: str, run: Run, first: Run) -> Entry:
         resumed_on=manifest.get("resumed_on", []),
         history=history,
         same_data=manifest["digest"] == first.manifest["digest"],
-        same_budget=budget(run) == budget(first),
+        same_budget=budgets[0] == budgets[1],
     )
 
 
@@ -276,22 +267,19 @@ def recipe_differences(entries: Sequence[Entry]) -> dict[str, dict[str, object]]
     }
 
 
-def same_test(one: Run, two: Run) -> bool:
-    """Tell whether both have a result on the same test images.
+def compare_pair(named: tuple[str, Run], first: tuple[str, Run]) -> Pair | None:
+    """Compare two test results image by image; None if the images are others.
 
     Runs of different seeds validate on other images, but test on the same.
     """
-    names = "digest", "test_digest"
-    equal = any(
-        one.manifest.get(name) and one.manifest.get(name) == two.manifest.get(name)
-        for name in names
-    )
-    return one.finished and two.finished and equal
-
-
-def compare_pair(named: tuple[str, Run], first: tuple[str, Run]) -> Pair | None:
-    """Compare two test results image by image; None if the images are others."""
     (name, run), (first_name, first_run) = named, first
+    digests = [
+        (run.manifest.get(key), first_run.manifest.get(key))
+        for key in ("digest", "test_digest")
+    ]
+    same_test = any(digest and digest == other for digest, other in digests)
+    if not (same_test and run.finished and first_run.finished):
+        return None
     one, two = run.test, first_run.test
     if not torch.equal(one.labels, two.labels):
         return None

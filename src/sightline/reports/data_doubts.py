@@ -8,7 +8,8 @@ from sightline import plots
 from sightline.data.duplicates import near_duplicates
 from sightline.data.label_errors import find_validated, suspects
 from sightline.errors import DataError
-from sightline.reports.subject import Section, Subject, gallery_of
+from sightline.measures.evaluation import Evaluation
+from sightline.reports.subject import Part, Section, Subject, gallery_of
 
 __all__ = ["doubtful_labels", "repeated_pictures"]
 
@@ -19,19 +20,19 @@ def doubtful_labels(subject: Subject) -> Section:
     """List test images whose label the network doubts, and what people said."""
     test = subject.test
     doubtful = suspects(test.probabilities, test.labels).indices
-    parts = [
+    parts: list[Part] = [
         f"{len(doubtful):,} test images are confidently of another class than "
         "their label (confident learning). Most of them are mistakes of the network; "
         "the first ones deserve a look.",
         gallery_of(subject, doubtful[:GALLERY]),
     ]
-    numbers = {"suspects": doubtful.tolist()}
+    numbers: dict[str, object] = {"suspects": doubtful.tolist()}
     try:
         known = find_validated(subject.splits.test, subject.classes)
     except DataError:  # not the test part of CIFAR-10
         return Section("Labels in doubt", parts, numbers)
     among = torch.isin(known, doubtful).sum().item()
-    without = _accuracy(test.right[_all_but(known, len(test.labels))])
+    without = _accuracy_without(test, known)
     parts.append(
         f"Of the {len(known)} test images of CIFAR-10 whose label people did not "
         f"confirm, {among} are among the suspects, and the network misses "
@@ -47,14 +48,14 @@ def repeated_pictures(subject: Subject) -> Section:
     test, total = subject.test, len(subject.splits.test)
     copies = near_duplicates(subject.splits.test.images, subject.splits.train.images)
     count, exact = len(copies.pictures), int(copies.exact.sum())
-    parts = [
+    parts: list[Part] = [
         f"{count:,} of {total:,} test pictures ({count / total:.1%}) have a near "
         f"duplicate among the training pictures; {exact} are equal in every pixel."
     ]
-    numbers = {"pairs": count, "exact": exact}
+    numbers: dict[str, object] = {"pairs": count, "exact": exact}
     if count:
-        without = _accuracy(test.right[_all_but(copies.pictures, total)])
-        of_them = _accuracy(test.right[copies.pictures.unique()])
+        without = _accuracy_without(test, copies.pictures)
+        of_them = test.right[copies.pictures.unique()].double().mean().item()
         numbers |= {"accuracy_without": without, "accuracy_of_them": of_them}
         figure = pairs_of(subject, copies.pictures[:PAIRS], copies.originals[:PAIRS])
         parts += [
@@ -69,27 +70,17 @@ def pairs_of(subject: Subject, pictures: Tensor, originals: Tensor) -> Figure:
     """Draw test pictures, each beside a training picture."""
     train, test = subject.splits.train, subject.splits.test
     tiles = torch.stack((test.images[pictures], train.images[originals]), 1)
-    names = [
-        (subject.classes[one], subject.classes[other])
-        for one, other in zip(
-            test.labels[pictures], train.labels[originals], strict=True
-        )
-    ]
+    labels = torch.stack((test.labels[pictures], train.labels[originals]), 1)
     captions = [
-        f"{part}\n{name}"
-        for pair in names
-        for part, name in zip(("test", "training"), pair, strict=True)
+        f"{part}\n{subject.classes[label]}"
+        for pair in labels.tolist()
+        for part, label in zip(("test", "training"), pair, strict=True)
     ]
     return plots.gallery(tiles.flatten(0, 1), captions, columns=6)
 
 
-def _all_but(indices: Tensor, count: int) -> Tensor:
-    """Return which of `count` images are not among the indices, (count,) bool."""
-    others = torch.ones(count, dtype=torch.bool)
+def _accuracy_without(test: Evaluation, indices: Tensor) -> float:
+    """Return the accuracy on all other images, 0..1; NaN if none is left."""
+    others = torch.ones(len(test.labels), dtype=torch.bool)
     others[indices] = False
-    return others
-
-
-def _accuracy(right: Tensor) -> float:
-    """Return the share that is right, 0..1; NaN without an image."""
-    return right.double().mean().item()
+    return test.right[others].double().mean().item()

@@ -1,6 +1,7 @@
 """The section of a report that scores heatmaps, beside maps that know nothing."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 
 from torch import Tensor, nn
 
@@ -41,9 +42,15 @@ def heatmap_trust(subject: Subject) -> Section:
     if len(index) < 2:
         return Section(title, ["Too few images are recognised to tell."])
     grids = grids_of(subject)
+    explainers = {
+        f"{method} {layer}": cam(method, layer)
+        for method in SCORED
+        for layer in subject.layers
+    }
+    explainers |= {name: ignorant(make) for name, make in BASELINES.items()}
     rows = {
         name: scores(subject, index, grids, explainer)
-        for name, explainer in explainers(subject).items()
+        for name, explainer in explainers.items()
     }
     columns = list(next(iter(rows.values())))
     among = f" and {len(grids.images) // 4} grids of four" if grids else ""
@@ -55,23 +62,11 @@ def heatmap_trust(subject: Subject) -> Section:
         markdown_table(["maps", *columns], cells),
         "".join(f"- *{column}*: {MEANINGS[column]}\n" for column in columns),
     ]
-    numbers = {
-        name: {
-            column: mean_interval(values)._asdict() for column, values in row.items()
-        }
+    numbers: dict[str, object] = {
+        name: {column: asdict(mean_interval(values)) for column, values in row.items()}
         for name, row in rows.items()
     }
     return Section(title, parts, numbers)
-
-
-def explainers(subject: Subject) -> dict[str, Explainer]:
-    """Return methods at the layers that give maps, and the baselines."""
-    methods = {
-        f"{method} {layer}": cam(method, layer)
-        for method in SCORED
-        for layer in subject.layers
-    }
-    return methods | {name: ignorant(make) for name, make in BASELINES.items()}
 
 
 def ignorant(make: Callable[[Tensor], Tensor]) -> Explainer:

@@ -8,13 +8,12 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from sightline import plots
 from sightline.errors import SightlineError
 from sightline.files import write_text
 from sightline.reports.sections import SECTIONS
-from sightline.reports.subject import Section, Subject
+from sightline.reports.subject import Part, Section, Subject
 
 __all__ = ["render", "write_report"]
 
@@ -22,12 +21,9 @@ __all__ = ["render", "write_report"]
 def write_report(
     subject: Subject, out: Path, *, say: Callable[[str], None] = print
 ) -> list[Path]:
-    """Write `report.html` and `report.json`; return both paths.
+    """Write `report.html` and `report.json` into the folder `out`; return both paths.
 
-    Args:
-        subject: what is reported on.
-        out: folder, made if it is missing.
-        say: gets a line after each section: its name, and how long it took.
+    `say` gets a line after each section: its name, and how long it took.
 
     Raises:
         RunError: if the pictures are of other classes than the network.
@@ -45,12 +41,11 @@ def write_report(
         seconds = time.perf_counter() - started
         say(f"{place}/{len(SECTIONS)}  {name:<12} {seconds:5.1f} s")
     title = f"{subject.run.path.name} on {subject.splits.name}"
-    page = render(title, sections)
-    numbers = json.dumps({n: s.numbers for n, s in sections.items()}, indent=2) + "\n"
-    files = {out / "report.html": page, out / "report.json": numbers}
-    for file, text in files.items():
-        write_text(file, text)
-    return list(files)
+    numbers = {name: section.numbers for name, section in sections.items()}
+    page, machine = out / "report.html", out / "report.json"
+    write_text(page, render(title, sections))
+    write_text(machine, json.dumps(numbers, indent=2) + "\n")
+    return [page, machine]
 
 
 def render(title: str, sections: Mapping[str, Section]) -> str:
@@ -71,7 +66,7 @@ def render(title: str, sections: Mapping[str, Section]) -> str:
     )
 
 
-def html_of(part: str | tuple[Figure, str]) -> Markup:
+def html_of(part: Part) -> Markup:
     """Turn Markdown, or a figure with its words, into HTML."""
     if not isinstance(part, str):
         figure, words = part

@@ -15,7 +15,9 @@ from sightline.measures.evaluation import Evaluation
 from sightline.training.classifier import Classifier
 from sightline.training.run import Run
 
-__all__ = ["Section", "Subject", "gallery_of"]
+__all__ = ["Part", "Section", "Subject", "gallery_of"]
+
+Part = str | tuple[Figure, str]  # Markdown, or a figure and its words
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,6 @@ class Subject:
             return self.run.test
         return self.classifier.ask(self.splits.test)
 
-    @cached_property
-    def validation(self) -> Evaluation:
-        """Return the answers about the validation images."""
-        return self.classifier.ask(self.splits.validation)
-
     def pictures(self, index: Tensor) -> Tensor:
         """Return test pictures, (B, H, W, 3) uint8."""
         return self.splits.test.images[index]
@@ -72,8 +69,8 @@ class Section:
     """One part of a report."""
 
     title: str
-    parts: Sequence[str | tuple[Figure, str]]  # Markdown, or a figure and its words
-    numbers: dict = field(default_factory=dict)  # the same for machines
+    parts: Sequence[Part]
+    numbers: dict[str, object] = field(default_factory=dict)  # the same for machines
 
 
 def gallery_of(subject: Subject, index: Tensor) -> tuple[Figure, str]:

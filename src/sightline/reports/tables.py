@@ -16,11 +16,9 @@ PADDING = (0, 1, 0, 0)  # top, right, bottom, left of each cell
 def epoch_table(
     history: Sequence[Mapping[str, float]], *, watched: str = "validation"
 ) -> Table:
-    """Show every epoch of a run, the best one marked.
+    """Show every epoch of a run, at least one, and mark the best.
 
-    Args:
-        history: rows as in `Run.history`, at least one.
-        watched: images that were measured after each epoch, "validation" or "test".
+    Images of the `watched` part, validation or test, were measured after each epoch.
     """
     best = best_row(history)
     columns = ["training\nloss", "training\naccuracy"]
