@@ -73,7 +73,9 @@ class FastNet(nn.Module):
             )
         if images.device.type == "mps":  # has no double precision
             images = images.cpu()
-        count, total, squares = 0, 0, 0
+        count = 0
+        total = images.new_zeros(VALUES, dtype=torch.float64)
+        squares = images.new_zeros(VALUES, VALUES, dtype=torch.float64)
         for part in images.split(500):  # bounds the memory
             patches = F.unfold(part.double(), PATCH)  # (B, 12, positions)
             patches = patches.transpose(0, 1).flatten(1)
@@ -86,7 +88,7 @@ class FastNet(nn.Module):
         variances, directions = torch.linalg.eigh(covariance.cpu())  # in columns
         filters = (directions / (variances + EPS).sqrt()).T
         filters = filters.reshape(VALUES, 3, PATCH, PATCH)
-        self.stem[0].weight.copy_(torch.cat([filters, -filters]))
+        self.get_parameter("stem.0.weight").copy_(torch.cat([filters, -filters]))
 
 
 def _block(in_channels: int, out_channels: int, *, norm: str) -> nn.Sequential:

@@ -17,6 +17,7 @@ __all__ = ["output_shapes", "receptive_fields", "stage_shapes", "summary"]
 
 def stage_shapes(model: nn.Module, image_size: int = 32) -> dict[str, tuple[int, ...]]:
     """Return the shape (C, H, W) of each stage's output for one square picture."""
+    assert isinstance(model.stages, tuple)
     return output_shapes(model, model.stages, image_size)
 
 
@@ -53,6 +54,7 @@ def receptive_fields(model: nn.Module) -> dict[str, tuple[int, int]]:
     dilation · stride so far and multiplies the stride by its own; a shortcut never
     widens it.
     """
+    assert isinstance(model.stages, tuple)
     field, jump = 1, 1
     fields = {}
     for name in model.stages[: model.stages.index("pool")]:
@@ -64,7 +66,7 @@ def receptive_fields(model: nn.Module) -> dict[str, tuple[int, int]]:
     return fields
 
 
-def _side(size: int | tuple[int, int]) -> int:
+def _side(size: int | tuple[int, ...]) -> int:
     """Return one side of a square size, which torch's poolings keep as a number."""
     return size if isinstance(size, int) else size[0]
 

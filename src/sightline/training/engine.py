@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from tqdm import tqdm
 
+from sightline.data.loaders import BatchLoader
 from sightline.errors import NonFiniteLossError, SightlineError
 from sightline.measures.evaluation import Evaluation
 from sightline.models.lend import evaluating
-from sightline.training.parts import Loader, Parts
+from sightline.training.parts import Loader, Parts, count_images
 from sightline.training.recipe import Recipe
 from sightline.training.runtime import Runtime
 
@@ -139,7 +140,7 @@ def advance(scheduler: LRScheduler, validation_loss: float) -> None:
 def progress_bar(title: str, loader: Loader, progress: bool) -> tqdm:
     """Open a bar that counts the images of one epoch, on terminals only."""
     return tqdm(
-        total=len(loader.dataset),
+        total=count_images(loader),
         desc=title,
         unit="img",
         leave=False,
@@ -195,6 +196,7 @@ def loss_weight(loader: Loader, step: int, images: int, runtime: Runtime) -> flo
     """
     if runtime.world_size == 1:
         return 1.0
+    assert isinstance(loader, BatchLoader)  # as `training_loader` makes sure
     rest = len(loader.dataset) - step * loader.batch_size
     return images * runtime.world_size / min(loader.batch_size, rest)
 

@@ -1,6 +1,6 @@
 """What a recipe becomes for one data set on one machine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass, replace
 
 import torch
@@ -116,12 +116,18 @@ def evaluation_loader(
     )
 
 
+def count_images(loader: Loader) -> int:
+    """Return how many images one pass over `loader` gives."""
+    assert isinstance(loader.dataset, Sized)  # torch's need not be, both of ours are
+    return len(loader.dataset)
+
+
 def make_scheduler(
     recipe: Recipe, optimizer: torch.optim.Optimizer, loader: Loader
 ) -> LRScheduler:
     """Build the recipe's schedule, sized as the recipe says."""
     by_images = recipe.schedule_length == "images"
-    steps = len(loader.dataset) if by_images else len(loader)
+    steps = count_images(loader) if by_images else len(loader)
     return build_scheduler(recipe, optimizer, recipe.epochs * steps)
 
 

@@ -92,7 +92,7 @@ class Recipe:
     source: str = ""  # who published it
     repaired: tuple[str, ...] = ()  # what differs from the published recipe, and why
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
         check_options(self)
         if self.pretrained:  # what ImageNet's weights do not fit

@@ -204,7 +204,9 @@ S4B = variant(
 )
 
 
-def corrected(published: Recipe, repaired: tuple[str, ...], **changes) -> Recipe:
+def corrected(
+    published: Recipe, repaired: tuple[str, ...], **changes: object
+) -> Recipe:
     """Return a published recipe without its defects; `repaired` names them."""
     return variant(
         published,
