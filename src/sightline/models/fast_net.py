@@ -26,12 +26,8 @@ class FastNet(nn.Module):
 
     The filters of the first convolution and the gains of the norms are not trained:
     `whiten` sets the former, the latter stay 1. The first filters of every 3×3
-    convolution start as identities, one for each input channel.
-
-    Args:
-        widths: channels of the three blocks.
-        norm: a key of `NORMS`.
-        num_classes: length of the logits.
+    convolution start as identities, one for each input channel. `widths` are the
+    channels of the three blocks.
     """
 
     stages = ("stem", "layer1", "layer2", "layer3", "pool", "head")
@@ -58,10 +54,8 @@ class FastNet(nn.Module):
         """Set the first filters so that their outputs are uncorrelated, of variance 1.
 
         They are the directions in which the 2×2 patches of `images` vary, each divided
-        by the deviation along it, and their negatives. Computed in double precision.
-
-        Args:
-            images: (B, 3, H, W), normalised as in training; 5,000 are enough.
+        by the deviation along it, and their negatives. Computed in double precision
+        from (B, 3, H, W), normalised as in training; 5,000 images are enough.
 
         Raises:
             SightlineError: if `images` is not such a batch.

@@ -25,9 +25,8 @@ NAMES = (
 def load_imagenet(model: nn.Module) -> None:
     """Load ImageNet's weights into everything but the head, downloading them once.
 
-    Args:
-        model: a ResNet-18 with batch norm and ImageNet's stem, for pictures normalised
-            by ImageNet's mean and standard deviation.
+    They fit a ResNet-18 with batch norm and ImageNet's stem, and pictures normalised by
+    ImageNet's mean and standard deviation.
 
     Raises:
         SightlineError: if they are not on this machine and cannot be downloaded.

@@ -30,9 +30,8 @@ def conv(
     in_channels: int, out_channels: int, kernel_size: int, stride: int
 ) -> nn.Conv2d:
     """Build a convolution that keeps the size at stride 1; the norm adds the bias."""
-    padding = kernel_size // 2
     return nn.Conv2d(
-        in_channels, out_channels, kernel_size, stride, padding, bias=False
+        in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=False
     )
 
 
@@ -90,15 +89,8 @@ class BasicBlock(nn.Module):
 class ResNet(nn.Module):
     """A stem, four stages of `BasicBlock`, global average pooling, a linear head.
 
-    Args:
-        blocks: blocks in each of the four stages.
-        width: channels of the first stage; each stage doubles them.
-        norm: a key of `NORMS`.
-        num_classes: length of the logits.
-        last_stride: stride of the fourth stage; 1 leaves its map at 8×8.
-        head_bias: whether the head has a bias.
-        residual: whether the blocks have shortcuts.
-        stem: a key of `STEMS`.
+    Each stage has its number of `blocks`; the first has `width` channels, and each
+    doubles them; a `last_stride` of 1 leaves the map of the fourth at 8×8.
     """
 
     stages = ("stem", "layer1", "layer2", "layer3", "layer4", "pool", "head")

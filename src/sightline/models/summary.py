@@ -4,45 +4,37 @@ Every network of this package names its parts, in the order of the forward pass,
 `stages`: parts that give maps first, then `pool` and `head`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack
+from functools import partial
 
 import torch
 from torch import nn
 
 from sightline.models.lend import evaluating
 
-__all__ = ["output_shapes", "receptive_fields", "stage_shapes", "summary"]
-
-
-def stage_shapes(model: nn.Module, image_size: int = 32) -> dict[str, tuple[int, ...]]:
-    """Return the shape (C, H, W) of each stage's output for one square picture."""
-    assert isinstance(model.stages, tuple)
-    return output_shapes(model, model.stages, image_size)
+__all__ = ["output_shapes", "receptive_fields", "summary"]
 
 
 def output_shapes(
     model: nn.Module, names: Iterable[str], image_size: int
 ) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each named part's output, in the order of execution.
+    """Return the shape of each named part's output for one picture, as they run.
 
     The shape leaves out the batch; parts that are not called, or return no tensor, are
     left out.
     """
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def recorder(name: str) -> Callable[[nn.Module, tuple, object], None]:
-        def hook(part: nn.Module, inputs: tuple, output: object) -> None:
-            if isinstance(output, torch.Tensor):
-                shapes[name] = tuple(output.shape[1:])
-
-        return hook
+    def record(name: str, part: nn.Module, inputs: tuple, output: object) -> None:
+        if isinstance(output, torch.Tensor):
+            shapes[name] = tuple(output.shape[1:])
 
     parameter = next(model.parameters())
     with ExitStack() as hooks, evaluating(model):
         for name in names:
             part = model.get_submodule(name)
-            hooks.enter_context(part.register_forward_hook(recorder(name)))
+            hooks.enter_context(part.register_forward_hook(partial(record, name)))
         model(parameter.new_zeros(1, 3, image_size, image_size))
     return shapes
 

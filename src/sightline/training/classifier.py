@@ -45,10 +45,7 @@ class Classifier:
     ) -> "Classifier":
         """Take a network that these pictures trained, and set it to evaluation mode.
 
-        Args:
-            splits: give classes, normalisation and size.
-            model: on the device of the runtime.
-            runtime: device and precision.
+        It must lie on the device of the runtime.
         """
         size = splits.train.images.shape[1]
         return cls(model.eval(), splits.classes, splits.mean, splits.std, size, runtime)
@@ -186,15 +183,13 @@ def _current_folder() -> Iterator[None]:
 
 def _load_weights(model: nn.Module, name: str, file: Path) -> None:
     """Load a state dict, and name the first keys that do not fit."""
-    state = _read_weights(file)
-    own = {key: value.shape for key, value in model.state_dict().items()}
-    shapes = {key: value.shape for key, value in state.items()}
-    wrong = [f"{key} is missing" for key in own if key not in shapes]
-    wrong += [f"{key} is unknown" for key in shapes if key not in own]
+    state, own = _read_weights(file), model.state_dict()
+    wrong = [f"{key} is missing" for key in own if key not in state]
+    wrong += [f"{key} is unknown" for key in state if key not in own]
     wrong += [
-        f"{key} has the shape {tuple(shapes[key])}, not {tuple(own[key])}"
+        f"{key} has the shape {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
         for key in own
-        if key in shapes and shapes[key] != own[key]
+        if key in state and state[key].shape != own[key].shape
     ]
     if wrong:
         more = f", and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""

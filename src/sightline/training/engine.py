@@ -101,7 +101,8 @@ def fit(
         NonFiniteLossError: if the training or the validation loss is not finite.
     """
     model = runtime.distribute(parts.model)
-    after_batch = parts.scheduler if moves_with_batches(recipe) else None
+    by_batch = recipe.schedule_step == "batch" and recipe.schedule != "plateau"
+    after_batch = parts.scheduler if by_batch else None
     for number in range(first_epoch, recipe.epochs + 1):
         torch.manual_seed(recipe.seed * 100_003 + number)
         title = f"epoch {number}/{recipe.epochs}"
@@ -116,17 +117,12 @@ def fit(
                 progress=bar,
             )
         validation = validate(parts, runtime, training.lrs[-1])
-        if after_batch is None:
+        if not by_batch:
             advance(parts.scheduler, validation.loss)
         epoch = Epoch.of(number, training, validation)
         if progress:
             tqdm.write(f"{title}  {epoch}", file=sys.stderr)
         yield epoch
-
-
-def moves_with_batches(recipe: Recipe) -> bool:
-    """Tell whether the schedule advances after each batch, not after each epoch."""
-    return recipe.schedule_step == "batch" and recipe.schedule != "plateau"
 
 
 def advance(scheduler: LRScheduler, validation_loss: float) -> None:
@@ -215,14 +211,11 @@ def measure(totals: Tensor, lrs: list[float], started: float) -> Pass:
 
 def show(progress: tqdm | None, training: Pass) -> None:
     """Bring the bar, if any, to what has been measured."""
-    if progress is None:
-        return
-    progress.set_postfix_str(
-        f"loss {training.loss:.4f}, accuracy {training.accuracy:.2%}, "
-        f"lr {training.lrs[-1]:.3g}",
-        refresh=False,
-    )
-    progress.update(training.images - progress.n)
+    if progress is not None:
+        loss, accuracy, lr = training.loss, training.accuracy, training.lrs[-1]
+        text = f"loss {loss:.4f}, accuracy {accuracy:.2%}, lr {lr:.3g}"
+        progress.set_postfix_str(text, refresh=False)
+        progress.update(training.images - progress.n)
 
 
 def validate(parts: Parts, runtime: Runtime, last_lr: float) -> Evaluation:

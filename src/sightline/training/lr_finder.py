@@ -18,18 +18,9 @@ from tqdm import tqdm
 from sightline.errors import SightlineError
 from sightline.training.runtime import Runtime
 
-__all__ = [
-    "RULES",
-    "RangeTest",
-    "doubts",
-    "range_test",
-    "suggest",
-    "suggest_range",
-]
+__all__ = ["RULES", "RangeTest", "doubts", "range_test", "suggest", "suggest_range"]
 
 SKIP_START, SKIP_END = 10, 5  # points that the rules leave out
-
-
 SMOOTHING = 0.05  # weight of the newest loss in the running mean
 DIVERGED = 5  # times the lowest smoothed loss, as in torch-lr-finder
 
@@ -217,18 +208,15 @@ def suggest(test: RangeTest) -> dict[str, float]:
 
 def suggest_range(tests: Sequence[RangeTest]) -> dict[str, tuple[float, float, float]]:
     """Return the lowest, median and highest suggestion of every rule over seeds."""
-    each = [suggest(test) for test in tests]
     ranges = {}
-    for name in RULES:
-        values = [suggestion[name] for suggestion in each]
-        ranges[name] = (min(values), float(np.median(values)), max(values))
+    for name, rule in RULES.items():
+        rates = [rule(test) for test in tests]
+        ranges[name] = (min(rates), float(np.median(rates)), max(rates))
     return ranges
 
 
 def doubts(
-    tests: Sequence[RangeTest],
-    ranges: Mapping[str, Sequence[float]],
-    num_classes: int,
+    tests: Sequence[RangeTest], ranges: Mapping[str, Sequence[float]], num_classes: int
 ) -> list[str]:
     """Say where range tests tell little: no real fall, or rules that disagree."""
     warnings = []

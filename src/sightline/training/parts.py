@@ -73,12 +73,8 @@ def training_loader(recipe: Recipe, splits: Splits, runtime: Runtime) -> Loader:
             "workers 0, which augments whole batches"
         )
     if recipe.workers:
-        transform = train_transform(
-            augmentation,
-            mean=splits.mean,
-            std=splits.std,
-            image_size=recipe.image_size,
-        )
+        mean, std, size = splits.mean, splits.std, recipe.image_size
+        transform = train_transform(augmentation, mean=mean, std=std, image_size=size)
         return albumentations_loader(
             splits.train,
             transform,
@@ -161,12 +157,8 @@ def build(
 ) -> Parts:
     """Build network, optimizer, schedule, loaders and loss from a seeded start.
 
-    Args:
-        recipe: how to train.
-        splits: on which pictures.
-        runtime: device and precision.
-        model: the network to train, if not the recipe's own.
-        blank: leave ImageNet's weights out, because others will be loaded.
+    `model` is trained in place of the recipe's own; `blank` leaves ImageNet's weights
+    out, because others will be loaded.
     """
     seed_everything(recipe.seed)
     if model is None:
