@@ -6,12 +6,11 @@ import torch
 from sightline.errors import SightlineError
 from sightline.models import build_model
 from sightline.models.resnet import resnet10, resnet18_layer_norm
-from sightline.models.summary import output_shapes, receptive_fields
+from sightline.models.summary import receptive_fields, stage_shapes
 
 
 def test_the_layer_norm_variant_ends_at_8_by_8():
-    model = resnet18_layer_norm(num_classes=10)
-    shapes = output_shapes(model, model.stages, 32)
+    shapes = stage_shapes(resnet18_layer_norm(num_classes=10))
     assert shapes["layer4"] == (512, 8, 8)
 
 
@@ -38,7 +37,7 @@ def test_a_larger_picture_has_a_stem_that_keeps_the_last_map_small(
     model = build_model("resnet10", num_classes=3, **chosen)
     expected = resnet10(num_classes=3, stem=stem)
     assert model.state_dict().keys() == expected.state_dict().keys()
-    assert output_shapes(model, ["layer4"], image_size)["layer4"][1:] == (side, side)
+    assert stage_shapes(model, image_size)["layer4"][1:] == (side, side)
 
 
 def test_a_network_without_stems_refuses_larger_pictures():

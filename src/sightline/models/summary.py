@@ -13,13 +13,19 @@ from torch import nn
 
 from sightline.models.lend import evaluating
 
-__all__ = ["output_shapes", "receptive_fields", "summary"]
+__all__ = ["output_shapes", "receptive_fields", "stage_shapes", "summary"]
+
+
+def stage_shapes(model: nn.Module, image_size: int = 32) -> dict[str, tuple[int, ...]]:
+    """Return the shape (C, H, W) of each stage's output for one square picture."""
+    assert isinstance(model.stages, tuple)
+    return output_shapes(model, model.stages, image_size)
 
 
 def output_shapes(
     model: nn.Module, names: Iterable[str], image_size: int
 ) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each named part's output for one picture, as they run.
+    """Return the shape of each named part's output, in the order of execution.
 
     The shape leaves out the batch; parts that are not called, or return no tensor, are
     left out.
@@ -30,12 +36,11 @@ def output_shapes(
         if isinstance(output, torch.Tensor):
             shapes[name] = tuple(output.shape[1:])
 
-    parameter = next(model.parameters())
     with ExitStack() as hooks, evaluating(model):
         for name in names:
             part = model.get_submodule(name)
             hooks.enter_context(part.register_forward_hook(partial(record, name)))
-        model(parameter.new_zeros(1, 3, image_size, image_size))
+        model(next(model.parameters()).new_zeros(1, 3, image_size, image_size))
     return shapes
 
 
@@ -68,7 +73,6 @@ def summary(model: nn.Module, image_size: int = 32) -> str:
     import torchinfo  # not needed to train
 
     columns = ("input_size", "kernel_size", "output_size", "num_params", "mult_adds")
-    device = next(model.parameters()).device
     with evaluating(model):  # torchinfo gives one mode back to all submodules
         statistics = torchinfo.summary(
             model,
@@ -76,7 +80,7 @@ def summary(model: nn.Module, image_size: int = 32) -> str:
             col_names=columns,
             col_width=18,
             row_settings=("var_names",),
-            device=device,
+            device=next(model.parameters()).device,
             verbose=0,
         )
     return str(statistics)

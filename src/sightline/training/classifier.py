@@ -14,14 +14,13 @@ from torch import Tensor, nn
 
 from sightline.data.augment import normalise_uint8
 from sightline.data.datasets import Split, Splits
+from sightline.data.pixels import Colour
 from sightline.errors import DataError, RunError, SightlineError
 from sightline.measures.evaluation import Evaluation
 from sightline.models.pretrained import IMAGENET_MEAN, IMAGENET_STD
 from sightline.training.runtime import Runtime
 
 __all__ = ["Classifier", "from_module"]
-
-Colour = tuple[float, float, float]
 
 IMAGENET_SIZE = 224  # pixels of a side, in torchvision's evaluation
 NAMED = 5  # keys that do not fit, in a message

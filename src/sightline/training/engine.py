@@ -198,11 +198,7 @@ def loss_weight(loader: Loader, step: int, images: int, runtime: Runtime) -> flo
 
 
 def measure(totals: Tensor, lrs: list[float], started: float) -> Pass:
-    """Read the sums of loss, correct answers and images; this waits for the device.
-
-    Raises:
-        NonFiniteLossError: if the loss is not finite.
-    """
+    """Read the sums of loss, correct answers and images; this waits for the device."""
     loss, correct, images = totals.tolist()
     require_finite(loss, f"loss was {loss} by update {len(lrs)} of this epoch", lrs[-1])
     seconds = time.perf_counter() - started
@@ -219,11 +215,7 @@ def show(progress: tqdm | None, training: Pass) -> None:
 
 
 def validate(parts: Parts, runtime: Runtime, last_lr: float) -> Evaluation:
-    """Evaluate the network on its validation images; all processes get the result.
-
-    Raises:
-        NonFiniteLossError: if the last update, at rate `last_lr`, broke the weights.
-    """
+    """Evaluate on the validation images, after a last update at rate `last_lr`."""
     runtime.share_buffers(parts.model)
     with torch.compiler.set_stance("force_eager"):  # compiling would take longer
         evaluation = evaluate(parts.model, parts.validation_loader, runtime=runtime)

@@ -77,11 +77,7 @@ def range_test(
 
 
 def sweep(start_lr: float, end_lr: float, num_iter: int) -> list[float]:
-    """Return rates from `start_lr` to `end_lr`, each the same factor above the last.
-
-    Raises:
-        SightlineError: if there is nothing between the two.
-    """
+    """Return rates from `start_lr` to `end_lr`, each the same factor above the last."""
     if not 0 < start_lr < end_lr or num_iter < 2:
         raise SightlineError(
             f"a range test needs 0 < start_lr < end_lr and num_iter ≥ 2; got {start_lr}"

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from sightline.data.augment import normalise_uint8
 from sightline.data.datasets import Split, Splits
 from sightline.data.loaders import BatchLoader, albumentations_loader
+from sightline.data.pixels import Colour
 from sightline.data.transforms import train_transform
 from sightline.errors import SightlineError
 from sightline.models import build_model
@@ -67,39 +68,35 @@ def chosen_splits(recipe: Recipe, splits: Splits) -> Splits:
 def training_loader(recipe: Recipe, splits: Splits, runtime: Runtime) -> Loader:
     """Build shuffled, augmented training batches."""
     augmentation = recipe.augmentation.scaled(recipe.image_size)
-    if recipe.workers and runtime.world_size > 1:
+    mean, std, size = splits.mean, splits.std, recipe.image_size
+    if not recipe.workers:
+        return BatchLoader(
+            splits.train,
+            batch_size=recipe.batch_size,
+            mean=mean,
+            std=std,
+            augmentation=augmentation,
+            shuffle=True,
+            device=runtime.device,
+            rank=runtime.rank,
+            world_size=runtime.world_size,
+        )
+    if runtime.world_size > 1:
         raise SightlineError(
             f"workers {recipe.workers} with {runtime.world_size} processes: choose "
             "workers 0, which augments whole batches"
         )
-    if recipe.workers:
-        mean, std, size = splits.mean, splits.std, recipe.image_size
-        transform = train_transform(augmentation, mean=mean, std=std, image_size=size)
-        return albumentations_loader(
-            splits.train,
-            transform,
-            batch_size=recipe.batch_size,
-            shuffle=True,
-            workers=recipe.workers,
-        )
-    return BatchLoader(
+    return albumentations_loader(
         splits.train,
+        train_transform(augmentation, mean=mean, std=std, image_size=size),
         batch_size=recipe.batch_size,
-        mean=splits.mean,
-        std=splits.std,
-        augmentation=augmentation,
         shuffle=True,
-        device=runtime.device,
-        rank=runtime.rank,
-        world_size=runtime.world_size,
+        workers=recipe.workers,
     )
 
 
 def evaluation_loader(
-    split: Split,
-    mean: tuple[float, float, float],
-    std: tuple[float, float, float],
-    runtime: Runtime,
+    split: Split, mean: Colour, std: Colour, runtime: Runtime
 ) -> BatchLoader:
     """Build plain batches in the order of the split: no shuffling, no augmentation.
 

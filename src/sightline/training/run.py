@@ -26,6 +26,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from sightline.data.pixels import Colour
 from sightline.errors import RunError, SightlineError
 from sightline.files import locked, write_atomically
 from sightline.measures.evaluation import Evaluation
@@ -47,11 +48,11 @@ class Run:
         self.path = Path(path)
         self.writes = writes
 
-    def keep(self, file: Path, write: Callable[[Path], object]) -> None:
+    def keep(self, name: str, write: Callable[[Path], object]) -> None:
         """Write one file of the run, if it is this process that writes."""
         if self.writes:
             remedy = "go on with --resume; nothing already saved is lost"
-            write_atomically(file, write, remedy=remedy)
+            write_atomically(self.path / name, write, remedy=remedy)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -100,7 +101,7 @@ class Run:
     def write(self, name: str, value: dict) -> None:
         """Write one of the JSON files."""
         text = json.dumps(value, indent=2) + "\n"
-        self.keep(self.path / name, lambda file: file.write_text(text))
+        self.keep(name, lambda file: file.write_text(text))
 
     @property
     def recipe(self) -> Recipe:
@@ -126,12 +127,12 @@ class Run:
         return tuple(self.manifest["classes"])
 
     @property
-    def mean(self) -> tuple[float, float, float]:
+    def mean(self) -> Colour:
         """Return the training pictures' mean colour, in 0..1."""
         return tuple(self.manifest["mean"])
 
     @property
-    def std(self) -> tuple[float, float, float]:
+    def std(self) -> Colour:
         """Return the training pictures' standard deviation, in 0..1."""
         return tuple(self.manifest["std"])
 
@@ -158,7 +159,7 @@ class Run:
             "logits": evaluation.logits.contiguous(),
             "labels": evaluation.labels.contiguous(),
         }
-        self.keep(self.path / "test.safetensors", lambda file: save_file(tensors, file))
+        self.keep("test.safetensors", lambda file: save_file(tensors, file))
 
     def save_epoch(
         self,
@@ -178,21 +179,20 @@ class Run:
             return
         weights = {k: v.contiguous() for k, v in model.state_dict().items()}
         if best:
-            best_file = self.path / "weights.safetensors"
-            self.keep(best_file, lambda file: save_file(weights, file))
+            self.keep("weights.safetensors", lambda file: save_file(weights, file))
         state = {
             "model": weights,
             "optimizer": optimizer.state_dict(),
             "scheduler": scheduler.state_dict() if scheduler else None,
             "history": history,
         }
-        self.keep(self.path / "state.pt", lambda file: torch.save(state, file))
+        self.keep("state.pt", lambda file: torch.save(state, file))
         self.write_history(history)
 
     def write_history(self, history: list[dict]) -> None:
         """Write all finished epochs, one JSON object a line."""
         text = "".join(json.dumps(row) + "\n" for row in history)
-        self.keep(self.path / "history.jsonl", lambda file: file.write_text(text))
+        self.keep("history.jsonl", lambda file: file.write_text(text))
 
     def restore(
         self, model: nn.Module, optimizer: Optimizer, scheduler: LRScheduler | None
