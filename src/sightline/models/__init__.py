@@ -8,12 +8,7 @@ from sightline.errors import SightlineError
 from sightline.models.custom_resnet import custom_resnet, custom_resnet_relu_first
 from sightline.models.dilated_net import dilated_net, dilated_net_published
 from sightline.models.fast_net import fast_net
-from sightline.models.resnet import (
-    resnet10,
-    resnet18,
-    resnet18_layer_norm,
-    resnet34,
-)
+from sightline.models.resnet import resnet10, resnet18, resnet18_layer_norm, resnet34
 
 __all__ = ["MODELS", "build_model"]
 
@@ -41,15 +36,10 @@ def build_model(
     image_size: int = 32,
     pretrained: bool = False,
 ) -> nn.Module:
-    """Build one of `MODELS`, randomly initialised.
+    """Build one of `MODELS`, randomly initialised, with one of `NORMS`.
 
-    Args:
-        name: a key of `MODELS`.
-        num_classes: length of the logits.
-        norm: a key of `NORMS`.
-        image_size: side of the pictures in pixels; it decides the stem, so that the
-            last map stays about 4×4.
-        pretrained: whether ImageNet's weights will be loaded, which need its stem.
+    The side of the pictures in pixels decides the stem, so that the last map stays
+    about 4×4; ImageNet's weights, if they will be loaded, need ImageNet's.
 
     Raises:
         SightlineError: if `name` is not in `MODELS`, or has no stem for these pictures.
@@ -57,8 +47,7 @@ def build_model(
     if name not in MODELS:
         known = ", ".join(sorted(MODELS))
         raise SightlineError(f"unknown model {name!r}; choose from: {known}")
-    stem = choose_stem(image_size, pretrained)
-    if stem == "plain":
+    if image_size < 64 and not pretrained:
         return MODELS[name](num_classes=num_classes, norm=norm)
     if name not in WITH_STEMS:
         raise SightlineError(
@@ -66,11 +55,6 @@ def build_model(
             f"{image_size}; choose image_size 32, or a model of "
             f"{', '.join(WITH_STEMS)}"
         )
+    # after it 64 are 32 pixels, 96 are 24 and 128 are 32
+    stem = "imagenet" if pretrained or image_size >= 96 else "strided"
     return MODELS[name](num_classes=num_classes, norm=norm, stem=stem)
-
-
-def choose_stem(image_size: int, pretrained: bool) -> str:
-    """Return the stem after which pictures are about 32×32."""
-    if pretrained or image_size >= 96:
-        return "imagenet"  # 96 becomes 24, 128 becomes 32
-    return "strided" if image_size >= 64 else "plain"

@@ -28,13 +28,8 @@ class Residual(nn.Module):
 class CustomResNet(nn.Module):
     """Four 3×3 convolutions, two residual pairs, max-pooling, a linear head.
 
-    Args:
-        width: channels of `prep`; each layer doubles them.
-        norm: a key of `NORMS`.
-        num_classes: length of the logits.
-        dropout: probability in every unit; 0 leaves the layer out.
-        relu_first: whether ReLU comes before the norm.
-        head_bias: whether the head has a bias.
+    `prep` has `width` channels, and each layer doubles them; `dropout` is in every
+    unit, 0 leaves it out; `relu_first` is ReLU before the norm, one of `NORMS`.
     """
 
     stages = ("prep", "layer1", "layer2", "layer3", "pool", "head")
@@ -46,8 +41,8 @@ class CustomResNet(nn.Module):
         norm: str,
         num_classes: int,
         dropout: float,
-        relu_first: bool,
-        head_bias: bool,
+        relu_first: bool = False,
+        head_bias: bool = True,
     ):
         super().__init__()
         unit = partial(_unit, norm=norm, dropout=dropout, relu_first=relu_first)
@@ -94,12 +89,7 @@ def custom_resnet(
 ) -> CustomResNet:
     """Build the network with norm before ReLU: 6,573,130 parameters for 10 classes."""
     return CustomResNet(
-        width=width,
-        norm=norm,
-        num_classes=num_classes,
-        dropout=dropout,
-        relu_first=False,
-        head_bias=True,
+        width=width, norm=norm, num_classes=num_classes, dropout=dropout
     )
 
 

@@ -54,13 +54,7 @@ class DilatedNet(nn.Module):
     """Four blocks of convolutions, global average pooling, a head of two linear maps.
 
     The two linear maps have nothing between them, so one would do; the parameter
-    counts of the exercise contain both.
-
-    Args:
-        blocks: the convolutions of the four blocks.
-        norm: a key of `NORMS`.
-        num_classes: length of the logits.
-        dropout: probability after every ReLU.
+    counts of the exercise contain both. Dropout follows every ReLU.
     """
 
     stages = ("layer1", "layer2", "layer3", "layer4", "pool", "head")

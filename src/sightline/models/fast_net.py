@@ -26,12 +26,8 @@ class FastNet(nn.Module):
 
     The filters of the first convolution and the gains of the norms are not trained:
     `whiten` sets the former, the latter stay 1. The first filters of every 3×3
-    convolution start as identities, one for each input channel.
-
-    Args:
-        widths: channels of the three blocks.
-        norm: a key of `NORMS`.
-        num_classes: length of the logits.
+    convolution start as identities, one for each input channel. `widths` are the
+    channels of the three blocks.
     """
 
     stages = ("stem", "layer1", "layer2", "layer3", "pool", "head")
@@ -58,10 +54,8 @@ class FastNet(nn.Module):
         """Set the first filters so that their outputs are uncorrelated, of variance 1.
 
         They are the directions in which the 2×2 patches of `images` vary, each divided
-        by the deviation along it, and their negatives. Computed in double precision.
-
-        Args:
-            images: (B, 3, H, W), normalised as in training; 5,000 are enough.
+        by the deviation along it, and their negatives. Computed in double precision
+        from (B, 3, H, W), normalised as in training; 5,000 images are enough.
 
         Raises:
             SightlineError: if `images` is not such a batch.
@@ -73,7 +67,9 @@ class FastNet(nn.Module):
             )
         if images.device.type == "mps":  # has no double precision
             images = images.cpu()
-        count, total, squares = 0, 0, 0
+        count = 0
+        total = images.new_zeros(VALUES, dtype=torch.float64)
+        squares = images.new_zeros(VALUES, VALUES, dtype=torch.float64)
         for part in images.split(500):  # bounds the memory
             patches = F.unfold(part.double(), PATCH)  # (B, 12, positions)
             patches = patches.transpose(0, 1).flatten(1)
@@ -86,7 +82,7 @@ class FastNet(nn.Module):
         variances, directions = torch.linalg.eigh(covariance.cpu())  # in columns
         filters = (directions / (variances + EPS).sqrt()).T
         filters = filters.reshape(VALUES, 3, PATCH, PATCH)
-        self.stem[0].weight.copy_(torch.cat([filters, -filters]))
+        self.get_parameter("stem.0.weight").copy_(torch.cat([filters, -filters]))
 
 
 def _block(in_channels: int, out_channels: int, *, norm: str) -> nn.Sequential:

@@ -3,10 +3,9 @@
 import re
 from collections.abc import Mapping
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from sightline.errors import SightlineError
-from sightline.models.resnet import ResNet
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "load_imagenet", "rename"]
 
@@ -23,12 +22,11 @@ NAMES = (
 )
 
 
-def load_imagenet(model: ResNet) -> None:
+def load_imagenet(model: nn.Module) -> None:
     """Load ImageNet's weights into everything but the head, downloading them once.
 
-    Args:
-        model: a ResNet-18 with batch norm and ImageNet's stem, for pictures normalised
-            by ImageNet's mean and standard deviation.
+    They fit a ResNet-18 with batch norm and ImageNet's stem, and pictures normalised by
+    ImageNet's mean and standard deviation.
 
     Raises:
         SightlineError: if they are not on this machine and cannot be downloaded.

@@ -7,6 +7,8 @@ networks.
 """
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -28,9 +30,8 @@ def conv(
     in_channels: int, out_channels: int, kernel_size: int, stride: int
 ) -> nn.Conv2d:
     """Build a convolution that keeps the size at stride 1; the norm adds the bias."""
-    padding = kernel_size // 2
     return nn.Conv2d(
-        in_channels, out_channels, kernel_size, stride, padding, bias=False
+        in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=False
     )
 
 
@@ -69,7 +70,7 @@ class BasicBlock(nn.Module):
         self.conv2 = conv(out_channels, out_channels, 3, 1)
         self.norm2 = make_norm(norm, out_channels)
         self.residual = residual
-        self.shortcut = nn.Identity()
+        self.shortcut: nn.Module = nn.Identity()
         if residual and (stride != 1 or in_channels != out_channels):
             self.shortcut = nn.Sequential(
                 conv(in_channels, out_channels, 1, stride),
@@ -88,15 +89,8 @@ class BasicBlock(nn.Module):
 class ResNet(nn.Module):
     """A stem, four stages of `BasicBlock`, global average pooling, a linear head.
 
-    Args:
-        blocks: blocks in each of the four stages.
-        width: channels of the first stage; each stage doubles them.
-        norm: a key of `NORMS`.
-        num_classes: length of the logits.
-        last_stride: stride of the fourth stage; 1 leaves its map at 8×8.
-        head_bias: whether the head has a bias.
-        residual: whether the blocks have shortcuts.
-        stem: a key of `STEMS`.
+    Each stage has its number of `blocks`; the first has `width` channels, and each
+    doubles them; a `last_stride` of 1 leaves the map of the fourth at 8×8.
     """
 
     stages = ("stem", "layer1", "layer2", "layer3", "layer4", "pool", "head")
@@ -115,26 +109,20 @@ class ResNet(nn.Module):
     ):
         super().__init__()
         self.stem = make_stem(stem, width, norm)
-        in_channels = width
-        for stage, (count, stride) in enumerate(
-            zip(blocks, (1, 2, 2, last_stride), strict=True)
-        ):
-            channels = width * 2**stage
-            layers = []
-            for block in range(count):
-                layers.append(
-                    BasicBlock(
-                        in_channels,
-                        channels,
-                        stride if block == 0 else 1,
-                        norm=norm,
-                        residual=residual,
-                    )
-                )
-                in_channels = channels
-            self.add_module(f"layer{stage + 1}", nn.Sequential(*layers))
+        block = partial(BasicBlock, norm=norm, residual=residual)
+        widths = (width, width, 2 * width, 4 * width, 8 * width)
+        strides = (1, 2, 2, last_stride)
+        self.layer1, self.layer2, self.layer3, self.layer4 = (
+            nn.Sequential(
+                block(before, after, stride),
+                *(block(after, after, 1) for _ in range(count - 1)),
+            )
+            for (before, after), stride, count in zip(
+                pairwise(widths), strides, blocks, strict=True
+            )
+        )
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.head = nn.Linear(in_channels, num_classes, bias=head_bias)
+        self.head = nn.Linear(8 * width, num_classes, bias=head_bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map normalised images (B, 3, H, W) to logits (B, num_classes)."""

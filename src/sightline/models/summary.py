@@ -4,8 +4,9 @@ Every network of this package names its parts, in the order of the forward pass,
 `stages`: parts that give maps first, then `pool` and `head`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack
+from functools import partial
 
 import torch
 from torch import nn
@@ -17,6 +18,7 @@ __all__ = ["output_shapes", "receptive_fields", "stage_shapes", "summary"]
 
 def stage_shapes(model: nn.Module, image_size: int = 32) -> dict[str, tuple[int, ...]]:
     """Return the shape (C, H, W) of each stage's output for one square picture."""
+    assert isinstance(model.stages, tuple)
     return output_shapes(model, model.stages, image_size)
 
 
@@ -30,19 +32,15 @@ def output_shapes(
     """
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def recorder(name: str) -> Callable[[nn.Module, tuple, object], None]:
-        def hook(part: nn.Module, inputs: tuple, output: object) -> None:
-            if isinstance(output, torch.Tensor):
-                shapes[name] = tuple(output.shape[1:])
+    def record(name: str, part: nn.Module, inputs: tuple, output: object) -> None:
+        if isinstance(output, torch.Tensor):
+            shapes[name] = tuple(output.shape[1:])
 
-        return hook
-
-    parameter = next(model.parameters())
     with ExitStack() as hooks, evaluating(model):
         for name in names:
             part = model.get_submodule(name)
-            hooks.enter_context(part.register_forward_hook(recorder(name)))
-        model(parameter.new_zeros(1, 3, image_size, image_size))
+            hooks.enter_context(part.register_forward_hook(partial(record, name)))
+        model(next(model.parameters()).new_zeros(1, 3, image_size, image_size))
     return shapes
 
 
@@ -53,6 +51,7 @@ def receptive_fields(model: nn.Module) -> dict[str, tuple[int, int]]:
     dilation · stride so far and multiplies the stride by its own; a shortcut never
     widens it.
     """
+    assert isinstance(model.stages, tuple)
     field, jump = 1, 1
     fields = {}
     for name in model.stages[: model.stages.index("pool")]:
@@ -64,7 +63,7 @@ def receptive_fields(model: nn.Module) -> dict[str, tuple[int, int]]:
     return fields
 
 
-def _side(size: int | tuple[int, int]) -> int:
+def _side(size: int | tuple[int, ...]) -> int:
     """Return one side of a square size, which torch's poolings keep as a number."""
     return size if isinstance(size, int) else size[0]
 
@@ -74,7 +73,6 @@ def summary(model: nn.Module, image_size: int = 32) -> str:
     import torchinfo  # not needed to train
 
     columns = ("input_size", "kernel_size", "output_size", "num_params", "mult_adds")
-    device = next(model.parameters()).device
     with evaluating(model):  # torchinfo gives one mode back to all submodules
         statistics = torchinfo.summary(
             model,
@@ -82,7 +80,7 @@ def summary(model: nn.Module, image_size: int = 32) -> str:
             col_names=columns,
             col_width=18,
             row_settings=("var_names",),
-            device=device,
+            device=next(model.parameters()).device,
             verbose=0,
         )
     return str(statistics)

@@ -14,14 +14,13 @@ from torch import Tensor, nn
 
 from sightline.data.augment import normalise_uint8
 from sightline.data.datasets import Split, Splits
+from sightline.data.pixels import Colour
 from sightline.errors import DataError, RunError, SightlineError
 from sightline.measures.evaluation import Evaluation
 from sightline.models.pretrained import IMAGENET_MEAN, IMAGENET_STD
 from sightline.training.runtime import Runtime
 
 __all__ = ["Classifier", "from_module"]
-
-Colour = tuple[float, float, float]
 
 IMAGENET_SIZE = 224  # pixels of a side, in torchvision's evaluation
 NAMED = 5  # keys that do not fit, in a message
@@ -45,10 +44,7 @@ class Classifier:
     ) -> "Classifier":
         """Take a network that these pictures trained, and set it to evaluation mode.
 
-        Args:
-            splits: give classes, normalisation and size.
-            model: on the device of the runtime.
-            runtime: device and precision.
+        It must lie on the device of the runtime.
         """
         size = splits.train.images.shape[1]
         return cls(model.eval(), splits.classes, splits.mean, splits.std, size, runtime)
@@ -138,7 +134,7 @@ def _make(name: str, num_classes: int | None) -> nn.Module:
     module_name, _, attribute = name.partition(":")
     with _current_folder():
         try:
-            value = importlib.import_module(module_name)
+            value: object = importlib.import_module(module_name)
             for part in attribute.split("."):
                 value = getattr(value, part)
         except AttributeError as error:
@@ -186,15 +182,13 @@ def _current_folder() -> Iterator[None]:
 
 def _load_weights(model: nn.Module, name: str, file: Path) -> None:
     """Load a state dict, and name the first keys that do not fit."""
-    state = _read_weights(file)
-    own = {key: value.shape for key, value in model.state_dict().items()}
-    shapes = {key: value.shape for key, value in state.items()}
-    wrong = [f"{key} is missing" for key in own if key not in shapes]
-    wrong += [f"{key} is unknown" for key in shapes if key not in own]
+    state, own = _read_weights(file), model.state_dict()
+    wrong = [f"{key} is missing" for key in own if key not in state]
+    wrong += [f"{key} is unknown" for key in state if key not in own]
     wrong += [
-        f"{key} has the shape {tuple(shapes[key])}, not {tuple(own[key])}"
+        f"{key} has the shape {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
         for key in own
-        if key in shapes and shapes[key] != own[key]
+        if key in state and state[key].shape != own[key].shape
     ]
     if wrong:
         more = f", and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""

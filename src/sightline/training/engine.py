@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from tqdm import tqdm
 
+from sightline.data.loaders import BatchLoader
 from sightline.errors import NonFiniteLossError, SightlineError
 from sightline.measures.evaluation import Evaluation
 from sightline.models.lend import evaluating
-from sightline.training.parts import Loader, Parts
+from sightline.training.parts import Loader, Parts, count_images
 from sightline.training.recipe import Recipe
 from sightline.training.runtime import Runtime
 
@@ -100,7 +101,8 @@ def fit(
         NonFiniteLossError: if the training or the validation loss is not finite.
     """
     model = runtime.distribute(parts.model)
-    after_batch = parts.scheduler if moves_with_batches(recipe) else None
+    by_batch = recipe.schedule_step == "batch" and recipe.schedule != "plateau"
+    after_batch = parts.scheduler if by_batch else None
     for number in range(first_epoch, recipe.epochs + 1):
         torch.manual_seed(recipe.seed * 100_003 + number)
         title = f"epoch {number}/{recipe.epochs}"
@@ -115,17 +117,12 @@ def fit(
                 progress=bar,
             )
         validation = validate(parts, runtime, training.lrs[-1])
-        if after_batch is None:
+        if not by_batch:
             advance(parts.scheduler, validation.loss)
         epoch = Epoch.of(number, training, validation)
         if progress:
             tqdm.write(f"{title}  {epoch}", file=sys.stderr)
         yield epoch
-
-
-def moves_with_batches(recipe: Recipe) -> bool:
-    """Tell whether the schedule advances after each batch, not after each epoch."""
-    return recipe.schedule_step == "batch" and recipe.schedule != "plateau"
 
 
 def advance(scheduler: LRScheduler, validation_loss: float) -> None:
@@ -139,7 +136,7 @@ def advance(scheduler: LRScheduler, validation_loss: float) -> None:
 def progress_bar(title: str, loader: Loader, progress: bool) -> tqdm:
     """Open a bar that counts the images of one epoch, on terminals only."""
     return tqdm(
-        total=len(loader.dataset),
+        total=count_images(loader),
         desc=title,
         unit="img",
         leave=False,
@@ -195,16 +192,13 @@ def loss_weight(loader: Loader, step: int, images: int, runtime: Runtime) -> flo
     """
     if runtime.world_size == 1:
         return 1.0
+    assert isinstance(loader, BatchLoader)  # as `training_loader` makes sure
     rest = len(loader.dataset) - step * loader.batch_size
     return images * runtime.world_size / min(loader.batch_size, rest)
 
 
 def measure(totals: Tensor, lrs: list[float], started: float) -> Pass:
-    """Read the sums of loss, correct answers and images; this waits for the device.
-
-    Raises:
-        NonFiniteLossError: if the loss is not finite.
-    """
+    """Read the sums of loss, correct answers and images; this waits for the device."""
     loss, correct, images = totals.tolist()
     require_finite(loss, f"loss was {loss} by update {len(lrs)} of this epoch", lrs[-1])
     seconds = time.perf_counter() - started
@@ -213,22 +207,15 @@ def measure(totals: Tensor, lrs: list[float], started: float) -> Pass:
 
 def show(progress: tqdm | None, training: Pass) -> None:
     """Bring the bar, if any, to what has been measured."""
-    if progress is None:
-        return
-    progress.set_postfix_str(
-        f"loss {training.loss:.4f}, accuracy {training.accuracy:.2%}, "
-        f"lr {training.lrs[-1]:.3g}",
-        refresh=False,
-    )
-    progress.update(training.images - progress.n)
+    if progress is not None:
+        loss, accuracy, lr = training.loss, training.accuracy, training.lrs[-1]
+        text = f"loss {loss:.4f}, accuracy {accuracy:.2%}, lr {lr:.3g}"
+        progress.set_postfix_str(text, refresh=False)
+        progress.update(training.images - progress.n)
 
 
 def validate(parts: Parts, runtime: Runtime, last_lr: float) -> Evaluation:
-    """Evaluate the network on its validation images; all processes get the result.
-
-    Raises:
-        NonFiniteLossError: if the last update, at rate `last_lr`, broke the weights.
-    """
+    """Evaluate on the validation images, after a last update at rate `last_lr`."""
     runtime.share_buffers(parts.model)
     with torch.compiler.set_stance("force_eager"):  # compiling would take longer
         evaluation = evaluate(parts.model, parts.validation_loader, runtime=runtime)

@@ -18,18 +18,9 @@ from tqdm import tqdm
 from sightline.errors import SightlineError
 from sightline.training.runtime import Runtime
 
-__all__ = [
-    "RULES",
-    "RangeTest",
-    "doubts",
-    "range_test",
-    "suggest",
-    "suggest_range",
-]
+__all__ = ["RULES", "RangeTest", "doubts", "range_test", "suggest", "suggest_range"]
 
 SKIP_START, SKIP_END = 10, 5  # points that the rules leave out
-
-
 SMOOTHING = 0.05  # weight of the newest loss in the running mean
 DIVERGED = 5  # times the lowest smoothed loss, as in torch-lr-finder
 
@@ -86,11 +77,7 @@ def range_test(
 
 
 def sweep(start_lr: float, end_lr: float, num_iter: int) -> list[float]:
-    """Return rates from `start_lr` to `end_lr`, each the same factor above the last.
-
-    Raises:
-        SightlineError: if there is nothing between the two.
-    """
+    """Return rates from `start_lr` to `end_lr`, each the same factor above the last."""
     if not 0 < start_lr < end_lr or num_iter < 2:
         raise SightlineError(
             f"a range test needs 0 < start_lr < end_lr and num_iter ≥ 2; got {start_lr}"
@@ -217,18 +204,15 @@ def suggest(test: RangeTest) -> dict[str, float]:
 
 def suggest_range(tests: Sequence[RangeTest]) -> dict[str, tuple[float, float, float]]:
     """Return the lowest, median and highest suggestion of every rule over seeds."""
-    each = [suggest(test) for test in tests]
     ranges = {}
-    for name in RULES:
-        values = [suggestion[name] for suggestion in each]
-        ranges[name] = (min(values), float(np.median(values)), max(values))
+    for name, rule in RULES.items():
+        rates = [rule(test) for test in tests]
+        ranges[name] = (min(rates), float(np.median(rates)), max(rates))
     return ranges
 
 
 def doubts(
-    tests: Sequence[RangeTest],
-    ranges: Mapping[str, Sequence[float]],
-    num_classes: int,
+    tests: Sequence[RangeTest], ranges: Mapping[str, Sequence[float]], num_classes: int
 ) -> list[str]:
     """Say where range tests tell little: no real fall, or rules that disagree."""
     warnings = []

@@ -33,17 +33,14 @@ def sgd(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
 
 
 def adam(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """Build Adam: decay is added to the gradient; `momentum` is its first beta."""
+    """Build Adam, which adds decay to the gradient, or AdamW, which shrinks weights.
+
+    `momentum` is the first beta.
+    """
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
     groups = parameter_groups(model, recipe.weight_decay, recipe.decay)
     betas = recipe.momentum, 0.999
-    return torch.optim.Adam(groups, lr=recipe.max_lr, betas=betas, fused=True)
-
-
-def adamw(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """Build AdamW: decay shrinks the weights directly; `momentum` is its first beta."""
-    groups = parameter_groups(model, recipe.weight_decay, recipe.decay)
-    betas = recipe.momentum, 0.999
-    return torch.optim.AdamW(groups, lr=recipe.max_lr, betas=betas, fused=True)
+    return kind(groups, lr=recipe.max_lr, betas=betas, fused=True)
 
 
 def muon(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
@@ -61,7 +58,7 @@ def muon(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
 OPTIMIZERS: dict[str, Callable[[Recipe, nn.Module], torch.optim.Optimizer]] = {
     "sgd": sgd,
     "adam": adam,
-    "adamw": adamw,
+    "adamw": adam,
     "muon": muon,
 }
 
@@ -77,13 +74,10 @@ def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
 def parameter_groups(
     model: nn.Module, weight_decay: float, decay: str = "kernels"
 ) -> list[dict]:
-    """Split the parameters into those that decay and those that do not.
+    """Split the trainable parameters into those that decay and those that do not.
 
-    Args:
-        model: whose trainable parameters.
-        weight_decay: of the first group; the second has none.
-        decay: "kernels": matrices and kernels decay, gains and biases do not;
-            "all": everything decays, as torch does unless told otherwise.
+    With "kernels", matrices and kernels decay, gains and biases do not; with "all",
+    everything decays, as torch does unless told otherwise.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     decaying = [p for p in parameters if p.ndim > 1 or decay == "all"]
@@ -97,13 +91,9 @@ def add_l1(
 ) -> None:
     """Add the gradient of an L1 penalty before every update of `optimizer`.
 
-    The penalty is not part of the loss that is reported.
-
-    Args:
-        optimizer: whose parameters are penalised.
-        factor: of the penalty.
-        of: "kernels": the sum of `|w|` over matrices and kernels; "means": the sum over
-            all tensors, norm gains included, of each one's mean `|w|`.
+    The penalty is not part of the loss that is reported. Of "kernels" it is the sum of
+    `|w|` over matrices and kernels; of "means" the sum over all tensors, norm gains
+    included, of each one's mean `|w|`.
     """
 
     @torch.no_grad()
@@ -176,40 +166,19 @@ class Muon(torch.optim.Optimizer):
 
 
 def muon_groups(
-    model: nn.Module,
-    *,
-    lr: float,
-    bias_lr: float,
-    head_lr: float,
-    weight_decay: float,
+    model: nn.Module, *, lr: float, bias_lr: float, head_lr: float, weight_decay: float
 ) -> list[dict]:
     """Split the trainable parameters for `Muon`: kernels, biases, the head's matrix.
 
-    Args:
-        model: whose parameters.
-        lr: of kernels.
-        bias_lr: of biases and gains.
-        head_lr: of matrices.
-        weight_decay: share of biases and matrices that is lost in one update at the
-            first rate; kernels have none, their norm is fixed.
+    `weight_decay` is the share of biases and matrices that is lost in one update at the
+    first rate; kernels have none, their norm is fixed.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     kernels = [p for p in parameters if p.ndim > 2]
     matrices = [p for p in parameters if p.ndim == 2]
     biases = [p for p in parameters if p.ndim < 2]
-    others = {"momentum": MUON_SGD_MOMENTUM}
-    return [
-        {"params": kernels, "lr": lr, "orthogonal": True},
-        {
-            "params": biases,
-            "lr": bias_lr,
-            "weight_decay": weight_decay / bias_lr,
-            **others,
-        },
-        {
-            "params": matrices,
-            "lr": head_lr,
-            "weight_decay": weight_decay / head_lr,
-            **others,
-        },
-    ]
+    groups: list[dict] = [{"params": kernels, "lr": lr, "orthogonal": True}]
+    for others, rate in ((biases, bias_lr), (matrices, head_lr)):
+        options = {"momentum": MUON_SGD_MOMENTUM, "weight_decay": weight_decay / rate}
+        groups.append({"params": others, "lr": rate, **options})
+    return groups

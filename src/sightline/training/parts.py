@@ -1,6 +1,6 @@
 """What a recipe becomes for one data set on one machine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from sightline.data.augment import normalise_uint8
 from sightline.data.datasets import Split, Splits
 from sightline.data.loaders import BatchLoader, albumentations_loader
+from sightline.data.pixels import Colour
 from sightline.data.transforms import train_transform
 from sightline.errors import SightlineError
 from sightline.models import build_model
@@ -67,43 +68,35 @@ def chosen_splits(recipe: Recipe, splits: Splits) -> Splits:
 def training_loader(recipe: Recipe, splits: Splits, runtime: Runtime) -> Loader:
     """Build shuffled, augmented training batches."""
     augmentation = recipe.augmentation.scaled(recipe.image_size)
-    if recipe.workers and runtime.world_size > 1:
+    mean, std, size = splits.mean, splits.std, recipe.image_size
+    if not recipe.workers:
+        return BatchLoader(
+            splits.train,
+            batch_size=recipe.batch_size,
+            mean=mean,
+            std=std,
+            augmentation=augmentation,
+            shuffle=True,
+            device=runtime.device,
+            rank=runtime.rank,
+            world_size=runtime.world_size,
+        )
+    if runtime.world_size > 1:
         raise SightlineError(
             f"workers {recipe.workers} with {runtime.world_size} processes: choose "
             "workers 0, which augments whole batches"
         )
-    if recipe.workers:
-        transform = train_transform(
-            augmentation,
-            mean=splits.mean,
-            std=splits.std,
-            image_size=recipe.image_size,
-        )
-        return albumentations_loader(
-            splits.train,
-            transform,
-            batch_size=recipe.batch_size,
-            shuffle=True,
-            workers=recipe.workers,
-        )
-    return BatchLoader(
+    return albumentations_loader(
         splits.train,
+        train_transform(augmentation, mean=mean, std=std, image_size=size),
         batch_size=recipe.batch_size,
-        mean=splits.mean,
-        std=splits.std,
-        augmentation=augmentation,
         shuffle=True,
-        device=runtime.device,
-        rank=runtime.rank,
-        world_size=runtime.world_size,
+        workers=recipe.workers,
     )
 
 
 def evaluation_loader(
-    split: Split,
-    mean: tuple[float, float, float],
-    std: tuple[float, float, float],
-    runtime: Runtime,
+    split: Split, mean: Colour, std: Colour, runtime: Runtime
 ) -> BatchLoader:
     """Build plain batches in the order of the split: no shuffling, no augmentation.
 
@@ -116,12 +109,18 @@ def evaluation_loader(
     )
 
 
+def count_images(loader: Loader) -> int:
+    """Return how many images one pass over `loader` gives."""
+    assert isinstance(loader.dataset, Sized)  # torch's need not be, both of ours are
+    return len(loader.dataset)
+
+
 def make_scheduler(
     recipe: Recipe, optimizer: torch.optim.Optimizer, loader: Loader
 ) -> LRScheduler:
     """Build the recipe's schedule, sized as the recipe says."""
     by_images = recipe.schedule_length == "images"
-    steps = len(loader.dataset) if by_images else len(loader)
+    steps = count_images(loader) if by_images else len(loader)
     return build_scheduler(recipe, optimizer, recipe.epochs * steps)
 
 
@@ -155,12 +154,8 @@ def build(
 ) -> Parts:
     """Build network, optimizer, schedule, loaders and loss from a seeded start.
 
-    Args:
-        recipe: how to train.
-        splits: on which pictures.
-        runtime: device and precision.
-        model: the network to train, if not the recipe's own.
-        blank: leave ImageNet's weights out, because others will be loaded.
+    `model` is trained in place of the recipe's own; `blank` leaves ImageNet's weights
+    out, because others will be loaded.
     """
     seed_everything(recipe.seed)
     if model is None:

@@ -31,10 +31,7 @@ class Recipe:
     )
     max_lr: float = option(0.1, "largest learning rate of the schedule", above=0)
     momentum: float = option(
-        0.9,
-        "of SGD, or Adam's first beta; one_cycle cycles it",
-        at_least=0,
-        at_most=1,
+        0.9, "of SGD, or Adam's first beta; one_cycle cycles it", at_least=0, at_most=1
     )
     nesterov: bool = option(True, "sgd: look ahead along the momentum")
     bias_lr: float = option(26.5, "muon: largest rate of biases, which SGD trains")
@@ -81,9 +78,7 @@ class Recipe:
     keep: Literal["best", "last"] = option("best", "epoch whose weights count")
     flip_average: bool = option(False, "test image and mirror image, logits averaged")
     workers: int = option(
-        0,
-        "0: augment whole batches; n: albumentations in n processes",
-        at_least=0,
+        0, "0: augment whole batches; n: albumentations in n processes", at_least=0
     )
     seed: int = option(0, "of weights, order and augmentation", at_least=0)
     target: float | None = None  # accuracy to reach, 0..1
@@ -92,21 +87,19 @@ class Recipe:
     source: str = ""  # who published it
     repaired: tuple[str, ...] = ()  # what differs from the published recipe, and why
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
         check_options(self)
-        if self.pretrained:  # what ImageNet's weights do not fit
-            self._require(self.model == "resnet18", "model", "resnet18")
-            self._require(self.norm == "batch", "norm", "batch")
-            self._require(self.image_size >= 64, "image_size", "64 or more")
-
-    def _require(self, holds: bool, name: str, expected: str) -> None:
-        """Raise with the value of field `name` unless `holds`."""
-        if not holds:
-            raise SightlineError(
-                f"{name} with pretrained weights must be {expected}, not "
-                f"{getattr(self, name)}"
-            )
+        for name, fits, expected in (
+            ("model", self.model == "resnet18", "resnet18"),
+            ("norm", self.norm == "batch", "batch"),
+            ("image_size", self.image_size >= 64, "64 or more"),
+        ):
+            if self.pretrained and not fits:
+                raise SightlineError(
+                    f"{name} with pretrained weights must be {expected}, not "
+                    f"{getattr(self, name)}"
+                )
 
     def flat(self) -> dict[str, Any]:
         """Return all fields by name, those of the augmentation beside the others."""

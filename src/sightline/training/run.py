@@ -26,6 +26,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from sightline.data.pixels import Colour
 from sightline.errors import RunError, SightlineError
 from sightline.files import locked, write_atomically
 from sightline.measures.evaluation import Evaluation
@@ -38,22 +39,20 @@ __all__ = ["Run"]
 
 
 class Run:
-    """One training on disk.
+    """One training on disk: of several processes only the first `writes`.
 
-    Args:
-        path: the run folder; it need not exist yet.
-        writes: whether this process writes; only the first of several does.
+    The folder need not exist yet.
     """
 
     def __init__(self, path: str | Path, *, writes: bool = True):
         self.path = Path(path)
         self.writes = writes
 
-    def keep(self, file: Path, write: Callable[[Path], object]) -> None:
+    def keep(self, name: str, write: Callable[[Path], object]) -> None:
         """Write one file of the run, if it is this process that writes."""
         if self.writes:
             remedy = "go on with --resume; nothing already saved is lost"
-            write_atomically(file, write, remedy=remedy)
+            write_atomically(self.path / name, write, remedy=remedy)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -102,7 +101,7 @@ class Run:
     def write(self, name: str, value: dict) -> None:
         """Write one of the JSON files."""
         text = json.dumps(value, indent=2) + "\n"
-        self.keep(self.path / name, lambda file: file.write_text(text))
+        self.keep(name, lambda file: file.write_text(text))
 
     @property
     def recipe(self) -> Recipe:
@@ -128,12 +127,12 @@ class Run:
         return tuple(self.manifest["classes"])
 
     @property
-    def mean(self) -> tuple[float, float, float]:
+    def mean(self) -> Colour:
         """Return the training pictures' mean colour, in 0..1."""
         return tuple(self.manifest["mean"])
 
     @property
-    def std(self) -> tuple[float, float, float]:
+    def std(self) -> Colour:
         """Return the training pictures' standard deviation, in 0..1."""
         return tuple(self.manifest["std"])
 
@@ -160,7 +159,7 @@ class Run:
             "logits": evaluation.logits.contiguous(),
             "labels": evaluation.labels.contiguous(),
         }
-        self.keep(self.path / "test.safetensors", lambda file: save_file(tensors, file))
+        self.keep("test.safetensors", lambda file: save_file(tensors, file))
 
     def save_epoch(
         self,
@@ -180,23 +179,20 @@ class Run:
             return
         weights = {k: v.contiguous() for k, v in model.state_dict().items()}
         if best:
-            self.keep(
-                self.path / "weights.safetensors", lambda file: save_file(weights, file)
-            )
+            self.keep("weights.safetensors", lambda file: save_file(weights, file))
         state = {
             "model": weights,
             "optimizer": optimizer.state_dict(),
             "scheduler": scheduler.state_dict() if scheduler else None,
             "history": history,
         }
-        self.keep(self.path / "state.pt", lambda file: torch.save(state, file))
+        self.keep("state.pt", lambda file: torch.save(state, file))
         self.write_history(history)
 
     def write_history(self, history: list[dict]) -> None:
         """Write all finished epochs, one JSON object a line."""
         text = "".join(json.dumps(row) + "\n" for row in history)
-        file = self.path / "history.jsonl"
-        self.keep(file, lambda partial: partial.write_text(text))
+        self.keep("history.jsonl", lambda file: file.write_text(text))
 
     def restore(
         self, model: nn.Module, optimizer: Optimizer, scheduler: LRScheduler | None
@@ -208,9 +204,6 @@ class Run:
         Raises:
             RunError: if `state.pt` is damaged.
         """
-        for partial in self.path.glob(".*.partial"):  # of a killed process
-            if self.writes:
-                partial.unlink()
         file = self.path / "state.pt"
         if not file.exists():
             return []
@@ -230,8 +223,7 @@ class Run:
     def load_model(self, which: Literal["best", "last"] = "best") -> nn.Module:
         """Build the network with its trained weights, in evaluation mode.
 
-        Args:
-            which: the "best" epoch by validation accuracy, or the "last".
+        They are of the "best" epoch by validation accuracy, or the "last".
 
         Raises:
             RunError: if the weights are missing or do not fit recipe and classes.
@@ -239,7 +231,7 @@ class Run:
         """
         if which not in ("best", "last"):
             raise SightlineError(f"unknown weights {which!r}; choose best or last")
-        recipe, file = self.recipe, self.path / "weights.safetensors"
+        recipe = self.recipe
         model = build_model(
             recipe.model,
             num_classes=len(self.classes),
@@ -248,13 +240,14 @@ class Run:
             pretrained=recipe.pretrained,
         )
         try:
-            if which == "last":
-                state = torch.load(
-                    self.path / "state.pt", map_location="cpu", weights_only=True
-                )["model"]
+            if which == "best":
+                weights = load_file(self.path / "weights.safetensors")
             else:
-                state = load_file(file)
-            model.load_state_dict(state)
+                file = self.path / "state.pt"
+                weights = torch.load(file, map_location="cpu", weights_only=True)[
+                    "model"
+                ]
+            model.load_state_dict(weights)
         except Exception as error:  # safetensors, torch and the OS each have their own
             raise RunError(
                 f"the {which} weights in {self.path} cannot be used: {error}. Expected "

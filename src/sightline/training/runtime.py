@@ -150,11 +150,10 @@ def set_tf32(allowed: bool) -> None:
 def choose_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
     """Choose the fastest device and precision that this machine really has.
 
-    Args:
-        device: "auto", "cpu", "cuda", "cuda:1", "mps".
-        precision: "auto", "fp32", "tf32" or "bf16". "auto" takes bf16 where the
-            hardware multiplies in it (GPUs from Ampere on, CPUs with AVX-512 BF16 or
-            AMX), else fp32. TF32 has the range of float32 and 10 bits after the point.
+    The device is "auto", "cpu", "cuda", "cuda:1" or "mps"; the precision "auto" or one
+    of `Precision`. "auto" takes bf16 where the hardware multiplies in it (GPUs from
+    Ampere on, CPUs with AVX-512 BF16 or AMX), else fp32. TF32 has the range of float32
+    and 10 bits after the point.
 
     Raises:
         SightlineError: if the device is not there, or cannot compute in the precision.
@@ -189,8 +188,10 @@ def choose_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
 def find_device(name: str) -> torch.device:
     """Return the device called `name`; "auto" is a GPU where torch sees one.
 
+    Of several processes each has a GPU of its own, whichever is named.
+
     Raises:
-        SightlineError: if there is no such device.
+        SightlineError: if there is no such device, or fewer GPUs than processes.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -205,16 +206,7 @@ def find_device(name: str) -> torch.device:
         raise SightlineError(
             f"unknown device {name!r}; choose auto, cpu, cuda, cuda:1 … or mps"
         ) from error
-    return own_gpu(device) if device.type == "cuda" else device
-
-
-def own_gpu(device: torch.device) -> torch.device:
-    """Return the GPU of this process: `device`, or of several processes its own.
-
-    Raises:
-        SightlineError: if there are fewer GPUs than processes on this machine.
-    """
-    if processes() == 1:
+    if device.type != "cuda" or processes() == 1:
         return device
     count = torch.cuda.device_count()
     if local_rank() >= count:

@@ -87,11 +87,6 @@ def constant(step: int, *, total_steps: int, max_lr: float) -> float:
     return max_lr
 
 
-def peaks(optimizer: torch.optim.Optimizer) -> list[float]:
-    """Return the rate with which each parameter group of a new optimizer was made."""
-    return [group["lr"] for group in optimizer.param_groups]
-
-
 def one_cycle_scheduler(
     recipe: Recipe, optimizer: torch.optim.Optimizer, total_steps: int
 ) -> lr_scheduler.LRScheduler:
@@ -102,7 +97,7 @@ def one_cycle_scheduler(
         pct_start = math.nextafter(pct_start, 0.0)
     return lr_scheduler.OneCycleLR(
         optimizer,
-        max_lr=peaks(optimizer),
+        max_lr=[group["lr"] for group in optimizer.param_groups],
         total_steps=total_steps,
         pct_start=pct_start,
         div_factor=recipe.div_factor,
@@ -113,8 +108,8 @@ def one_cycle_scheduler(
 
 def plateau_scheduler(optimizer: torch.optim.Optimizer) -> lr_scheduler.LRScheduler:
     """Build ReduceLROnPlateau: a tenth after 5 epochs without progress, to 1e-7."""
-    own = peaks(optimizer)
-    lowest = [1e-7 * peak / own[0] for peak in own]
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    lowest = [1e-7 * peak / peaks[0] for peak in peaks]
     return lr_scheduler.ReduceLROnPlateau(
         optimizer, factor=0.1, patience=4, min_lr=lowest, eps=0.0
     )

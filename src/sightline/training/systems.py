@@ -26,7 +26,6 @@ COURSE = variant(
     protocol="all 50,000 training images, test accuracy of the last epoch, one seed",
 )
 
-
 BEST_OF_TEST = (
     "all 50,000 training images; the checkpoint is the best epoch on the test images, "
     "the number is the last epoch's; one seed"
@@ -39,6 +38,9 @@ FILL = "hole filled with the mean after normalising (0), not with the raw mean"
 WHOLE = "hole always whole; one cut at random corners loses a part outside"
 ADAM_LR = 0.002  # of Adam where the range test started too high: see `lr-find`
 FINDER = f"range test from 1e-5 with the optimizer that trains: max_lr {ADAM_LR}"
+
+STEPS = {"schedule_step": "batch", "max_lr": ADAM_LR, "crop_padding": 4}
+HOLE = {"cutout_fill": "mean", "cutout_place": "inside"}
 
 S0 = variant(
     COURSE,
@@ -204,7 +206,9 @@ S4B = variant(
 )
 
 
-def corrected(published: Recipe, repaired: tuple[str, ...], **changes) -> Recipe:
+def corrected(
+    published: Recipe, repaired: tuple[str, ...], **changes: object
+) -> Recipe:
     """Return a published recipe without its defects; `repaired` names them."""
     return variant(
         published,
@@ -220,14 +224,7 @@ def corrected(published: Recipe, repaired: tuple[str, ...], **changes) -> Recipe
 
 SYSTEMS = (
     S0,
-    corrected(
-        S0,
-        (PER_BATCH, FINDER, FLIPPED, PADDED),
-        schedule_step="batch",
-        max_lr=ADAM_LR,
-        flip=0.5,
-        crop_padding=4,
-    ),
+    corrected(S0, (PER_BATCH, FINDER, FLIPPED, PADDED), flip=0.5, **STEPS),
     S1,
     corrected(
         S1,
@@ -244,21 +241,9 @@ SYSTEMS = (
         flip=0.5,
     ),
     S2,
-    corrected(
-        S2,
-        (PER_BATCH, FINDER, PADDED),
-        schedule_step="batch",
-        max_lr=ADAM_LR,
-        crop_padding=4,
-    ),
+    corrected(S2, (PER_BATCH, FINDER, PADDED), **STEPS),
     S2_FIRST,
-    corrected(
-        S2_FIRST,
-        (PER_BATCH, FINDER, PADDED),
-        schedule_step="batch",
-        max_lr=ADAM_LR,
-        crop_padding=4,
-    ),
+    corrected(S2_FIRST, (PER_BATCH, FINDER, PADDED), **STEPS),
     S3,
     corrected(
         S3,
@@ -270,25 +255,12 @@ SYSTEMS = (
         ),
         statistics="training",
         max_lr=ADAM_LR,
-        cutout_fill="mean",
-        cutout_place="inside",
+        **HOLE,
     ),
     S4,
-    corrected(
-        S4,
-        (FILL, WHOLE, FLIPPED),
-        cutout_fill="mean",
-        cutout_place="inside",
-        flip=0.5,
-    ),
+    corrected(S4, (FILL, WHOLE, FLIPPED), flip=0.5, **HOLE),
     S4_SGD,
-    corrected(
-        S4_SGD,
-        (FILL, WHOLE, FLIPPED),
-        cutout_fill="mean",
-        cutout_place="inside",
-        flip=0.5,
-    ),
+    corrected(S4_SGD, (FILL, WHOLE, FLIPPED), flip=0.5, **HOLE),
     A9,
     corrected(
         A9,
@@ -303,5 +275,5 @@ SYSTEMS = (
         cutout_fill="mean",
     ),
     S4B,
-    corrected(S4B, (FILL, WHOLE), cutout_fill="mean", cutout_place="inside"),
+    corrected(S4B, (FILL, WHOLE), **HOLE),
 )
