@@ -9,12 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sightline.data.stored import StoredImages
+from sightline.data.stored import Images
 from sightline.errors import SightlineError
 
 __all__ = ["THRESHOLD", "Duplicates", "near_duplicates", "near_duplicates_within"]
 
-Images = Tensor | StoredImages
 # takes places (n,) of pictures; tells which of the first m originals count, (n, m) bool
 Rule = Callable[[Tensor], Tensor]
 

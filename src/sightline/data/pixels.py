@@ -7,17 +7,15 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from sightline.data.stored import StoredImages
+from sightline.data.stored import Images
 
 __all__ = ["digest_of", "mean_and_std"]
 
 Colour = tuple[float, float, float]
-Pictures = Tensor | StoredImages  # (N, H, W, 3) uint8
-
 CHUNK_BYTES = 2**24  # of pixels that are measured at once
 
 
-def mean_and_std(pictures: Pictures) -> tuple[Colour, Colour]:
+def mean_and_std(pictures: Images) -> tuple[Colour, Colour]:
     """Return mean and population std of each channel, 0 to 1, exactly.
 
     Counting how often each of the 256 levels occurs needs no float copy.
@@ -39,7 +37,7 @@ def _colour(values: Tensor) -> Colour:
     return red, green, blue
 
 
-def digest_of(parts: Iterable[tuple[Pictures, Tensor]]) -> str:
+def digest_of(parts: Iterable[tuple[Images, Tensor]]) -> str:
     """Return the first 16 hex digits of SHA-256 over shapes, pixels and labels."""
     digest = hashlib.sha256()
     for pictures, labels in parts:
@@ -50,6 +48,6 @@ def digest_of(parts: Iterable[tuple[Pictures, Tensor]]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _chunks(pictures: Pictures) -> Iterable[Tensor]:
+def _chunks(pictures: Images) -> Iterable[Tensor]:
     """Divide pictures into parts of CHUNK_BYTES."""
     return pictures.split(max(1, CHUNK_BYTES // math.prod(pictures.shape[1:])))
