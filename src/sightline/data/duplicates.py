@@ -44,12 +44,8 @@ def near_duplicates(
 
     Pictures are compared as 8×8 pixels, whitened over the originals, by the cosine.
     Whitening takes away what all pictures share, as a bright upper half: without it a
-    ship resembles every other ship.
-
-    Args:
-        pictures: (N, H, W, 3) uint8.
-        originals: (M, H, W, 3) uint8, of the same size.
-        threshold: similarity from which a pair is kept.
+    ship resembles every other ship. Both are (N, H, W, 3) uint8, of one size; pairs are
+    kept from a similarity of `threshold` on.
     """
     if pictures.shape[1:] != originals.shape[1:]:
         raise SightlineError(
@@ -68,15 +64,8 @@ def near_duplicates_within(
 ) -> list[Duplicates]:
     """Find for each picture the most similar earlier one, or its mirror image.
 
-    Compares as `near_duplicates` does, whitened over all pictures.
-
-    Args:
-        images: (N, H, W, 3) uint8.
-        groups: (N,) each, such as labels: only pairs across groups count there.
-        threshold: similarity from which a pair is kept.
-
-    Returns:
-        All pairs, and those across the groups of each of `groups`; into `images`.
+    Compares as `near_duplicates` does, whitened over all pictures. Returns all pairs,
+    then for each of `groups`, (N,), such as labels, the pairs across its groups.
     """
     every = torch.arange(len(images))
 
@@ -115,8 +104,7 @@ def _best_matches(
             best, place = similar.masked_fill(~mask, -math.inf).max(1)
             turned = (mirror > as_is).gather(1, place[:, None])[:, 0]
             close = best >= threshold
-            columns = (places, place, best, turned)
-            parts.append(tuple(column[close] for column in columns))
+            parts.append(tuple(c[close] for c in (places, place, best, turned)))
     return [_collect(pictures, originals, parts) for parts in matches]
 
 
@@ -127,7 +115,9 @@ def _collect(
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]
     order = columns[2].argsort(descending=True, stable=True)
     places, originals_at, similarity, mirrored = (column[order] for column in columns)
-    exact = _equal(pictures[places], originals[originals_at], mirrored)
+    pixels = pictures[places]
+    pixels = torch.where(mirrored[:, None, None, None], pixels.flip(2), pixels)
+    exact = (pixels == originals[originals_at]).flatten(1).all(1)
     return Duplicates(places, originals_at, similarity, mirrored, exact)
 
 
@@ -147,11 +137,4 @@ def _whitening(shrunk: Tensor) -> tuple[Tensor, Tensor]:
     centred = (shrunk - mean).double()
     variance, directions = torch.linalg.eigh(centred.T @ centred / len(shrunk))
     floor = (FLOOR * variance.max()).clamp_min(1e-6)
-    scale = (variance.clamp_min(0) + floor).rsqrt()
-    return mean, (directions * scale).float()
-
-
-def _equal(pictures: Tensor, originals: Tensor, mirrored: Tensor) -> Tensor:
-    """Tell for each pair whether all pixels are equal."""
-    turned = torch.where(mirrored[:, None, None, None], pictures.flip(2), pictures)
-    return (turned == originals).flatten(1).all(1)
+    return mean, (directions * (variance.clamp_min(0) + floor).rsqrt()).float()

@@ -24,13 +24,7 @@ from torch import Tensor
 
 from sightline.data.listing import Listing, enumerate_names
 from sightline.data.pictures import read_pictures
-from sightline.data.stored import (
-    HEADER,
-    Images,
-    StoredImages,
-    header,
-    usable_memory,
-)
+from sightline.data.stored import HEADER, Images, StoredImages, header, usable_memory
 from sightline.errors import DataError
 from sightline.files import whole_or_absent
 

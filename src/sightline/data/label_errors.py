@@ -70,10 +70,10 @@ def confident_joint(probabilities: Tensor, labels: Tensor) -> Tensor:
 
     Args:
         probabilities: (N, K), of a model that was not trained on these images.
-        labels: (N,) as given.
+        labels: (N,).
 
     Returns:
-        (K, K) int64, rows given: off the diagonal are the suspects.
+        (K, K) int64, a row for each label: off the diagonal are the suspects.
     """
     classes = probabilities.shape[1]
     confident = _confident_class(probabilities, labels)
@@ -84,9 +84,7 @@ def confident_joint(probabilities: Tensor, labels: Tensor) -> Tensor:
 def suspects(probabilities: Tensor, labels: Tensor) -> Suspects:
     """Find images that are confidently of another class than their label.
 
-    Args:
-        probabilities: (N, K), of a model that was not trained on these images.
-        labels: (N,) as given.
+    Takes what `confident_joint` takes.
     """
     confident = _confident_class(probabilities, labels)
     doubtful = ((confident >= 0) & (confident != labels)).nonzero()[:, 0]
