@@ -64,10 +64,9 @@ def decode_once(
     cache = keep_in / f"{listing.folder.name}-{key[:12]}.safetensors"
     size = len(listing.names) * image_size**2 * 3
     stay = size > MEMORY_SHARE * usable_memory()
+    decode = _decode_to_disk if stay else _decode_to_memory
     decoded = _open_cache(cache, listing.fingerprint, stay)
-    if decoded is None:
-        decode = _decode_to_disk if stay else _decode_to_memory
-        decoded = decode(listing, image_size, cache, progress)
+    decoded = decoded or decode(listing, image_size, cache, progress)
     if stay:
         note = f"{len(decoded.images):,} pictures ({size / 1e9:.2f} GB) stay on disk "
         note += "and are read batch by batch"

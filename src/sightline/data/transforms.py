@@ -71,12 +71,9 @@ def train_transform(
     if augmentation.crop_padding:
         steps.append(_padding(augmentation, mean, std))
     crop = A.RandomCrop(image_size, image_size)
-    if augmentation.cutout:
-        hole = _hole(augmentation, mean, std)
-        crop_last = augmentation.cutout_place == "canvas"
-        steps += [hole, crop] if crop_last else [crop, hole]
-    else:
-        steps.append(crop)
+    holes = [_hole(augmentation, mean, std)] if augmentation.cutout else []
+    crop_last = augmentation.cutout_place == "canvas"
+    steps += [*holes, crop] if crop_last else [crop, *holes]
     return A.Compose([*steps, A.ToTensorV2()], seed=seed)
 
 
