@@ -68,12 +68,11 @@ def scores_of(evaluation: "Evaluation", classes: Sequence[str]) -> dict[str, Any
         per_class_accuracy,
     )
 
-    confusion = confusion_matrix(
-        evaluation.labels, evaluation.predictions, len(classes)
-    )
+    labels = evaluation.labels
+    confusion = confusion_matrix(labels, evaluation.predictions, len(classes))
     accuracies = per_class_accuracy(confusion).tolist()
     return {
-        "images": len(evaluation.labels),
+        "images": len(labels),
         "accuracy": evaluation.accuracy,
         "balanced_accuracy": balanced_accuracy(confusion),
         "loss": evaluation.loss,

@@ -6,8 +6,10 @@ which `images[index]` reads. Downloads and decoded folders are kept in the data 
 the environment variable SIGHTLINE_DATA, or ~/.cache/sightline.
 """
 
+import hashlib
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,6 @@ from sightline.data import shapes
 from sightline.data.cifar10 import read_cifar10
 from sightline.data.folders import decode_once, find_lacking
 from sightline.data.listing import list_folder
-from sightline.data.pixels import digest_of, mean_and_std
 from sightline.data.stored import Images, StoredImages
 from sightline.errors import DataError
 
@@ -33,6 +34,9 @@ __all__ = [
     "load_shapes",
 ]
 
+Colour = tuple[float, float, float]
+
+CHUNK_BYTES = 2**24  # of pixels that are measured at once
 TEST_FRACTION = 0.2  # of each class, where a folder has no test/ of its own
 
 
@@ -74,8 +78,8 @@ class Splits:
     validation: Split
     test: Split
     classes: tuple[str, ...]
-    mean: tuple[float, float, float]  #: of the training part, 0 to 1
-    std: tuple[float, float, float]
+    mean: Colour  #: of the training part, 0 to 1
+    std: Colour
     digest: str  #: changes when any pixel or label of any part does
     notes: tuple[str, ...] = ()  #: what had to be done to the pictures, for people
     source: str = ""  #: what `load` finds them by, a name or an absolute folder
@@ -104,16 +108,13 @@ class Splits:
         if training is None:
             return self
         quarter = max(training // 4, len(self.classes))
-        counts = (
-            training,
-            quarter if validation is None else validation,
-            quarter if test is None else test,
-        )
+        validation = quarter if validation is None else validation
+        test = quarter if test is None else test
         generator = torch.Generator().manual_seed(seed)
         whole = (self.train, self.validation, self.test)
         train, validated, tested = (
             part.take(_choose(part.labels, count, generator))
-            for part, count in zip(whole, counts, strict=True)
+            for part, count in zip(whole, (training, validation, test), strict=True)
         )
         return replace(
             self,
@@ -260,7 +261,7 @@ def _splits(
         )
     taken = _carve(training.labels, validation_fraction, generator)
     parts = training.take(~taken), training.take(taken), test
-    colours = mean_and_std(parts[0].images)
+    colours = _mean_and_std(parts[0].images)
     name, digest = Path(source).name, _digest(*parts)
     return Splits(name, *parts, classes, *colours, digest, notes, source)
 
@@ -290,6 +291,39 @@ def _choose(labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
     return torch.argsort(rank, stable=True)[:count].sort().values
 
 
+def _mean_and_std(images: Images) -> tuple[Colour, Colour]:
+    """Return mean and population std of each channel, 0 to 1, exactly.
+
+    Counting how often each of the 256 levels occurs needs no float copy.
+    """
+    counts = torch.zeros(3, 256, dtype=torch.float64)
+    for chunk in _chunks(images):
+        for channel in range(3):
+            counts[channel] += chunk[..., channel].flatten().bincount(minlength=256)
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    share = counts / counts.sum(1, keepdim=True)
+    mean = share @ levels
+    std = (share * (levels - mean[:, None]) ** 2).sum(1).sqrt()
+    std = std.clamp(min=1 / 255)  # a channel that never changes must not divide by 0
+    return _colour(mean), _colour(std)
+
+
+def _colour(values: Tensor) -> Colour:
+    red, green, blue = values.tolist()
+    return red, green, blue
+
+
 def _digest(*parts: Split) -> str:
-    """Return what changes when any pixel or label of any part does."""
-    return digest_of([(part.images, part.labels) for part in parts])
+    """Return the first 16 hex digits of SHA-256 over shapes, pixels and labels."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(str(tuple(part.images.shape)).encode())
+        for chunk in _chunks(part.images):
+            digest.update(chunk.contiguous().numpy())
+        digest.update(part.labels.contiguous().numpy())
+    return digest.hexdigest()[:16]
+
+
+def _chunks(images: Images) -> Iterable[Tensor]:
+    """Divide pictures into parts of CHUNK_BYTES."""
+    return images.split(max(1, CHUNK_BYTES // math.prod(images.shape[1:])))

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -14,8 +13,9 @@ from sightline.errors import SightlineError
 
 __all__ = ["THRESHOLD", "Duplicates", "near_duplicates", "near_duplicates_within"]
 
-# takes places (n,) of pictures; tells which of the first m originals count, (n, m) bool
-Rule = Callable[[Tensor], Tensor]
+# takes places (n,) of pictures; tells for each list of pairs which of the first m
+# originals count, (n, m) bool
+Masks = Callable[[Tensor], list[Tensor]]
 
 # looked at by eye on CIFAR-10: above it nearly all pairs show one photograph, and
 # below it more and more show two aircraft in a blue sky
@@ -52,11 +52,11 @@ def near_duplicates(
             f"pictures of {tuple(pictures.shape[1:])} and originals of "
             f"{tuple(originals.shape[1:])}: bring them to one size first"
         )
-    every = torch.ones(1, len(originals), dtype=torch.bool)
-    (duplicates,) = _best_matches(
-        pictures, originals, [lambda places: every.expand(len(places), -1)], threshold
-    )
-    return duplicates
+
+    def masks(places: Tensor) -> list[Tensor]:
+        return [torch.ones(len(places), len(originals), dtype=torch.bool)]
+
+    return _best_matches(pictures, originals, masks, threshold)[0]
 
 
 def near_duplicates_within(
@@ -67,23 +67,20 @@ def near_duplicates_within(
     Compares as `near_duplicates` does, whitened over all pictures. Returns all pairs,
     then for each of `groups`, (N,), such as labels, the pairs across its groups.
     """
-    every = torch.arange(len(images))
 
-    def earlier(places: Tensor) -> Tensor:
-        return every[: int(places[-1]) + 1] < places[:, None]
+    def masks(places: Tensor) -> list[Tensor]:
+        end = int(places[-1]) + 1
+        earlier = torch.arange(end) < places[:, None]
+        across = [earlier & (g[:end] != g[places][:, None]) for g in groups]
+        return [earlier, *across]
 
-    def across(group: Tensor, places: Tensor) -> Tensor:
-        before = earlier(places)
-        return before & (group[: before.shape[1]] != group[places][:, None])
-
-    rules: list[Rule] = [earlier, *(partial(across, group) for group in groups)]
-    return _best_matches(images, images, rules, threshold)
+    return _best_matches(images, images, masks, threshold)
 
 
 def _best_matches(
-    pictures: Images, originals: Images, rules: Sequence[Rule], threshold: float
+    pictures: Images, originals: Images, masks: Masks, threshold: float
 ) -> list[Duplicates]:
-    """Find the most similar original, or its mirror image, that each rule allows."""
+    """Find the most similar original, or its mirror image, that each mask allows."""
     shrunk = _shrink(originals)
     mean, whiten = _whitening(shrunk)
 
@@ -92,24 +89,26 @@ def _best_matches(
 
     searched = describe(shrunk)
     small = shrunk if pictures is originals else _shrink(pictures)
-    matches: list[list[tuple[Tensor, ...]]] = [[] for _ in rules]
+    matches = []
     for places in torch.arange(len(pictures)).split(CHUNK):
-        masks = [rule(places) for rule in rules]
-        candidates = searched[: masks[0].shape[1]].T
+        allowed = masks(places)
+        candidates = searched[: allowed[0].shape[1]].T
         flipped = small[places].unflatten(1, (3, SIDE, SIDE)).flip(3).flatten(1)
         as_is = describe(small[places]) @ candidates  # (n, m)
         mirror = describe(flipped) @ candidates
         similar = torch.maximum(as_is, mirror)
-        for parts, mask in zip(matches, masks, strict=True):
+        parts = []
+        for mask in allowed:
             best, place = similar.masked_fill(~mask, -math.inf).max(1)
             turned = (mirror > as_is).gather(1, place[:, None])[:, 0]
             close = best >= threshold
-            parts.append(tuple(c[close] for c in (places, place, best, turned)))
-    return [_collect(pictures, originals, parts) for parts in matches]
+            parts.append([c[close] for c in (places, place, best, turned)])
+        matches.append(parts)
+    return [_collect(pictures, originals, p) for p in zip(*matches, strict=True)]
 
 
 def _collect(
-    pictures: Images, originals: Images, parts: Sequence[tuple[Tensor, ...]]
+    pictures: Images, originals: Images, parts: Sequence[list[Tensor]]
 ) -> Duplicates:
     """Join the pairs of all chunks, the most similar first."""
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]
