@@ -48,10 +48,7 @@ def write_atomically(
 ) -> None:
     """Let `write` fill a file, whole or not at all; its folder is made if need be.
 
-    Args:
-        path: where the file will be.
-        write: is called with the place to write to.
-        remedy: how to go on once there is room again, for the message.
+    The `remedy` says in the message how to go on once there is room again.
 
     Raises:
         RunError: if the disk is full or the folder cannot be written to.
@@ -113,8 +110,7 @@ def write_json(path: Path, value: object, *, remedy: str = "try again") -> None:
 
     So names of files that are no text in any encoding do no harm.
     """
-    text = json.dumps(value, indent=2) + "\n"
-    write_text(path, text, remedy=remedy)
+    write_text(path, json.dumps(value, indent=2) + "\n", remedy=remedy)
 
 
 @contextmanager
@@ -125,12 +121,9 @@ def locked(path: Path, refusal: str = "") -> Iterator[None]:
     removed, a process that had opened it before and one that makes it anew could both
     hold it. Where a drive knows no locks, nobody is kept out.
 
-    Args:
-        path: the lock file.
-        refusal: the message if another process holds the lock; empty: wait for it.
-
     Raises:
-        RunError: with the `refusal`.
+        RunError: with the `refusal`, if another process holds the lock; where it is
+            empty, the lock is waited for.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)

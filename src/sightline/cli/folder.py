@@ -18,6 +18,7 @@ from sightline.cli.group import (
     shell_line,
 )
 from sightline.cli.options import (
+    PATH,
     choice_or_type,
     chosen_recipe,
     pictures_for,
@@ -30,10 +31,8 @@ if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait f
 
 
 @main.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="folder for the page"
-)
+@click.argument("run", type=PATH)
+@click.option("--out", type=PATH, required=True, help="folder for the page")
 @click.option(
     "--data",
     show_default="those of RUN",
@@ -49,8 +48,8 @@ def export(
     from sightline.training.run import Run
 
     opened = Run.open(run)
-    about = export_run(opened, pictures_for(opened, data, limit), out, bits=bits)
-    print_export(about)
+    splits = pictures_for(opened, data, limit)
+    print_export(export_run(opened, splits, out, bits=bits))
     server = ("python", "-m", "http.server", "--bind", "127.0.0.1", "--directory", out)
     print_line(f"the page: {out / 'index.html'}")
     print_line(f"look at it: {shell_line(*server)}, then open http://127.0.0.1:8000")
@@ -74,18 +73,15 @@ def print_export(about: dict) -> None:
     )
 
 
-IMAGE_SIZE = click.option(
+@main.command()
+@click.argument("folder", type=PATH)
+@click.option(
     "--image-size",
     type=choice_or_type(ImageSize),
     default=32,
     show_default=True,
     help="pixels: side that the pictures will have",
 )
-
-
-@main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@IMAGE_SIZE
 @click.option("--json", "as_json", is_flag=True, help="print everything as JSON")
 def check(folder: Path, image_size: int, as_json: bool) -> None:
     """Look at every picture of FOLDER for what would spoil a training.
@@ -95,9 +91,8 @@ def check(folder: Path, image_size: int, as_json: bool) -> None:
     from sightline.data.check import check_folder
     from sightline.data.datasets import data_folder
 
-    result = check_folder(
-        folder, image_size=image_size, keep_in=data_folder() / "decoded"
-    )
+    keep_in = data_folder() / "decoded"
+    result = check_folder(folder, image_size=image_size, keep_in=keep_in)
     if as_json:
         numbers = {**asdict(result), "trainable": result.trainable}
         click.echo(json.dumps(numbers, indent=2))
@@ -125,10 +120,10 @@ def print_check(result: "FolderCheck") -> None:
 
 
 @main.command(name="all")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PATH)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     help="folder for everything; the same command again goes on",
 )
@@ -137,12 +132,7 @@ def print_check(result: "FolderCheck") -> None:
 @click.option("--precision", default="auto", help="auto, fp32, tf32 or bf16")
 @recipe_options
 def do_all(
-    folder: Path,
-    out: Path,
-    recipe: str,
-    device: str,
-    precision: str,
-    **overrides: Any,
+    folder: Path, out: Path, recipe: str, device: str, precision: str, **overrides: Any
 ) -> None:
     """Check FOLDER, find a learning rate, train, look at mistakes, export a demo.
 

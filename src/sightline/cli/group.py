@@ -53,18 +53,9 @@ def main() -> None:
     """
 
 
-def run_by_first_process() -> bool:
-    """Tell whether this process speaks for those that `torchrun` started with it."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 @contextmanager
 def resumable(*more: str) -> Iterator[None]:
-    """Answer Ctrl-C and SIGTERM with the command that goes on.
-
-    Args:
-        more: words that this command needs to go on, beside those given.
-    """
+    """Answer Ctrl-C and SIGTERM with the command that goes on, `more` words added."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

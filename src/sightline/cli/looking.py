@@ -10,7 +10,7 @@ import click
 from rich.table import Table
 
 from sightline.cli.group import console, main, print_line
-from sightline.cli.options import pictures_for, run_data_options
+from sightline.cli.options import PATH, pictures_for, run_data_options
 from sightline.errors import DataError, SightlineError
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
@@ -19,19 +19,13 @@ if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait f
     from sightline.training.runtime import Runtime
 
 METHODS = (  # those of sightline.heatmaps, which need torch
-    "grad_cam",
-    "hires_cam",
-    "layer_cam",
-    "grad_cam_plus_plus",
-    "x_grad_cam",
-    "eigen_cam",
-    "score_cam",
-    "ablation_cam",
+    *("grad_cam", "hires_cam", "layer_cam", "grad_cam_plus_plus", "x_grad_cam"),
+    *("eigen_cam", "score_cam", "ablation_cam"),
 )
 
 
 @main.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PATH)
 @run_data_options
 @click.option(
     "--split",
@@ -74,12 +68,11 @@ def scores_of(evaluation: "Evaluation", classes: Sequence[str]) -> dict[str, Any
         per_class_accuracy,
     )
 
-    confusion = confusion_matrix(
-        evaluation.labels, evaluation.predictions, len(classes)
-    )
+    labels = evaluation.labels
+    confusion = confusion_matrix(labels, evaluation.predictions, len(classes))
     accuracies = per_class_accuracy(confusion).tolist()
     return {
-        "images": len(evaluation.labels),
+        "images": len(labels),
         "accuracy": evaluation.accuracy,
         "balanced_accuracy": balanced_accuracy(confusion),
         "loss": evaluation.loss,
@@ -101,10 +94,8 @@ def print_scores(scores: dict[str, Any], title: str) -> None:
 
 
 @main.command()
-@click.argument("run", nargs=-1, type=click.Path(path_type=Path))
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="folder for a page and its figures"
-)
+@click.argument("run", nargs=-1, type=PATH)
+@click.option("--out", type=PATH, help="folder for a page and its figures")
 @click.option("--json", "as_json", is_flag=True, help="print everything as JSON")
 def compare(run: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
     """Set two or more RUNs side by side; the first is the reference."""
@@ -117,11 +108,10 @@ def compare(run: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(comparison.as_json(), indent=2))
     else:
-        width = console.width
-        console.print(text_table(*comparison.table(), width=width))
+        console.print(text_table(*comparison.table(), width=console.width))
         header, differences = comparison.recipe_table()
         if differences:
-            console.print(text_table(header, differences, width=width))
+            console.print(text_table(header, differences, width=console.width))
         for sentence in comparison.sentences():
             console.print(sentence, highlight=False, markup=False)
     if out:
@@ -131,7 +121,7 @@ def compare(run: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
 
 @main.command()
 @click.argument("run")
-@click.argument("image", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("image", nargs=-1, required=True, type=PATH)
 @click.option(
     "--method",
     type=click.Choice(METHODS),
@@ -153,14 +143,12 @@ def compare(run: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
     "--out",
     default="explanations",
     show_default=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="folder for the figures",
 )
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-@click.option("--weights", type=click.Path(path_type=Path), help="of module:attribute")
-@click.option(
-    "--classes", type=click.Path(path_type=Path), help="their names, one a line"
-)
+@click.option("--weights", type=PATH, help="of module:attribute")
+@click.option("--classes", type=PATH, help="their names, one a line")
 @click.option("--image-size", type=int, help="of module:attribute  [default: 224]")
 @click.option("--mean", type=float, nargs=3, help="colour  [default: ImageNet's]")
 @click.option("--std", type=float, nargs=3, help="colour  [default: ImageNet's]")
@@ -234,13 +222,9 @@ def class_number(
 
 
 @main.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PATH)
 @run_data_options
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="folder for the report  [default: RUN/report]",
-)
+@click.option("--out", type=PATH, help="folder for the report  [default: RUN/report]")
 def report(
     run: Path,
     data: str | None,

@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait f
     from sightline.data.datasets import Splits
     from sightline.training.run import Run
 
+PATH = click.Path(path_type=Path)
+
 
 def recipe_options(command: Callable) -> Callable:
     """Add one option for every field of a recipe."""
@@ -85,11 +87,7 @@ def pictures_for(run: "Run", data: str | None, limit: int | None) -> "Splits":
 
 
 def source_of(run: "Run") -> str:
-    """Return the name or the folder of the pictures that a run was trained on.
-
-    Raises:
-        DataError: if the folder is not known, or is gone.
-    """
+    """Return the name or the folder of the pictures that a run was trained on."""
     name, source = run.manifest["data"], run.manifest.get("source")
     if not source and name in ("cifar10", "shapes"):  # older runs know a name alone
         return name

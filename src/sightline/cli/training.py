@@ -1,6 +1,7 @@
 """Commands that train: recipes, train, lr-find."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,14 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from sightline.cli.group import (
-    console,
-    main,
-    print_next,
-    resumable,
-    run_by_first_process,
-)
+from sightline.cli.group import console, main, print_next, resumable
 from sightline.cli.options import (
+    PATH,
     chosen_recipe,
     data_options,
     pictures_of,
@@ -51,8 +47,7 @@ def list_recipes(names: tuple[str, ...], as_json: bool) -> None:
         table.add_column(name, no_wrap=True)
     for r in chosen:
         published = "" if r.reported is None else f"{r.reported:.2%}"
-        rate = f"{r.optimizer} {r.max_lr:.2g}"
-        numbers = (str(r.epochs), str(r.batch_size), rate)
+        numbers = (str(r.epochs), str(r.batch_size), f"{r.optimizer} {r.max_lr:.2g}")
         table.add_row(r.name, r.model, *numbers, published)
     console.print(table)
     console.print("result: test accuracy as published, where there is one")
@@ -80,7 +75,7 @@ def print_differences(recipes: list[Recipe]) -> None:
 @main.command()
 @click.argument("recipe", default="resnet18")
 @data_options
-@click.option("--out", type=click.Path(path_type=Path), help="run folder")
+@click.option("--out", type=PATH, help="run folder")
 @click.option("--resume", is_flag=True, help="go on with the run in --out")
 @click.option("--tensorboard", is_flag=True, help="also write TensorBoard scalars")
 @click.option(
@@ -122,7 +117,7 @@ def train(
             tensorboard=tensorboard,
             compiled=compiled,
         )
-    if run_by_first_process():
+    if os.environ.get("RANK", "0") == "0":  # the first of those torchrun started
         print_result(run, chosen)
         print_next("evaluate", run.path)
 
@@ -134,9 +129,8 @@ def print_result(run: "Run", recipe: Recipe) -> None:
 
     console.print(epoch_table(run.history, watched=recipe.watch))
     test, epoch = run.manifest["test"], run.manifest["best_epoch"]
-    which = f"best epoch {epoch} by {recipe.watch}"
-    if recipe.keep == "last":
-        which = f"last epoch {epoch}"
+    best = f"best epoch {epoch} by {recipe.watch}"
+    which = f"last epoch {epoch}" if recipe.keep == "last" else best
     console.print(f"test accuracy {test['accuracy']:.2%} ({which}), run in {run.path}")
     if recipe.target is not None:
         console.print(target_sentence(test["accuracy"], recipe.target))
@@ -149,7 +143,7 @@ def print_result(run: "Run", recipe: Recipe) -> None:
 @click.option("--end-lr", default=10.0, show_default=True, help="last rate")
 @click.option("--num-iter", default=100, show_default=True, help="updates a test")
 @click.option("--seeds", default=3, show_default=True, help="range tests to run")
-@click.option("--plot", type=click.Path(path_type=Path), help="write the curves here")
+@click.option("--plot", type=PATH, help="write the curves here")
 @click.option("--json", "as_json", is_flag=True, help="print suggestions as JSON")
 @recipe_options
 def lr_find(

@@ -7,8 +7,6 @@ listing       the files of a folder with one sub-folder per class
 stored        pixels of a whole folder on disk, read in parts
 folders       a folder decoded once
 cifar10       CIFAR-10, by torchvision
-divide        which pictures train, validate and test
-pixels        mean, standard deviation and digest of all pixels
 datasets      training, validation and test split of a data set
 options       fields that are command-line options
 augmentation  what may happen to a training picture, as a value

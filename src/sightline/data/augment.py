@@ -6,7 +6,7 @@ drawn first, as plain tensors; applying a draw is a pure function.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -67,25 +67,17 @@ class Draw:
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> "Draw":
         """Return a draw with `function` applied to each tensor."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        changes: dict[str, Any] = {
-            name: function(value)
-            for name, value in values.items()
-            if isinstance(value, Tensor)
+        tensors = {
+            n: value for n, value in vars(self).items() if torch.is_tensor(value)
         }
+        changes: dict[str, Any] = {n: function(tensor) for n, tensor in tensors.items()}
         return replace(self, **changes)
 
 
 def draw_augmentation(
     augmentation: Augmentation, count: int, size: int, generator: Generator
 ) -> Draw:
-    """Draw for `count` pictures of side `size`, on the CPU.
-
-    Args:
-        augmentation: what may happen, in pixels of these pictures.
-        count: number of pictures.
-        size: their side in pixels.
-        generator: source of the random numbers.
+    """Draw for `count` pictures of side `size`, lengths in their pixels, on the CPU.
 
     Raises:
         SightlineError: if padding or hole do not fit into the picture.
@@ -103,8 +95,8 @@ def draw_augmentation(
         holes = draw_holes(augmentation, shifts, size, generator)
     if augmentation.affine_probability:
         matrices = draw_matrices(augmentation, count, size, generator)
-    kinds = {"border": augmentation.border, "fill": augmentation.cutout_fill}
-    return Draw(shifts, flips, holes, cutout, matrices, **kinds)
+    fills = augmentation.border, augmentation.cutout_fill
+    return Draw(shifts, flips, holes, cutout, matrices, *fills)
 
 
 def draw_holes(
@@ -133,9 +125,8 @@ def draw_matrices(
     """Draw matrices (B, 2, 3) from output to input coordinates, both in −1..1."""
     rotate, scale, shift = augmentation.rotate, augmentation.scale, augmentation.shift
     largest = torch.tensor([rotate, scale, shift, shift])[:, None]
-    angle, scale, down, right = (
-        torch.rand(4, count, generator=generator) * 2 - 1
-    ) * largest
+    numbers = torch.rand(4, count, generator=generator) * 2 - 1
+    angle, scale, down, right = numbers * largest
     drawn = torch.rand(count, generator=generator) < augmentation.affine_probability
     radians = torch.deg2rad(angle)
     cosine, sine = radians.cos() / (1 + scale), radians.sin() / (1 + scale)
@@ -154,18 +145,10 @@ def reflect(index: Tensor, size: int) -> Tensor:
     return (size - 1) - ((size - 1) - index.abs()).abs()
 
 
-def normalise_uint8(
-    images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]
-) -> Tensor:
-    """Turn uint8 pictures into normalised floats.
+def normalise_uint8(images: Tensor, mean: Triple, std: Triple) -> Tensor:
+    """Turn uint8 pictures (B, H, W, 3) into normalised floats (B, 3, H, W).
 
-    Args:
-        images: (B, H, W, 3) uint8.
-        mean: per channel, of pixels in 0..1.
-        std: per channel, of pixels in 0..1.
-
-    Returns:
-        (B, 3, H, W) float32 in channels-last memory format.
+    `mean` and `std` are of pixels in 0..1; the memory format is channels-last.
     """
     scale = 1.0 / (255.0 * torch.tensor(std))
     offset = torch.tensor(mean) / torch.tensor(std)
@@ -182,12 +165,8 @@ def along(values: Tensor, images: Tensor) -> Tensor:
 def transform_affine(images: Tensor, matrices: Tensor) -> Tensor:
     """Rotate, scale and shift (B, H, W, 3) uint8 pictures; borders are reflected.
 
-    Args:
-        images: (B, H, W, 3) uint8.
-        matrices: (B, 2, 3), of `draw_matrices`.
-
-    Returns:
-        (B, H, W, 3) float32, 0 to 255, interpolated linearly.
+    The matrices, (B, 2, 3), are those of `draw_matrices`. What comes out is float32, 0
+    to 255, interpolated linearly.
     """
     planes = images.permute(0, 3, 1, 2).float()
     grid = F.affine_grid(matrices, list(planes.shape), align_corners=True)
@@ -241,8 +220,7 @@ def paint(images: Tensor, where: Tensor, values: Triple) -> Tensor:
     """Set (B, 3, H, W) to one value per channel where (B, H, 3W) is 1.0, not 0.0."""
     pixels = images.permute(0, 2, 3, 1)
     colours = along(torch.tensor(values), pixels)
-    # lerp is exact at both ends
-    painted = torch.lerp(pixels.flatten(2), colours, where)
+    painted = torch.lerp(pixels.flatten(2), colours, where)  # exact at both ends
     return painted.view(pixels.shape).permute(0, 3, 1, 2)
 
 
@@ -251,14 +229,8 @@ def apply_augmentation(
 ) -> Tensor:
     """Shift, mirror, normalise and punch holes, for the whole batch at once.
 
-    Args:
-        images: (B, H, W, 3) uint8.
-        draw: B choices, of `draw_augmentation`.
-        mean: per channel, of pixels in 0..1.
-        std: per channel, of pixels in 0..1.
-
-    Returns:
-        (B, 3, H, W) float32, normalised, channels-last.
+    Turns uint8 pictures (B, H, W, 3) into images (B, 3, H, W), float32, channels-last;
+    `mean` and `std` are of pixels in 0..1.
     """
     _, height, width, _ = images.shape
     device = images.device

@@ -34,6 +34,8 @@ COPIES = {  # kind of finding → remedy
     "seen what it is judged on.",
 }
 
+Pair = tuple[int, int]  # places of a picture and of an earlier one in the listing
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -73,10 +75,8 @@ class FolderCheck:
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Lay out the counts: header, and a row for each class and for their sum."""
         parts = list(next(iter(self.classes.values())))
-        counts = {
-            **self.classes,
-            "all": {p: sum(c[p] for c in self.classes.values()) for p in parts},
-        }
+        total = {p: sum(c[p] for c in self.classes.values()) for p in parts}
+        counts = {**self.classes, "all": total}
         rows = [[name, *(f"{c[p]:,}" for p in parts)] for name, c in counts.items()]
         return ["class", *parts], rows
 
@@ -90,19 +90,11 @@ class FolderCheck:
 
 
 def check_folder(
-    folder: str | Path,
-    *,
-    image_size: int = 32,
-    keep_in: Path,
-    progress: bool = True,
+    folder: str | Path, *, image_size: int = 32, keep_in: Path, progress: bool = True
 ) -> FolderCheck:
     """Look at every picture of a folder that `load_folder` would load.
 
-    Args:
-        folder: one sub-folder per class, or train/ and test/ with these.
-        image_size: side in pixels to which pictures will be brought.
-        keep_in: where decoded pictures are kept, for `load_folder` to take.
-        progress: show bars.
+    Decoded pictures are kept in `keep_in`, for `load_folder` to take.
 
     Raises:
         DataError: if the folder is missing or laid out in another way, or has fewer
@@ -111,7 +103,7 @@ def check_folder(
     listing = list_folder(Path(folder).expanduser())
     headers = list(_headers(listing, progress))
     decoded = decode_once(listing, image_size, keep_in, progress)
-    sides = sorted(min(h.width, h.height) for h in headers if h)
+    sides = sorted(header.shorter for header in headers if header)
     counts = _count(listing, decoded)
     return FolderCheck(
         str(folder),
@@ -133,8 +125,8 @@ def check_folder(
 class _Header:
     """What the first bytes of a picture file say."""
 
-    width: int
-    height: int
+    shorter: int  #: side, in pixels
+    longer: int
     kind: str  #: of file and pixels
 
 
@@ -145,7 +137,7 @@ def _headers(listing: Listing, progress: bool) -> Iterator[_Header | None]:
         try:
             with Image.open(listing.folder / name) as picture:
                 kind = f"{picture.format} {picture.mode}"
-                yield _Header(picture.width, picture.height, kind)
+                yield _Header(min(picture.size), max(picture.size), kind)
         except Exception:  # decoders of broken files raise nearly anything
             yield None
 
@@ -172,11 +164,10 @@ def _readable(listing: Listing, decoded: Decoded) -> Iterator[Finding]:
     if decoded.unreadable:
         names = tuple(listing.names[place] for place in decoded.unreadable)
         reason = next(iter(decoded.unreadable.values()))
-        reason = reason.replace(f"{listing.folder}/", "")
         yield Finding(
             "unreadable",
             f"{_pictures(names)} cannot be read and will be left out, the first one "
-            f"because {reason}",
+            f"because {reason.replace(f'{listing.folder}/', '')}",
             "Copy them again from where they came from, or delete them.",
             names,
         )
@@ -213,8 +204,9 @@ def _sizes(
     listing: Listing, headers: Sequence[_Header | None], image_size: int
 ) -> Iterator[Finding]:
     """Find pictures that must be enlarged, or lose much by being cut to a square."""
-    known = [(n, h) for n, h in zip(listing.names, headers, strict=True) if h]
-    tiny = tuple(n for n, h in known if min(h.width, h.height) < image_size)
+    every = zip(listing.names, headers, strict=True)
+    known = [(name, header) for name, header in every if header]
+    tiny = tuple(name for name, header in known if header.shorter < image_size)
     if tiny:
         yield Finding(
             "tiny",
@@ -222,7 +214,7 @@ def _sizes(
             "Find larger originals, or choose a smaller image size.",
             tiny,
         )
-    sides = sorted(min(h.width, h.height) for _, h in known)
+    sides = sorted(header.shorter for _, header in known)
     if sides and sides[len(sides) // 2] >= 2 * image_size < 256:
         yield Finding(
             "much is thrown away",
@@ -231,9 +223,7 @@ def _sizes(
             f"--image-size {2 * image_size} shows the network more, at about the same "
             "cost a picture.",
         )
-    long = tuple(
-        n for n, h in known if max(h.width, h.height) > LONG * min(h.width, h.height)
-    )
+    long = tuple(name for name, h in known if h.longer > LONG * h.shorter)
     if long:
         yield Finding(
             "odd shapes",
@@ -242,15 +232,6 @@ def _sizes(
             "Cut out by hand what matters.",
             long,
         )
-
-
-@dataclass(frozen=True)
-class _Pair:
-    """Two pictures of a listing that look alike."""
-
-    later: int  #: place in the listing
-    earlier: int
-    equal: bool  #: byte by byte
 
 
 def _copies(listing: Listing, decoded: Decoded) -> Iterator[Finding]:
@@ -265,19 +246,16 @@ def _copies(listing: Listing, decoded: Decoded) -> Iterator[Finding]:
             "",
         )
     groups = (None, listing.labels, listing.in_test)
-    for (kind, remedy), group in zip(COPIES.items(), groups, strict=True):
-        pairs = [*_equal_pairs(equal, group), *near[kind]]
+    for kind, group, similar in zip(COPIES, groups, near, strict=True):
+        exact = list(_equal_pairs(equal, group))
+        pairs = [*exact, *similar]
         if pairs:
-            exact = sum(pair.equal for pair in pairs)
             yield Finding(
                 kind,
                 f"{_pictures(pairs)} that repeat{'s' * (len(pairs) == 1)} an earlier "
-                f"one, {exact:,} of them byte by byte, {len(pairs) - exact:,} nearly",
-                remedy,
-                pairs=tuple(
-                    (listing.names[pair.later], listing.names[pair.earlier])
-                    for pair in pairs
-                ),
+                f"one, {len(exact):,} of them byte by byte, {len(similar):,} nearly",
+                COPIES[kind],
+                pairs=tuple((listing.names[n], listing.names[m]) for n, m in pairs),
             )
 
 
@@ -298,40 +276,34 @@ def equal_files(paths: Sequence[Path]) -> list[list[int]]:
     return [places for places in by_bytes.values() if len(places) > 1]
 
 
-def _equal_pairs(equal: list[list[int]], group: Tensor | None) -> Iterator[_Pair]:
+def _equal_pairs(equal: list[list[int]], group: Tensor | None) -> Iterator[Pair]:
     """Yield each file with its first copy, or the first one of another group."""
     for places in equal:
         for number, later in enumerate(places):
             for earlier in places[:number]:
                 if group is None or group[later] != group[earlier]:
-                    yield _Pair(later, earlier, equal=True)
+                    yield later, earlier
                     break
 
 
 def _near_pairs(
     listing: Listing, decoded: Decoded, equal: list[list[int]]
-) -> dict[str, list[_Pair]]:
-    """Return near duplicates that are no equal files, by the kinds of COPIES."""
+) -> Iterator[list[Pair]]:
+    """Yield near duplicates that are no equal files, for each kind of COPIES."""
     if not 2 <= len(decoded.images) <= MOST:
-        return {kind: [] for kind in COPIES}
+        yield from ([] for _ in COPIES)
+        return
     places = decoded.places
     group = {place: number for number, same in enumerate(equal) for place in same}
-    results = near_duplicates_within(
-        decoded.images,
-        listing.labels[places],
-        listing.in_test[places],
-        threshold=SIMILAR,
-    )
-    pairs = {}
-    for kind, result in zip(COPIES, results, strict=True):
+    groups = listing.labels[places], listing.in_test[places]
+    for result in near_duplicates_within(decoded.images, *groups, threshold=SIMILAR):
         later = places[result.pictures].tolist()
         earlier = places[result.originals].tolist()
-        pairs[kind] = [
-            _Pair(one, other, equal=False)
+        yield [
+            (one, other)
             for one, other in zip(later, earlier, strict=True)
             if one not in group or group[one] != group.get(other)
         ]
-    return pairs
 
 
 def _pictures(names: Sequence[object]) -> str:

@@ -4,7 +4,6 @@ import shutil
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,19 +11,16 @@ from torch import Tensor
 
 from sightline.errors import DataError
 
-__all__ = ["Cifar10", "read_cifar10"]
+__all__ = ["read_cifar10"]
+
+Part = tuple[Tensor, Tensor]  # pictures (N, 32, 32, 3) uint8, labels (N,)
 
 
-class Cifar10(NamedTuple):
-    """Both parts in torchvision's order: pictures (N, 32, 32, 3) uint8, labels (N,)."""
+def read_cifar10(folder: Path) -> tuple[Part, Part, tuple[str, ...]]:
+    """Read training, test and classes from `folder`, downloading them if need be.
 
-    training: tuple[Tensor, Tensor]
-    test: tuple[Tensor, Tensor]
-    classes: tuple[str, ...]
-
-
-def read_cifar10(folder: Path) -> Cifar10:
-    """Read both parts from `folder`, downloading them if need be.
+    torchvision's files are pickles: they are opened only after the checksum of
+    each has been verified.
 
     Raises:
         DataError: if they can neither be read nor downloaded; what is broken is
@@ -57,4 +53,4 @@ def read_cifar10(folder: Path) -> Cifar10:
         (torch.from_numpy(np.ascontiguousarray(part.data)), torch.tensor(part.targets))
         for part in parts
     )
-    return Cifar10(training, test, tuple(parts[0].classes))
+    return training, test, tuple(parts[0].classes)

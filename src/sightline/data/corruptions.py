@@ -32,14 +32,8 @@ QUALITY = (60, 40, 25, 15, 8)  # of JPEG
 def corrupt(images: Tensor, kind: str, severity: int, *, seed: int = 0) -> Tensor:
     """Damage pictures; the same call gives the same pictures.
 
-    Args:
-        images: (N, H, W, 3) uint8, on the CPU.
-        kind: a key of `CORRUPTIONS`.
-        severity: 1 to 5.
-        seed: of the noise; the severities of one seed differ in its strength alone.
-
-    Returns:
-        (N, H, W, 3) uint8.
+    Pictures are (N, H, W, 3) uint8, on the CPU. The `seed` is that of the noise: the
+    severities of one seed differ in its strength alone.
 
     Raises:
         SightlineError: for an unknown kind or severity, or images of another type.
@@ -60,8 +54,7 @@ def corrupt(images: Tensor, kind: str, severity: int, *, seed: int = 0) -> Tenso
         )
     generator = torch.Generator().manual_seed(seed)
     change = CORRUPTIONS[kind]
-    parts = [change(part, severity, generator) for part in images.split(CHUNK)]
-    return torch.cat(parts)
+    return torch.cat([change(p, severity, generator) for p in images.split(CHUNK)])
 
 
 def _noise(images: Tensor, severity: int, generator: torch.Generator) -> Tensor:

@@ -6,8 +6,10 @@ which `images[index]` reads. Downloads and decoded folders are kept in the data 
 the environment variable SIGHTLINE_DATA, or ~/.cache/sightline.
 """
 
+import hashlib
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,9 @@ from torch import Tensor
 
 from sightline.data import shapes
 from sightline.data.cifar10 import read_cifar10
-from sightline.data.divide import carve, choose
-from sightline.data.folders import read_folder
-from sightline.data.pixels import digest_of, mean_and_std
-from sightline.data.stored import StoredImages
+from sightline.data.folders import decode_once, find_lacking
+from sightline.data.listing import list_folder
+from sightline.data.stored import Images, StoredImages
 from sightline.errors import DataError
 
 __all__ = [
@@ -29,11 +30,13 @@ __all__ = [
     "data_folder",
     "draw_split",
     "load",
-    "load_cifar10",
     "load_folder",
     "load_shapes",
 ]
 
+Colour = tuple[float, float, float]
+
+CHUNK_BYTES = 2**24  # of pixels that are measured at once
 TEST_FRACTION = 0.2  # of each class, where a folder has no test/ of its own
 
 
@@ -41,7 +44,7 @@ TEST_FRACTION = 0.2  # of each class, where a folder has no test/ of its own
 class Split:
     """Pictures and labels of one part; masks and shortcuts where they are known."""
 
-    images: Tensor | StoredImages  #: (N, H, W, 3) uint8
+    images: Images  #: (N, H, W, 3) uint8
     labels: Tensor  #: (N,) int64
     masks: Tensor | None = None  #: (N, H, W) bool
     shortcuts: Tensor | None = None  #: (N, H, W) bool
@@ -51,7 +54,7 @@ class Split:
         return len(self.labels)
 
     def take(self, index: Tensor) -> "Split":
-        """Return the pictures at `index`, in that order."""
+        """Return the pictures at `index`, places or a mask, in that order."""
         stored = isinstance(self.images, StoredImages)
         images = self.images.take(index) if stored else self.images[index]
         masks = None if self.masks is None else self.masks[index]
@@ -61,10 +64,9 @@ class Split:
     def join(self, other: "Split") -> "Split":
         """Return the pictures and labels of both, without masks and shortcuts."""
         labels = torch.cat([self.labels, other.labels])
-        one, another = self.images, other.images
-        if isinstance(one, StoredImages) and isinstance(another, StoredImages):
-            return Split(one.join(another), labels)
-        return Split(torch.cat([one[:], another[:]]), labels)
+        if isinstance(self.images, StoredImages) and not torch.is_tensor(other.images):
+            return Split(self.images.join(other.images), labels)
+        return Split(torch.cat([self.images[:], other.images[:]]), labels)
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,8 @@ class Splits:
     validation: Split
     test: Split
     classes: tuple[str, ...]
-    mean: tuple[float, float, float]  #: of the training part, 0 to 1
-    std: tuple[float, float, float]
+    mean: Colour  #: of the training part, 0 to 1
+    std: Colour
     digest: str  #: changes when any pixel or label of any part does
     notes: tuple[str, ...] = ()  #: what had to be done to the pictures, for people
     source: str = ""  #: what `load` finds them by, a name or an absolute folder
@@ -97,13 +99,8 @@ class Splits:
     ) -> "Splits":
         """Keep fewer pictures, the classes as equal as they can be.
 
-        Their order and mean/std stay as they are.
-
-        Args:
-            training: pictures to train with; None: return the data set itself.
-            validation: pictures; None: a quarter of `training`.
-            test: pictures; None: a quarter of `training`.
-            seed: decides which pictures stay.
+        Their order and mean/std stay as they are. None keeps all training pictures,
+        and of the others a quarter as many as of these.
 
         Raises:
             DataError: if a number is smaller than that of the classes.
@@ -111,20 +108,21 @@ class Splits:
         if training is None:
             return self
         quarter = max(training // 4, len(self.classes))
-        counts = (
-            training,
-            quarter if validation is None else validation,
-            quarter if test is None else test,
-        )
-        generator = _generator(seed)
+        validation = quarter if validation is None else validation
+        test = quarter if test is None else test
+        generator = torch.Generator().manual_seed(seed)
         whole = (self.train, self.validation, self.test)
-        fewer = [
-            part.take(choose(part.labels, count, generator))
-            for part, count in zip(whole, counts, strict=True)
-        ]
-        names = ("train", "validation", "test")
-        parts: dict[str, Any] = dict(zip(names, fewer, strict=True))
-        return replace(self, **parts, digest=_digest(*fewer))
+        train, validated, tested = (
+            part.take(_choose(part.labels, count, generator))
+            for part, count in zip(whole, (training, validation, test), strict=True)
+        )
+        return replace(
+            self,
+            train=train,
+            validation=validated,
+            test=tested,
+            digest=_digest(train, validated, tested),
+        )
 
 
 def load(
@@ -156,7 +154,10 @@ def load(
         )
     fraction = validation_fraction
     if data == "cifar10":
-        return load_cifar10(validation_fraction=fraction, seed=seed, root=root)
+        training, test, classes = read_cifar10(root or data_folder())
+        generator = torch.Generator().manual_seed(seed)
+        parts = Split(*training), Split(*test)
+        return _splits("cifar10", *parts, classes, fraction, generator)
     if data == "shapes":
         return load_shapes(validation_fraction=fraction, seed=seed)
     return load_folder(
@@ -184,62 +185,22 @@ def load_shapes(
 ) -> Splits:
     """Draw the embedded data set: 10 classes with exact masks, no download.
 
-    Args:
-        training: pictures to draw, from which validation is then taken.
-        test: pictures to draw from a stream of their own.
-        validation_fraction: share of each class of `training`.
-        seed: decides the pictures and which of them validate.
+    Validation is taken from the `training` pictures; test has a stream of its own.
     """
-    return _splits(
-        "shapes",
-        draw_split(training, (seed, 0)),
-        draw_split(test, (seed, 1)),
-        shapes.CLASSES,
-        source="shapes",
-        validation_fraction=validation_fraction,
-        generator=_generator(seed),
-    )
+    parts = draw_split(training, (seed, 0)), draw_split(test, (seed, 1))
+    generator = torch.Generator().manual_seed(seed)
+    return _splits("shapes", *parts, shapes.CLASSES, validation_fraction, generator)
 
 
 def draw_split(n: int, seed: int | Sequence[int] = 0, **options: Any) -> Split:
     """Draw `n` shapes with their masks and shortcuts.
 
-    Args:
-        n: pictures.
-        seed: a number, or several (a seed and a part, say) for separate streams.
-        options: of `sightline.data.shapes.draw_shapes`, such as `shortcut_class`.
+    `seed` and `options`, such as `shortcut_class`, are those of
+    `sightline.data.shapes.draw_shapes`.
     """
     drawn = shapes.draw_shapes(n, seed=seed, **options)
-    return Split(
-        torch.from_numpy(drawn.images),
-        torch.from_numpy(drawn.labels),
-        torch.from_numpy(drawn.masks),
-        torch.from_numpy(drawn.shortcuts),
-    )
-
-
-def load_cifar10(
-    *, validation_fraction: float = 0.1, seed: int = 0, root: Path | None = None
-) -> Splits:
-    """Load CIFAR-10 through torchvision, downloading it once.
-
-    torchvision's files are pickles: they are opened only after the checksum of
-    each has been verified.
-
-    Raises:
-        DataError: if it can neither be found nor downloaded; what is broken is
-            removed before.
-    """
-    training, test, classes = read_cifar10(root or data_folder())
-    return _splits(
-        "cifar10",
-        Split(*training),
-        Split(*test),
-        classes,
-        source="cifar10",
-        validation_fraction=validation_fraction,
-        generator=_generator(seed),
-    )
+    arrays = (drawn.images, drawn.labels, drawn.masks, drawn.shortcuts)
+    return Split(*(torch.from_numpy(array) for array in arrays))
 
 
 def load_folder(
@@ -262,35 +223,32 @@ def load_folder(
         DataError: if the layout is another, classes differ between train/ and
             test/, there are fewer than two, or one has too few readable pictures.
     """
-    folder = Path(folder).expanduser()
+    listing = list_folder(Path(folder).expanduser())
     keep_in = (root or data_folder()) / "decoded"
-    pictures = read_folder(folder, image_size, keep_in=keep_in, progress=progress)
-    generator = _generator(seed)
-    if pictures.in_test.any():
-        training = torch.nonzero(~pictures.in_test)[:, 0]
-        test = torch.nonzero(pictures.in_test)[:, 0]
-    else:
-        training, test = carve(pictures.labels, TEST_FRACTION, generator)
-    everything = Split(pictures.images, pictures.labels)
+    decoded = decode_once(listing, image_size, keep_in, progress)
+    if lacking := find_lacking(listing, decoded):
+        raise DataError(f"{lacking[0]}. Add pictures or remove the class")
+    everything = Split(decoded.images, listing.labels[decoded.readable])
+    in_test = listing.in_test[decoded.readable]
+    generator = torch.Generator().manual_seed(seed)
+    if not in_test.any():
+        in_test = _carve(everything.labels, TEST_FRACTION, generator)
     return _splits(
-        folder.resolve().name,
-        everything.take(training),
-        everything.take(test),
-        pictures.classes,
-        source=str(folder.resolve()),
-        validation_fraction=validation_fraction,
-        generator=generator,
-        notes=pictures.notes,
+        str(listing.folder),
+        everything.take(~in_test),
+        everything.take(in_test),
+        listing.classes,
+        validation_fraction,
+        generator,
+        listing.notes + decoded.notes,
     )
 
 
 def _splits(
-    name: str,
+    source: str,
     training: Split,
     test: Split,
-    classes: Sequence[str],
-    *,
-    source: str,
+    classes: tuple[str, ...],
     validation_fraction: float,
     generator: torch.Generator,
     notes: tuple[str, ...] = (),
@@ -301,19 +259,71 @@ def _splits(
             f"validation_fraction {validation_fraction} is not between 0 and 1; "
             "0.1 keeps a tenth of the training pictures for validation"
         )
-    rest, taken = carve(training.labels, validation_fraction, generator)
-    train, validation = training.take(rest), training.take(taken)
-    mean, std = mean_and_std(train.images)
-    digest = _digest(train, validation, test)
-    return Splits(
-        name, train, validation, test, tuple(classes), mean, std, digest, notes, source
-    )
+    taken = _carve(training.labels, validation_fraction, generator)
+    parts = training.take(~taken), training.take(taken), test
+    colours = _mean_and_std(parts[0].images)
+    name, digest = Path(source).name, _digest(*parts)
+    return Splits(name, *parts, classes, *colours, digest, notes, source)
 
 
-def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def _carve(labels: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
+    """Choose the share of each class, at least 1, that is taken out, (N,) bool."""
+    taken = torch.zeros(len(labels), dtype=torch.bool)
+    for label in labels.unique():
+        places = torch.nonzero(labels == label)[:, 0]
+        count = min(max(round(fraction * len(places)), 1), len(places) - 1)
+        order = torch.randperm(len(places), generator=generator)
+        taken[places[order[:count]]] = True
+    return taken
+
+
+def _choose(labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Choose `count` places, going round the classes; return them ascending."""
+    if count < len(labels.unique()):
+        raise DataError(
+            f"a limit of {count} pictures leaves classes without any; "
+            f"at least {len(labels.unique())} are needed, one per class"
+        )
+    rank = torch.empty(len(labels), dtype=torch.int64)  # place within the class
+    for label in labels.unique():
+        places = torch.nonzero(labels == label)[:, 0]
+        rank[places] = torch.randperm(len(places), generator=generator)
+    return torch.argsort(rank, stable=True)[:count].sort().values
+
+
+def _mean_and_std(images: Images) -> tuple[Colour, Colour]:
+    """Return mean and population std of each channel, 0 to 1, exactly.
+
+    Counting how often each of the 256 levels occurs needs no float copy.
+    """
+    counts = torch.zeros(3, 256, dtype=torch.float64)
+    for chunk in _chunks(images):
+        for channel in range(3):
+            counts[channel] += chunk[..., channel].flatten().bincount(minlength=256)
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    share = counts / counts.sum(1, keepdim=True)
+    mean = share @ levels
+    std = (share * (levels - mean[:, None]) ** 2).sum(1).sqrt()
+    std = std.clamp(min=1 / 255)  # a channel that never changes must not divide by 0
+    return _colour(mean), _colour(std)
+
+
+def _colour(values: Tensor) -> Colour:
+    red, green, blue = values.tolist()
+    return red, green, blue
 
 
 def _digest(*parts: Split) -> str:
-    """Return what changes when any pixel or label of any part does."""
-    return digest_of([(part.images, part.labels) for part in parts])
+    """Return the first 16 hex digits of SHA-256 over shapes, pixels and labels."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(str(tuple(part.images.shape)).encode())
+        for chunk in _chunks(part.images):
+            digest.update(chunk.contiguous().numpy())
+        digest.update(part.labels.contiguous().numpy())
+    return digest.hexdigest()[:16]
+
+
+def _chunks(images: Images) -> Iterable[Tensor]:
+    """Divide pictures into parts of CHUNK_BYTES."""
+    return images.split(max(1, CHUNK_BYTES // math.prod(images.shape[1:])))

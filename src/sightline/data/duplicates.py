@@ -2,21 +2,20 @@
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sightline.data.stored import StoredImages
+from sightline.data.stored import Images
 from sightline.errors import SightlineError
 
 __all__ = ["THRESHOLD", "Duplicates", "near_duplicates", "near_duplicates_within"]
 
-Images = Tensor | StoredImages
-# takes places (n,) of pictures; tells which of the first m originals count, (n, m) bool
-Rule = Callable[[Tensor], Tensor]
+# takes places (n,) of pictures; tells for each list of pairs which of the first m
+# originals count, (n, m) bool
+Masks = Callable[[Tensor], list[Tensor]]
 
 # looked at by eye on CIFAR-10: above it nearly all pairs show one photograph, and
 # below it more and more show two aircraft in a blue sky
@@ -45,23 +44,19 @@ def near_duplicates(
 
     Pictures are compared as 8×8 pixels, whitened over the originals, by the cosine.
     Whitening takes away what all pictures share, as a bright upper half: without it a
-    ship resembles every other ship.
-
-    Args:
-        pictures: (N, H, W, 3) uint8.
-        originals: (M, H, W, 3) uint8, of the same size.
-        threshold: similarity from which a pair is kept.
+    ship resembles every other ship. Both are (N, H, W, 3) uint8, of one size; pairs are
+    kept from a similarity of `threshold` on.
     """
     if pictures.shape[1:] != originals.shape[1:]:
         raise SightlineError(
             f"pictures of {tuple(pictures.shape[1:])} and originals of "
             f"{tuple(originals.shape[1:])}: bring them to one size first"
         )
-    every = torch.ones(1, len(originals), dtype=torch.bool)
-    (duplicates,) = _best_matches(
-        pictures, originals, [lambda places: every.expand(len(places), -1)], threshold
-    )
-    return duplicates
+
+    def masks(places: Tensor) -> list[Tensor]:
+        return [torch.ones(len(places), len(originals), dtype=torch.bool)]
+
+    return _best_matches(pictures, originals, masks, threshold)[0]
 
 
 def near_duplicates_within(
@@ -69,33 +64,23 @@ def near_duplicates_within(
 ) -> list[Duplicates]:
     """Find for each picture the most similar earlier one, or its mirror image.
 
-    Compares as `near_duplicates` does, whitened over all pictures.
-
-    Args:
-        images: (N, H, W, 3) uint8.
-        groups: (N,) each, such as labels: only pairs across groups count there.
-        threshold: similarity from which a pair is kept.
-
-    Returns:
-        All pairs, and those across the groups of each of `groups`; into `images`.
+    Compares as `near_duplicates` does, whitened over all pictures. Returns all pairs,
+    then for each of `groups`, (N,), such as labels, the pairs across its groups.
     """
-    every = torch.arange(len(images))
 
-    def earlier(places: Tensor) -> Tensor:
-        return every[: int(places[-1]) + 1] < places[:, None]
+    def masks(places: Tensor) -> list[Tensor]:
+        end = int(places[-1]) + 1
+        earlier = torch.arange(end) < places[:, None]
+        across = [earlier & (g[:end] != g[places][:, None]) for g in groups]
+        return [earlier, *across]
 
-    def across(group: Tensor, places: Tensor) -> Tensor:
-        before = earlier(places)
-        return before & (group[: before.shape[1]] != group[places][:, None])
-
-    rules: list[Rule] = [earlier, *(partial(across, group) for group in groups)]
-    return _best_matches(images, images, rules, threshold)
+    return _best_matches(images, images, masks, threshold)
 
 
 def _best_matches(
-    pictures: Images, originals: Images, rules: Sequence[Rule], threshold: float
+    pictures: Images, originals: Images, masks: Masks, threshold: float
 ) -> list[Duplicates]:
-    """Find the most similar original, or its mirror image, that each rule allows."""
+    """Find the most similar original, or its mirror image, that each mask allows."""
     shrunk = _shrink(originals)
     mean, whiten = _whitening(shrunk)
 
@@ -104,31 +89,34 @@ def _best_matches(
 
     searched = describe(shrunk)
     small = shrunk if pictures is originals else _shrink(pictures)
-    matches: list[list[tuple[Tensor, ...]]] = [[] for _ in rules]
+    matches = []
     for places in torch.arange(len(pictures)).split(CHUNK):
-        masks = [rule(places) for rule in rules]
-        candidates = searched[: masks[0].shape[1]].T
+        allowed = masks(places)
+        candidates = searched[: allowed[0].shape[1]].T
         flipped = small[places].unflatten(1, (3, SIDE, SIDE)).flip(3).flatten(1)
         as_is = describe(small[places]) @ candidates  # (n, m)
         mirror = describe(flipped) @ candidates
         similar = torch.maximum(as_is, mirror)
-        for parts, mask in zip(matches, masks, strict=True):
+        parts = []
+        for mask in allowed:
             best, place = similar.masked_fill(~mask, -math.inf).max(1)
             turned = (mirror > as_is).gather(1, place[:, None])[:, 0]
             close = best >= threshold
-            columns = (places, place, best, turned)
-            parts.append(tuple(column[close] for column in columns))
-    return [_collect(pictures, originals, parts) for parts in matches]
+            parts.append([c[close] for c in (places, place, best, turned)])
+        matches.append(parts)
+    return [_collect(pictures, originals, p) for p in zip(*matches, strict=True)]
 
 
 def _collect(
-    pictures: Images, originals: Images, parts: Sequence[tuple[Tensor, ...]]
+    pictures: Images, originals: Images, parts: Sequence[list[Tensor]]
 ) -> Duplicates:
     """Join the pairs of all chunks, the most similar first."""
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]
     order = columns[2].argsort(descending=True, stable=True)
     places, originals_at, similarity, mirrored = (column[order] for column in columns)
-    exact = _equal(pictures[places], originals[originals_at], mirrored)
+    pixels = pictures[places]
+    pixels = torch.where(mirrored[:, None, None, None], pixels.flip(2), pixels)
+    exact = (pixels == originals[originals_at]).flatten(1).all(1)
     return Duplicates(places, originals_at, similarity, mirrored, exact)
 
 
@@ -148,11 +136,4 @@ def _whitening(shrunk: Tensor) -> tuple[Tensor, Tensor]:
     centred = (shrunk - mean).double()
     variance, directions = torch.linalg.eigh(centred.T @ centred / len(shrunk))
     floor = (FLOOR * variance.max()).clamp_min(1e-6)
-    scale = (variance.clamp_min(0) + floor).rsqrt()
-    return mean, (directions * scale).float()
-
-
-def _equal(pictures: Tensor, originals: Tensor, mirrored: Tensor) -> Tensor:
-    """Tell for each pair whether all pixels are equal."""
-    turned = torch.where(mirrored[:, None, None, None], pictures.flip(2), pictures)
-    return (turned == originals).flatten(1).all(1)
+    return mean, (directions * (variance.clamp_min(0) + floor).rsqrt()).float()

@@ -22,15 +22,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from sightline.data.listing import Listing, enumerate_names, list_folder
+from sightline.data.listing import Listing, enumerate_names
 from sightline.data.pictures import read_pictures
-from sightline.data.stored import HEADER, StoredImages, header, usable_memory
+from sightline.data.stored import HEADER, Images, StoredImages, header, usable_memory
 from sightline.errors import DataError
 from sightline.files import whole_or_absent
 
-__all__ = ["Decoded", "Folder", "decode_once", "find_lacking", "read_folder"]
-
-Pictures = Tensor | StoredImages
+__all__ = ["Decoded", "decode_once", "find_lacking"]
 
 # share of the usable memory that decoded pictures may fill. The parts of a data set
 # are copies of them, and the network, its activations and other programs need some too
@@ -40,21 +38,10 @@ LEAST = {"pictures": 3, "train": 2, "test": 1}
 
 
 @dataclass(frozen=True)
-class Folder:
-    """What could be read of a folder, in its final order."""
-
-    images: Pictures  #: (N, size, size, 3) uint8
-    labels: Tensor  #: (N,) int64
-    in_test: Tensor  #: (N,) bool; all False where the folder has no test/
-    classes: tuple[str, ...]
-    notes: tuple[str, ...]  #: what was left out, and what had to be done
-
-
-@dataclass(frozen=True)
 class Decoded:
     """The pictures of a listing that could be read."""
 
-    images: Pictures  #: (n, size, size, 3) uint8
+    images: Images  #: (n, size, size, 3) uint8
     readable: Tensor  #: (N,) bool, which of the listing these n are
     notes: tuple[str, ...]
     unreadable: dict[int, str]  #: place in the listing → reason
@@ -63,28 +50,6 @@ class Decoded:
     def places(self) -> Tensor:
         """Return the places of the pictures in the listing, (n,) ascending."""
         return torch.nonzero(self.readable)[:, 0]
-
-
-def read_folder(
-    folder: Path, image_size: int, *, keep_in: Path, progress: bool = True
-) -> Folder:
-    """Read all pictures of a folder, from `keep_in` if they were decoded before.
-
-    Raises:
-        DataError: if the folder is missing or laid out in another way, or a class
-            has too few readable pictures.
-    """
-    listing = list_folder(folder)
-    decoded = decode_once(listing, image_size, keep_in, progress)
-    if lacking := find_lacking(listing, decoded):
-        raise DataError(f"{lacking[0]}. Add pictures or remove the class")
-    return Folder(
-        decoded.images,
-        listing.labels[decoded.readable],
-        listing.in_test[decoded.readable],
-        listing.classes,
-        listing.notes + decoded.notes,
-    )
 
 
 def decode_once(
@@ -97,22 +62,16 @@ def decode_once(
     """
     key = hashlib.sha256(os.fsencode(f"{listing.folder}\0{image_size}")).hexdigest()
     cache = keep_in / f"{listing.folder.name}-{key[:12]}.safetensors"
-    size = _bytes(listing, image_size)
+    size = len(listing.names) * image_size**2 * 3
     stay = size > MEMORY_SHARE * usable_memory()
+    decode = _decode_to_disk if stay else _decode_to_memory
     decoded = _open_cache(cache, listing.fingerprint, stay)
-    if decoded is None:
-        decode = _decode_to_disk if stay else _decode_to_memory
-        decoded = decode(listing, image_size, cache, progress)
+    decoded = decoded or decode(listing, image_size, cache, progress)
     if stay:
         note = f"{len(decoded.images):,} pictures ({size / 1e9:.2f} GB) stay on disk "
-        notes = (*decoded.notes, note + "and are read batch by batch")
-        decoded = replace(decoded, notes=notes)
+        note += "and are read batch by batch"
+        decoded = replace(decoded, notes=(*decoded.notes, note))
     return decoded
-
-
-def _bytes(listing: Listing, image_size: int) -> int:
-    """Return how many bytes the pictures of a listing have when decoded."""
-    return len(listing.names) * image_size**2 * 3
 
 
 def _open_cache(cache: Path, fingerprint: str, stay: bool) -> Decoded | None:
@@ -123,7 +82,7 @@ def _open_cache(cache: Path, fingerprint: str, stay: bool) -> Decoded | None:
                 return None
             if stay:
                 shape = file.get_slice("images").get_shape()
-                images: Pictures = StoredImages.open(cache, tuple(shape))
+                images: Images = StoredImages.open(cache, tuple(shape))
             else:
                 images = torch.from_numpy(file.get_tensor("images"))
             readable = torch.from_numpy(file.get_tensor("readable")).bool()
@@ -138,7 +97,7 @@ def _decode_to_disk(
     listing: Listing, image_size: int, cache: Path, progress: bool
 ) -> Decoded:
     """Decode into the cache what would fill too much of the memory."""
-    size = _bytes(listing, image_size)
+    size = len(listing.names) * image_size**2 * 3
     try:
         if _free(cache) < size:  # raised now, not after an hour of decoding
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -185,12 +144,7 @@ def _decode_to_memory(
 def _decode(
     listing: Listing, image_size: int, out: BinaryIO, progress: bool
 ) -> tuple[Tensor, tuple[str, ...], dict[int, str]]:
-    """Write pictures as they are decoded.
-
-    Returns:
-        Which pictures of the listing could be read, (N,) bool; notes about what had to
-        be done; and for each other picture, by its place, why it could not be read.
-    """
+    """Write pictures as they are decoded; return what `Decoded` says of them."""
     paths = [f"{listing.folder}/{name}" for name in listing.names]
     readable = torch.zeros(len(paths), dtype=torch.bool)
     changes: Counter[str] = Counter()
@@ -202,7 +156,13 @@ def _decode(
             readable[part.places] = True
             changes.update(part.changes)
             unreadable |= part.unreadable
-    notes = _describe(listing, changes, unreadable)
+    notes = tuple(
+        f"{count:,} picture{'s' if count > 1 else ''} {change}"
+        for change, count in sorted(changes.items())
+    )
+    if unreadable:
+        names = enumerate_names([listing.names[place] for place in unreadable])
+        notes += (f"{len(unreadable):,} unreadable, left out: {names}",)
     text = json.dumps([notes, unreadable]).encode()
     out.write(readable.numpy())
     out.write(text)
@@ -214,20 +174,6 @@ def _decode(
     out.seek(0)
     out.write(header(listing.fingerprint, shapes))
     return readable, notes, unreadable
-
-
-def _describe(
-    listing: Listing, changes: Counter[str], unreadable: dict[int, str]
-) -> tuple[str, ...]:
-    """Say what was done to how many pictures, and which could not be read."""
-    notes = [
-        f"{count:,} picture{'s' if count > 1 else ''} {change}"
-        for change, count in sorted(changes.items())
-    ]
-    if unreadable:
-        names = enumerate_names([listing.names[place] for place in unreadable])
-        notes.append(f"{len(unreadable):,} unreadable, left out: {names}")
-    return tuple(notes)
 
 
 def find_lacking(listing: Listing, decoded: Decoded) -> list[str]:

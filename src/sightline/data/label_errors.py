@@ -57,8 +57,8 @@ class LabelError:
     def verdict(self) -> str:
         """Return the view of the majority, "suggested", "neither" or "no agreement"."""
         _, suggested, _, neither = self.votes
-        agreed = "suggested" if suggested >= 3 else "neither" if neither >= 3 else None
-        return agreed or "no agreement"
+        other = "neither" if neither >= 3 else "no agreement"
+        return "suggested" if suggested >= 3 else other
 
 
 def confident_joint(probabilities: Tensor, labels: Tensor) -> Tensor:
@@ -68,12 +68,8 @@ def confident_joint(probabilities: Tensor, labels: Tensor) -> Tensor:
     that it has over the images so labelled; of several the most probable. Northcutt,
     Jiang and Chuang (2021), eq. 1.
 
-    Args:
-        probabilities: (N, K), of a model that was not trained on these images.
-        labels: (N,) as given.
-
-    Returns:
-        (K, K) int64, rows given: off the diagonal are the suspects.
+    The probabilities, (N, K), are of a model that was not trained on these images. The
+    table, (K, K) int64, has a row for each label: off the diagonal are the suspects.
     """
     classes = probabilities.shape[1]
     confident = _confident_class(probabilities, labels)
@@ -84,9 +80,7 @@ def confident_joint(probabilities: Tensor, labels: Tensor) -> Tensor:
 def suspects(probabilities: Tensor, labels: Tensor) -> Suspects:
     """Find images that are confidently of another class than their label.
 
-    Args:
-        probabilities: (N, K), of a model that was not trained on these images.
-        labels: (N,) as given.
+    The probabilities, (N, K), are of a model that was not trained on these images.
     """
     confident = _confident_class(probabilities, labels)
     doubtful = ((confident >= 0) & (confident != labels)).nonzero()[:, 0]
@@ -109,9 +103,8 @@ def _confident_class(probabilities: Tensor, labels: Tensor) -> Tensor:
 def validated() -> tuple[LabelError, ...]:
     """Return the 54 images of CIFAR-10's test part that people did not confirm."""
     text = files("sightline.data").joinpath("label_errors.json").read_text("utf-8")
-    fields = ("votes", "colour")
     return tuple(
-        LabelError(**row | {name: tuple(row[name]) for name in fields})
+        LabelError(**row | {name: tuple(row[name]) for name in ("votes", "colour")})
         for row in json.loads(text)["images"]
     )
 

@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,13 +25,7 @@ LAYOUT = """expected cifar10, shapes, or a folder laid out as
   {folder}/<class>/*.jpg, which is then divided (any picture format will do)"""
 
 
-class File(NamedTuple):
-    """One picture file."""
-
-    name: str  #: relative to the folder
-    state: str  #: size and time, which change when it is written
-
-
+File = tuple[str, str]  # name within the folder; size and time, new with every writing
 Classes = dict[str, list[File]]  # class → its files
 
 
@@ -107,13 +100,12 @@ def _in_order(
 ) -> Listing:
     """Line up all pictures, and take the fingerprint of their files."""
     rows = [
-        (file, label, part == "test")
+        (name, f"{name}\0{state}", label, part == "test")
         for part, classes in parts.items()
         for label, files in enumerate(classes.values())
-        for file in files
+        for name, state in files
     ]
-    files, labels, in_test = zip(*rows, strict=True)
-    states = "\n".join(f"{file.name}\0{file.state}" for file in files)
+    names, states, labels, in_test = zip(*rows, strict=True)
     notes: tuple[str, ...] = ()
     if ignored:
         more = f" and {len(ignored) - 5:,} more" if len(ignored) > 5 else ""
@@ -122,10 +114,10 @@ def _in_order(
     return Listing(
         folder,
         tuple(next(iter(parts.values()))),
-        [file.name for file in files],
+        list(names),
         torch.tensor(labels),
         torch.tensor(in_test),
-        hashlib.sha256(os.fsencode(VERSION + states)).hexdigest(),
+        hashlib.sha256(os.fsencode(VERSION + "\n".join(states))).hexdigest(),
         notes,
     )
 
@@ -154,10 +146,10 @@ def _files(folder: Path, class_name: str, ignored: list[str]) -> list[File]:
         name = f"{class_name}/{entry.name}"
         if entry.is_file() and os.path.splitext(name)[1].lower() in suffixes:
             stat = entry.stat()
-            files.append(File(name, f"{stat.st_size} {stat.st_mtime_ns}"))
+            files.append((name, f"{stat.st_size} {stat.st_mtime_ns}"))
         else:
             ignored.append(name)
-    return sorted(files, key=lambda file: _by_number(file.name))
+    return sorted(files, key=lambda file: _by_number(file[0]))
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

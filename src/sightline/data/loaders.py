@@ -79,9 +79,8 @@ class BatchLoader:
             order = torch.randperm(len(self.dataset), generator=generator)
         whole = order.to(self.images.device).split(self.batch_size)
         batches = [index[self.rows] for index in whole]
-        for index, pictures, batch in zip(
-            batches, self._pick(batches), whole, strict=True
-        ):
+        rows = zip(batches, self._pick(batches), whole, strict=True)
+        for index, pictures, batch in rows:
             if self.augmentation:
                 size = min(pictures.shape[1:3])
                 draw = draw_augmentation(self.augmentation, len(batch), size, generator)
@@ -107,12 +106,7 @@ class BatchLoader:
 
 
 def albumentations_loader(
-    split: Split,
-    transform: Callable,
-    *,
-    batch_size: int,
-    shuffle: bool,
-    workers: int,
+    split: Split, transform: Callable, *, batch_size: int, shuffle: bool, workers: int
 ) -> DataLoader:
     """Build torch's loader over albumentations, each worker with its own stream.
 

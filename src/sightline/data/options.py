@@ -10,6 +10,8 @@ from sightline.errors import SightlineError
 
 __all__ = ["check_options", "describe_options", "option"]
 
+BOUNDS = ("at_least", "at_most", "above")
+
 
 def option(
     default: str | int | float | bool,
@@ -20,7 +22,7 @@ def option(
     above: float | None = None,
 ) -> Any:
     """Declare a field with its default, its unit or meaning, and its range."""
-    bounds = {"at_least": at_least, "at_most": at_most, "above": above}
+    bounds = dict(zip(BOUNDS, (at_least, at_most, above), strict=True))
     return field(default=default, metadata={"meaning": meaning, **bounds})
 
 
@@ -37,30 +39,18 @@ def check_options(value: Any) -> None:
         SightlineError: with the name of the field, what it allows, and its value.
     """
     for f in fields(value):
-        if "meaning" in f.metadata:
-            _check(f.name, getattr(value, f.name), get_args(f.type), **f.metadata)
-
-
-def _check(
-    name: str,
-    value: Any,
-    choices: tuple,
-    *,
-    meaning: str,
-    at_least: float | None,
-    at_most: float | None,
-    above: float | None,
-) -> None:
-    """Raise unless `value` is among the choices, if any, and within the bounds."""
-    fits, allowed = True, ""
-    if choices:
-        allowed = f"be one of {', '.join(map(str, choices))}"
-        fits = value in choices
-    elif above is not None:
-        fits, allowed = value > above, f"be above {above}"
-    elif at_most is not None:
-        fits, allowed = at_least <= value <= at_most, f"lie in {at_least}..{at_most}"
-    elif at_least is not None:
-        fits, allowed = value >= at_least, f"be at least {at_least}"
-    if not fits:  # NaN fits no bounds
-        raise SightlineError(f"{name} must {allowed}, not {value}")
+        if "meaning" not in f.metadata:
+            continue
+        low, high, above = (f.metadata[bound] for bound in BOUNDS)
+        number, fits, allowed = getattr(value, f.name), True, ""
+        if choices := get_args(f.type):
+            fits = number in choices
+            allowed = f"be one of {', '.join(map(str, choices))}"
+        elif above is not None:
+            fits, allowed = number > above, f"be above {above}"
+        elif high is not None:
+            fits, allowed = low <= number <= high, f"lie in {low}..{high}"
+        elif low is not None:
+            fits, allowed = number >= low, f"be at least {low}"
+        if not fits:  # NaN fits no bounds
+            raise SightlineError(f"{f.name} must {allowed}, not {number}")

@@ -17,16 +17,8 @@ Bools = NDArray[np.bool_]
 
 SIZE = 32  # pixels
 CLASSES = (
-    "disc",
-    "ring",
-    "square",
-    "frame",
-    "triangle",
-    "cross",
-    "star",
-    "crescent",
-    "bar_pair",
-    "heart",
+    *("disc", "ring", "square", "frame", "triangle"),
+    *("cross", "star", "crescent", "bar_pair", "heart"),
 )
 
 CHUNK = 1000  # pictures drawn at once: bounds the working memory to about 100 MB
@@ -64,7 +56,7 @@ def draw_shapes(
     nothing but the pixels under it: the same seed draws the same objects.
 
     Args:
-        n: pictures; where it is no multiple of 10, the first classes get one more.
+        n: where it is no multiple of 10, the first classes get one more.
         seed: a number, or several (a seed and a part, say) for separate streams.
         shortcut_class: class that carries the mark; None plants none.
         shortcut_probability: how often a picture of that class carries it.
@@ -77,25 +69,13 @@ def draw_shapes(
     """
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(n) % len(CLASSES))
-    chances = (shortcut_probability, other_probability)
-    marked = _choose_marked(rng, labels, shortcut_on, shortcut_class, chances)
+    numbers = rng.random(n)  # always: the same seed draws the same pictures
+    if shortcut_on is None and shortcut_class is not None:
+        own = labels == shortcut_class
+        marked = numbers < np.where(own, shortcut_probability, other_probability)
+    else:
+        marked = np.broadcast_to(False if shortcut_on is None else shortcut_on, (n,))
     return _draw_pictures(rng, labels, marked, noise, contrast, radius)
-
-
-def _choose_marked(
-    rng: np.random.Generator,
-    labels: NDArray[np.int64],
-    on: bool | Bools | None,
-    own_class: int | None,
-    chances: tuple[float, float],
-) -> Bools:
-    """Return which pictures carry the mark, (n,); chances are of own class, others."""
-    numbers = rng.random(len(labels))  # always: the same seed draws the same pictures
-    if on is not None:
-        return np.broadcast_to(on, labels.shape)
-    if own_class is None:
-        return np.zeros(labels.shape, bool)
-    return numbers < np.where(labels == own_class, *chances)
 
 
 def _draw_pictures(

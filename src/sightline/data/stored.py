@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sightline.errors import DataError
 
-__all__ = ["HEADER", "StoredImages", "header", "usable_memory"]
+__all__ = ["HEADER", "Images", "StoredImages", "header", "usable_memory"]
 
 HEADER = 4096  # bytes before the first pixel: a page, and enough for every header
 
@@ -114,6 +114,9 @@ class StoredImages:
                 f"{self.path} no longer holds the pictures that were loaded, because "
                 "their folder was changed and decoded again; load it again"
             )
+
+
+Images = Tensor | StoredImages  # (N, H, W, 3) uint8
 
 
 def header(fingerprint: str, shapes: dict[str, tuple[int, ...]]) -> bytes:

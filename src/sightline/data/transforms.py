@@ -33,13 +33,7 @@ warnings.filterwarnings("error", message=r"Argument\(s\)", category=UserWarning)
 
 
 def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Subtract the mean and divide by the standard deviation of each channel.
-
-    Args:
-        images: (..., C, H, W), float, 0 to 1.
-        mean: one number per channel, 0 to 1.
-        std: one number per channel.
-    """
+    """Subtract the mean of each channel of (..., C, H, W), 0 to 1; divide by std."""
     return (images - _per_channel(mean, images)) / _per_channel(std, images)
 
 
@@ -50,9 +44,7 @@ def denormalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> 
 
 def _per_channel(values: Sequence[float], images: Tensor) -> Tensor:
     """Shape one number per channel so that it meets (..., C, H, W)."""
-    return torch.as_tensor(values, dtype=images.dtype, device=images.device)[
-        :, None, None
-    ]
+    return images.new_tensor(values)[:, None, None]
 
 
 def train_transform(
@@ -65,14 +57,8 @@ def train_transform(
 ) -> A.Compose:
     """Build affine, shift, flip, normalise and cutout: uint8 (H, W, C) to (C, H, W).
 
-    Everything that is filled is filled after normalising, where 0 is the mean.
-
-    Args:
-        augmentation: what may happen to a picture.
-        mean: of each channel, 0 to 1.
-        std: of each channel.
-        image_size: side of the pictures in pixels.
-        seed: of this pipeline; numpy's and Python's global seeds have no effect.
+    Everything that is filled is filled after normalising, where 0 is the mean. The
+    `seed` is that of this pipeline: numpy's and Python's global ones have no effect.
 
     Raises:
         SightlineError: for holes clipped at the border: these are drawn per batch.
@@ -85,12 +71,9 @@ def train_transform(
     if augmentation.crop_padding:
         steps.append(_padding(augmentation, mean, std))
     crop = A.RandomCrop(image_size, image_size)
-    if augmentation.cutout:
-        hole = _hole(augmentation, mean, std)
-        crop_last = augmentation.cutout_place == "canvas"
-        steps += [hole, crop] if crop_last else [crop, hole]
-    else:
-        steps.append(crop)
+    holes = [_hole(augmentation, mean, std)] if augmentation.cutout else []
+    crop_last = augmentation.cutout_place == "canvas"
+    steps += [*holes, crop] if crop_last else [crop, *holes]
     return A.Compose([*steps, A.ToTensorV2()], seed=seed)
 
 
