@@ -109,12 +109,12 @@ def prepare(
     book: Book, profile: str, data: str | None
 ) -> tuple[Edition, dict[str, str]]:
     """Load the edition; return it, and the parameters that every chapter gets."""
-    is_folder = data is not None and Path(data).is_dir()
-    place = str(Path(data).resolve()) if is_folder else data
-    edition = notebook.edition(profile, place)
+    if data is not None and Path(data).is_dir():
+        data = str(Path(data).resolve())
+    edition = notebook.edition(profile, data)
     print(edition)
     parameters = {} if profile == "full" else {"profile": profile}
-    parameters |= {"data": place} if place else {}
+    parameters |= {"data": data} if data else {}
     run_dir = book.root / "runs" / edition.run_dir.name
     return replace(edition, run_dir=run_dir), parameters
 
@@ -130,8 +130,7 @@ def make_task(
 
 def outdated(tasks: Sequence[Task], folder: Path) -> list[Task]:
     """Return the tasks that were not executed in `folder` as they would be now."""
-    record, pending = read_edition(folder / "edition.json"), []
-    chapters = record.chapters if record else {}
+    chapters, pending = chapters_of(folder / "edition.json"), []
     for task in tasks:
         executed = (folder / f"{task.name}.ipynb").exists()
         if executed and is_current(chapters.get(task.name), task.record):
@@ -162,9 +161,14 @@ def enter(
     Other processes may do so at the same time: one after the other reads and writes.
     """
     with locked(book.root / "_build" / "edition.lock"):
-        before = read_edition(path)
-        merged = {**(before.chapters if before else {}), **chapters}
+        merged = {**chapters_of(path), **chapters}
         write_edition(record_edition(edition, merged), path)
+
+
+def chapters_of(path: Path) -> Mapping[str, ChapterRecord]:
+    """Return the chapters in the record of an edition; {} if there is none yet."""
+    record = read_edition(path)
+    return record.chapters if record else {}
 
 
 def usual_jobs(profile: str) -> int:
@@ -279,14 +283,13 @@ def own_kernel(runs: Path, threads: int) -> Iterator[None]:
 def publish(book: Book, edition: Edition, names: Sequence[str]) -> None:
     """Replace the committed notebooks of `names`, one atomic move each."""
     executed = book.executed("full")
-    record = read_edition(executed / "edition.json")
+    records = chapters_of(executed / "edition.json")
     for name in names:
         done = nbformat.read(executed / f"{name}.ipynb", as_version=4)
         save_notebook(done, book.notebook(name))
     if "demo" in names:
         copy_network(executed / "demo", book.edition.parent / "demo")
-    chapters = {name: record.chapters[name] for name in names}
-    enter(book, edition, chapters, book.edition)
+    enter(book, edition, {name: records[name] for name in names}, book.edition)
     paths = [book.notebook(name) for name in book.chapters]
     figure = cover_figure([path for path in paths if path.exists()])
     if figure:

@@ -126,7 +126,7 @@ def identify(source: NotebookNode, edition: Edition) -> ChapterRecord:
         source=hashlib.sha256(text).hexdigest()[:16],
         library=library_digest(),
         data=edition.splits.digest,
-        device=describe(edition.runtime)["device"],
+        device=str(describe(edition.runtime)["device"]),
         revision=git_revision(),
         date=date.today().isoformat(),
     )
@@ -170,7 +170,7 @@ def record_edition(
             test=len(splits.test),
             notes=tuple(splits.notes),
         ),
-        machine=describe(edition.runtime)["device"],
+        machine=str(describe(edition.runtime)["device"]),
         precision=edition.runtime.precision,
         versions={
             "python": platform.python_version(),

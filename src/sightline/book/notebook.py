@@ -6,12 +6,15 @@ import os
 import textwrap
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FunctionType
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 from IPython.core.getipython import get_ipython
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from sightline import plots
 from sightline.data.datasets import Splits, load
@@ -47,21 +50,23 @@ SHORT = variant(
     RECIPES["resnet10"], batch_size=32, crop_padding=0, flip=0.0, label_smoothing=0.0
 )
 
-FIGURE_STYLE = {
-    "figure.figsize": (7.2, 3.6),  # inches: the text column
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "font.size": 10,
-    "image.interpolation": "none",
-    "legend.frameon": False,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-}
+FIGURE_STYLE = mpl.RcParams(
+    {
+        "figure.figsize": (7.2, 3.6),  # inches: the text column
+        "figure.facecolor": "none",
+        "axes.facecolor": "none",
+        "axes.edgecolor": INK,
+        "axes.labelcolor": INK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "font.size": 10,
+        "image.interpolation": "none",
+        "legend.frameon": False,
+        "text.color": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ def label(data: str, name: str) -> str:
     if first is None:
         return title
     with Image.open(first) as image:
-        table = sum(image.quantization[0]) if image.format == "JPEG" else 0
+        table = sum(image.quantization[0]) if isinstance(image, JpegImageFile) else 0
     return f"{title}, JPEG q{jpeg_quality(table)} copy" if table else title
 
 
@@ -146,7 +151,8 @@ def jpeg_quality(table: int) -> int:
     for quality in range(1, 101):
         file = io.BytesIO()
         probe.save(file, "JPEG", quality=quality)
-        sums[quality] = sum(Image.open(file).quantization[0])
+        file.seek(0)
+        sums[quality] = sum(JpegImageFile(file).quantization[0])
     return min(sums, key=lambda quality: abs(sums[quality] - table))
 
 
@@ -220,7 +226,7 @@ def set_aside(run: Run) -> str:
     raise SightlineError(f"too many old runs beside {run.path}; delete some")
 
 
-def show_source(thing: object) -> None:
+def show_source(thing: FunctionType | type) -> None:
     """Show the library's own text of a function or class, and the name of its file."""
     source = textwrap.dedent(inspect.getsource(thing)).rstrip()
     file = f"{thing.__module__.replace('.', '/')}.py"
@@ -244,7 +250,7 @@ def setup() -> None:
     """Draw matplotlib figures as SVG that follows the light or dark theme."""
     plt.rcParams.update(FIGURE_STYLE)
     shell = get_ipython()
-    if shell is None:
+    if shell is None or shell.display_formatter is None:
         return
     plt.switch_backend("module://matplotlib_inline.backend_inline")
     plt.rcParams.update(FIGURE_STYLE)  # the backend has set its own

@@ -5,7 +5,6 @@ pictures at once, and gives some elements names that a screen reader cannot use.
 it is repaired in the finished files, each fault by a function of its own.
 """
 
-import copy
 import re
 from collections.abc import Container
 from pathlib import Path
@@ -69,8 +68,8 @@ def drop_icon_script(page: BeautifulSoup) -> None:
 
 def drop_search_scripts(page: BeautifulSoup) -> None:
     """Drop what shows results while one types, which is switched off."""
-    for script in page.select("script[src]"):
-        if script["src"].endswith(SEARCH_SCRIPTS):
+    for name in SEARCH_SCRIPTS:
+        for script in page.select(f'script[src$="{name}"]'):
             script.decompose()
 
 
@@ -104,8 +103,9 @@ def give_sidebar_a_role(page: BeautifulSoup) -> None:
 
 def name_arrows(page: BeautifulSoup) -> None:
     """Name each arrow of the contents after the page whose sections it opens."""
-    for summary in page.select("a + details > summary"):
-        link = summary.parent.find_previous_sibling("a")
+    links = page.select("a:has(+ details)")
+    summaries = page.select("a + details > summary")
+    for link, summary in zip(links, summaries, strict=True):
         summary["aria-label"] = f"Pages of {link.get_text()}"
 
 
@@ -135,17 +135,11 @@ def unlist_signatures(page: BeautifulSoup) -> None:
 
 def offer_text(page: BeautifulSoup, folder: Path) -> None:
     """Offer a chapter's text file for download, below its notebook."""
-    link = page.select_one('li > a[href*="/_sources/"][href$=".ipynb"]')
-    if link is None:
-        return
-    address = link["href"].removesuffix("ipynb") + "md"
-    if not (folder / address).exists():
-        return
-    item = copy.copy(link.parent)
-    item.a["href"] = address
-    for words in item.find_all(string=re.compile(r"\.ipynb")):
-        words.replace_with(words.replace(".ipynb", ".md"))
-    link.parent.insert_after(item)
+    link = 'a[href*="/_sources/"][href$=".ipynb"]'
+    for item in page.select(f"li:has(> {link})"):
+        text = BeautifulSoup(str(item).replace(".ipynb", ".md"), "html.parser")
+        if all((folder / str(a["href"])).exists() for a in text.select("a")):
+            item.insert_after(text)
 
 
 def arrange_pictures(page: BeautifulSoup, folder: Path) -> None:
@@ -155,14 +149,14 @@ def arrange_pictures(page: BeautifulSoup, folder: Path) -> None:
         picture["decoding"] = "async"
         if number:
             picture["loading"] = "lazy"
-        has_size = picture.has_attr("width") or "width" in picture.get("style", "")
-        if not has_size and (size := picture_size(folder / picture["src"])):
+        has_size = picture.has_attr("width") or "width" in str(picture.get("style"))
+        if not has_size and (size := picture_size(folder / str(picture["src"]))):
             picture["width"], picture["height"] = map(str, size)
 
 
 def head_paper(page: BeautifulSoup) -> None:
     """Put a page's title at the top of every sheet that is printed."""
-    if page.title is None:
+    if page.title is None or page.head is None:
         return
     words = page.title.get_text().split(" \N{EM DASH} ")[0].strip()
     words = words.replace("\\", "").replace('"', r"\"")
@@ -178,14 +172,18 @@ def picture_size(path: Path) -> tuple[int, int] | None:
         with Image.open(path) as picture:
             return picture.size
     root = re.search(r"<svg\b[^>]*>", path.read_text(encoding="utf-8"))
-    lengths = [
-        re.search(rf'\s{name}="([\d.]+)(pt|px|)"', root[0]) if root else None
+    width, height = (
+        re.search(rf'\s{name}="([\d.]+)(pt|px|)"', root[0] if root else "")
         for name in ("width", "height")
-    ]
-    if None in lengths:
+    )
+    if width is None or height is None:
         return None
-    width, height = (round(float(m[1]) * CSS_PIXELS[m[2]]) for m in lengths)
-    return width, height
+    return css_pixels(width), css_pixels(height)
+
+
+def css_pixels(length: re.Match[str]) -> int:
+    """Convert a length, matched as number and unit."""
+    return round(float(length[1]) * CSS_PIXELS[length[2]])
 
 
 def drop_unused(site: Path, words: Container[str]) -> None:

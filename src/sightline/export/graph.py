@@ -7,6 +7,7 @@ torch's elementary operations, and both become one graph whose weights they shar
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,6 +24,9 @@ from sightline.heatmaps.methods import grad_cam
 from sightline.heatmaps.scaling import enlarge, scale
 from sightline.models.summary import output_shapes
 from sightline.training.classifier import Classifier
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, TensorProto
 
 __all__ = ["Explained", "onnx_model"]
 
@@ -142,6 +146,7 @@ def onnx_model(explained: Explained, rounded: Mapping[str, Rounded]) -> bytes:
             output_names=["logits", *explained.layers],
             verbose=False,
         )
+        assert program is not None, "torch returns one unless it writes a file"
         model = program.model_proto
         _store_rounded(model, {recorded.names[name]: r for name, r in rounded.items()})
         model = onnxscript.optimizer.optimize(model)
@@ -197,9 +202,9 @@ class _Recorded(nn.Module):
 
 def _record(explained: Explained, state: Mapping[str, Tensor]) -> nn.Module:
     """Run forward and backward once, noting every elementary operation."""
-    names = ("threshold_backward", "native_group_norm", "native_group_norm_backward")
-    names += ("native_batch_norm", "native_batch_norm_backward", "silu_backward")
-    table = get_decompositions([getattr(aten, name) for name in names])
+    names = ["threshold_backward", "native_group_norm", "native_group_norm_backward"]
+    names += ["native_batch_norm", "native_batch_norm_backward", "silu_backward"]
+    table: dict = get_decompositions([getattr(aten, name) for name in names])
     table[aten.convolution_backward.default] = _convolution_backward
     table[aten.max_pool2d_with_indices_backward.default] = _max_pool_backward
     table[aten.adaptive_max_pool2d.default] = _max_pool_to_one
@@ -265,7 +270,7 @@ def _max_pool_to_one_backward(gradient: Tensor, x: Tensor, indices: Tensor) -> T
     return _max_pool_backward(gradient, x, (), (), (), (), False, indices)
 
 
-def _tidy(model: object) -> None:
+def _tidy(model: "ModelProto") -> None:
     """Drop the names of files and lines of this machine."""
     model.producer_version = ""
     for part in (model, model.graph, *model.graph.node, *model.graph.value_info):
@@ -276,7 +281,7 @@ def _tidy(model: object) -> None:
         part.doc_string = ""
 
 
-def _store_rounded(model: object, rounded: Mapping[str, Rounded]) -> None:
+def _store_rounded(model: "ModelProto", rounded: Mapping[str, Rounded]) -> None:
     """Replace weights by levels and scales, and a node that multiplies them."""
     from onnx import helper, numpy_helper
 
@@ -296,7 +301,7 @@ def _store_rounded(model: object, rounded: Mapping[str, Rounded]) -> None:
     graph.node.extend(nodes)
 
 
-def _levels_tensor(levels: Tensor, name: str) -> object:
+def _levels_tensor(levels: Tensor, name: str) -> "TensorProto":
     """Store levels as bytes, or two in a byte where they fit, the first one low."""
     from onnx import TensorProto, helper
 

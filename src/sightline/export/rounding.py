@@ -41,10 +41,11 @@ def fold_batch_norms(model: nn.Module) -> nn.Module:
     model = copy.deepcopy(model).eval()
     parts = dict(model.named_modules())
     for node in fx.symbolic_trace(model).graph.nodes:
-        norm, before = parts.get(node.target), node.args[0] if node.args else None
-        if not isinstance(norm, nn.BatchNorm2d) or before.op != "call_module":
+        norm = parts.get(node.target)
+        if not isinstance(norm, nn.BatchNorm2d):
             continue
-        conv = parts[before.target]
+        before = node.args[0]
+        conv = parts[before.target] if before.op == "call_module" else None
         if isinstance(conv, nn.Conv2d) and len(before.users) == 1:
             model.set_submodule(before.target, fuse_conv_bn_eval(conv, norm))
             model.set_submodule(node.target, nn.Identity())

@@ -1,8 +1,9 @@
 """Heatmaps: where a model found evidence for a class, without a trace left on it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Literal
 
 import torch
@@ -68,15 +69,18 @@ def explain(
     """
     _check(images, method)
     layers = [layers] if isinstance(layers, str) else list(layers)
-    classes = [_class_numbers(each, len(images)) for each in (targets, against)]
     step = SLOW_BATCH if method in SLOW else batch_size
-    starts = range(0, max(len(images), 1), step)
+    parts = images.split(step)
+    classes = _class_numbers(targets, len(images), step)
+    others: Iterable[Tensor | str | None] = repeat(None)
+    if against is not None:
+        others = _class_numbers(against, len(images), step)
     batches = []
     with borrowed(model) as model:
         # a bar only on a terminal, and only when the wait is long
-        for i in tqdm(starts, desc=method, delay=3, leave=False, disable=None):
-            batch = [_part(each, i, i + step) for each in (images, *classes)]
-            batches.append(explain_batch(model, *batch, layers, method))
+        bar = tqdm(parts, desc=method, delay=3, leave=False, disable=None)
+        for part, target, other in zip(bar, classes, others, strict=False):
+            batches.append(explain_batch(model, part, target, other, layers, method))
     return {name: _joined([batch[name] for batch in batches]) for name in layers}
 
 
@@ -92,7 +96,9 @@ def explain_batch(
 
     The model is frozen and in evaluation mode; the arguments are those of `explain`.
     """
-    images = images.to(next(model.parameters()).device, torch.float32)
+    # tensors made in inference mode cannot take part in backward, their copies can
+    place = next(model.parameters()).device
+    images = images.detach().to(place, torch.float32, copy=True)
     logits, activations = _forward(model, images, layers)
     targets = _choose(targets, logits)
     question = F.one_hot(targets, logits.shape[1]).to(logits)
@@ -118,8 +124,8 @@ def cam(method: str, layer: str) -> Explainer:
     """Return a function that makes the heatmaps of `explain` at one layer."""
 
     def explainer(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
-        options = {"layers": layer, "method": method}
-        return explain(model, images, targets=targets, **options)[layer].heatmaps
+        maps = explain(model, images, targets=targets, layers=layer, method=method)
+        return maps[layer].heatmaps
 
     return explainer
 
@@ -136,15 +142,15 @@ def _check(images: Tensor, method: str) -> None:
         raise SightlineError(f"unknown method {method!r}; choose from: {known}")
 
 
-def _class_numbers(classes: Targets | None, count: int) -> Tensor | str | None:
-    """Return one class for each of `count` images; words and None stay as they are."""
-    if classes is None or isinstance(classes, str):
-        if classes not in (None, "predicted"):
+def _class_numbers(classes: Targets, count: int, step: int) -> Iterable[Tensor | str]:
+    """Return the classes of `count` images, or "predicted", for batches of `step`."""
+    if isinstance(classes, str):
+        if classes != "predicted":
             raise SightlineError(
                 f"unknown targets {classes!r}; give 'predicted', a class number, or "
                 "one per image (for the actual classes: the labels)"
             )
-        return classes
+        return repeat(classes)
     numbers = torch.as_tensor(classes)
     if numbers.is_floating_point() or numbers.ndim > 1:
         raise SightlineError(
@@ -157,15 +163,7 @@ def _class_numbers(classes: Targets | None, count: int) -> Tensor | str | None:
         raise SightlineError(
             f"{len(numbers)} targets for {count} images: give one per image"
         )
-    return numbers.long()
-
-
-def _part(values: Tensor | str | None, start: int, stop: int) -> Tensor | str | None:
-    """Copy a part of a tensor; words and None stay as they are.
-
-    Tensors made in inference mode cannot take part in backward, their copies can.
-    """
-    return values[start:stop].detach().clone() if isinstance(values, Tensor) else values
+    return numbers.long().split(step)
 
 
 def _choose(classes: Tensor | str, logits: Tensor) -> Tensor:
@@ -220,13 +218,14 @@ def _backward(
     score: Tensor, activations: dict[str, Tensor], layers: Sequence[str]
 ) -> dict[str, Tensor]:
     """Return the derivatives of a score with respect to the output of each layer."""
-    values = list(activations.values())
-    gradients: dict[str, Tensor | None] = {}
+    gradients: dict[str, Tensor] = {}
     if score.requires_grad:
+        values = list(activations.values())
         derivatives = torch.autograd.grad(score, values, allow_unused=True)
-        gradients = dict(zip(activations, derivatives, strict=True))
+        pairs = zip(activations, derivatives, strict=True)
+        gradients = {name: value for name, value in pairs if value is not None}
     for name in layers:
-        if gradients.get(name) is None:
+        if name not in gradients:
             raise SightlineError(
                 f"layer {name!r} has no part in the logits: choose one they depend on"
             )

@@ -71,7 +71,8 @@ def picture_grids(
     """
     pictures = _most_confident(model, images, labels)
     generator = torch.Generator().manual_seed(seed)
-    places, targets = [], []
+    places: list[list[int]] = []
+    targets: list[list[int]] = []
     while len(targets) < count and len(pictures) >= 4:
         classes = torch.tensor(sorted(pictures))
         four = classes[torch.randperm(len(classes), generator=generator)[:4]].tolist()
@@ -154,13 +155,13 @@ def deletion_insertion(
     check_same_shape(heatmaps, images[:, 0])
     ranks = _ranks(-heatmaps.cpu(), seed).view_as(heatmaps).to(images.device)
     fill = torch.as_tensor(fill, dtype=images.dtype, device=images.device)
-    removed, added = [], []
+    curves: tuple[list[Tensor], list[Tensor]] = ([], [])  # removed, added
     for step in range(steps + 1):
         first = (ranks < round(step / steps * ranks[0].numel()))[:, None]
-        for curve, mask in ((removed, first), (added, ~first)):
+        for curve, mask in zip(curves, (first, ~first), strict=True):
             pictures = torch.where(mask, fill, images)
             curve.append(_probability(model, pictures, targets))
-    areas = (torch.trapezoid(torch.stack(curve), dim=0) for curve in (removed, added))
+    areas = (torch.trapezoid(torch.stack(curve), dim=0) for curve in curves)
     return Areas(*(nan_where_blank(area / steps, heatmaps) for area in areas))
 
 

@@ -153,8 +153,8 @@ def _centred_ranks(maps: Tensor) -> Tensor:
 def _initialise(part: nn.Module, name: str) -> None:
     """Draw new weights for every layer of `part`, as when it was built."""
     for module in part.modules():
-        if hasattr(module, "reset_parameters"):
-            module.reset_parameters()
+        if reset := getattr(module, "reset_parameters", None):
+            reset()
         elif list(module.parameters(recurse=False)):
             raise SightlineError(
                 f"{type(module).__name__} in {name!r} has weights of its own and no "
