@@ -138,7 +138,7 @@ def _make(name: str, num_classes: int | None) -> nn.Module:
     module_name, _, attribute = name.partition(":")
     with _current_folder():
         try:
-            value = importlib.import_module(module_name)
+            value: object = importlib.import_module(module_name)
             for part in attribute.split("."):
                 value = getattr(value, part)
         except AttributeError as error:

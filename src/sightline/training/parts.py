@@ -1,12 +1,12 @@
 """What a recipe becomes for one data set on one machine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
-from torch.utils.data import DataLoader
 
 from sightline.data.augment import normalise_uint8
 from sightline.data.datasets import Split, Splits
@@ -16,6 +16,7 @@ from sightline.errors import SightlineError
 from sightline.models import build_model
 from sightline.models.fast_net import FastNet
 from sightline.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_imagenet
+from sightline.models.resnet import ResNet
 from sightline.training.optim import make_optimizer
 from sightline.training.recipe import Recipe
 from sightline.training.runtime import Runtime, seed_everything
@@ -23,9 +24,23 @@ from sightline.training.schedules import build_scheduler
 
 __all__ = ["Parts", "build", "evaluation_loader", "training_loader"]
 
-Loader = BatchLoader | DataLoader
 WHITENING_IMAGES = 5000
-EVALUATION_BATCH = 500  # images; larger gains nothing on a CPU
+EVALUATION_BATCH = 500  #: images; larger gains nothing on a CPU
+
+
+class Loader(Protocol):
+    """What yields the batches of an epoch: ours, torch's, or one that wraps them."""
+
+    dataset: Any  #: pictures, with a length
+    batch_size: Any  #: images
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield images (B, 3, H, W) and labels (B,)."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        ...
 
 
 @dataclass
@@ -137,7 +152,7 @@ def make_model(recipe: Recipe, splits: Splits, *, blank: bool = False) -> nn.Mod
         image_size=recipe.image_size,
         pretrained=recipe.pretrained,
     )
-    if recipe.pretrained and not blank:
+    if isinstance(model, ResNet) and recipe.pretrained and not blank:
         load_imagenet(model)
     if isinstance(model, FastNet):
         first = splits.train.images[:WHITENING_IMAGES]

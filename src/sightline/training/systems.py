@@ -4,6 +4,8 @@ As published, with every habit that matters to the result, and corrected, with w
 put right in `repaired`.
 """
 
+from typing import Any
+
 from sightline.training.recipe import Recipe, variant
 
 __all__ = ["SYSTEMS", "corrected"]
@@ -204,7 +206,7 @@ S4B = variant(
 )
 
 
-def corrected(published: Recipe, repaired: tuple[str, ...], **changes) -> Recipe:
+def corrected(published: Recipe, repaired: tuple[str, ...], **changes: Any) -> Recipe:
     """Return a published recipe without its defects; `repaired` names them."""
     return variant(
         published,
