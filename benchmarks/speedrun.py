@@ -64,7 +64,7 @@ def spread(values: list[float]) -> str:
 def summary(runs: list[list[dict]], accuracies: list[float]) -> list[dict]:
     """Return mean and spread over the seeds, and the time to each accuracy."""
     last = [rows[-1] for rows in runs]
-    found = {
+    measures = {
         "images/s": [mean(row["images/s"] for row in rows) for rows in runs],
         "seconds, whitening and all epochs": [row["so far"] for row in last],
         "test accuracy": [row["test"] for row in last],
@@ -72,10 +72,10 @@ def summary(runs: list[list[dict]], accuracies: list[float]) -> list[dict]:
     }
     for accuracy in accuracies:
         times = [seconds_to(rows, accuracy) for rows in runs]
-        found[f"seconds to {accuracy:.2%}, flip average"] = times
+        measures[f"seconds to {accuracy:.2%}, flip average"] = times
     return [
         {"over seeds": name, f"{len(runs)} seeds": spread(values)}
-        for name, values in found.items()
+        for name, values in measures.items()
     ]
 
 

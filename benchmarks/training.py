@@ -119,9 +119,9 @@ def published_trainer(model: str, splits: Splits, steps: int) -> Callable:
 
 
 def evaluators(model: str, splits: Splits, steps: int) -> dict[str, Callable]:
-    """Return what times evaluation, theirs and ours."""
+    """Return what times evaluation, the published loop and ours."""
     runtime = choose_runtime("cpu")
-    theirs = build_model(model, num_classes=len(splits.classes))
+    published = build_model(model, num_classes=len(splits.classes))
     ours = runtime.place(build_model(model, num_classes=len(splits.classes)))
     their_loader = reference.test_loader(splits, BATCH)
     our_loader = evaluation_loader(splits.test, splits.mean, splits.std, runtime)
@@ -136,7 +136,7 @@ def evaluators(model: str, splits: Splits, steps: int) -> dict[str, Callable]:
 
     return {
         "published loop": partial(
-            measure, their_loader, partial(reference.evaluate, theirs)
+            measure, their_loader, partial(reference.evaluate, published)
         ),
         "ours": partial(measure, our_loader, run_ours),
     }

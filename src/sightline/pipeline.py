@@ -21,6 +21,7 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from sightline import plots
 from sightline.data.check import check_folder
@@ -64,7 +65,7 @@ class Choice:
 
     value: float
     why: str
-    images_per_second: float | None = None  # of training, where it was measured
+    images_per_second: float | None = None  #: of training, where it was measured
 
 
 @dataclass
@@ -74,7 +75,7 @@ class Pipeline:
     folder: Path
     out: Path
     recipe: Recipe
-    fixed: Collection[str] = ()  # fields of the recipe that are not to be chosen
+    fixed: Collection[str] = ()  #: fields of the recipe that are not to be chosen
     device: str = "auto"
     precision: str = "auto"
     progress: bool = True
@@ -116,7 +117,8 @@ class Pipeline:
     @property
     def chosen_recipe(self) -> Recipe:
         """Return the recipe with what has been chosen so far."""
-        return replace(self.recipe, **{k: c.value for k, c in self.choices.items()})
+        changes: dict[str, Any] = {k: c.value for k, c in self.choices.items()}
+        return replace(self.recipe, **changes)
 
     def contents(self) -> dict[str, str]:
         """Return what there is in `out`, and what each thing is."""

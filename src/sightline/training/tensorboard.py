@@ -27,15 +27,15 @@ def summary_writer() -> type:
 
 @contextmanager
 def scalars(
-    folder: Path, history: list[dict], wanted: bool
+    folder: Path, history: list[dict], enabled: bool
 ) -> Iterator[Callable[[dict], None]]:
-    """Open TensorBoard's file; yield what appends one epoch to it, if `wanted`.
+    """Open TensorBoard's file; yield what appends one epoch to it, if `enabled`.
 
     Loss and accuracy share axes per kind and stand at the end of their epoch, the
     learning rate of its first update at the beginning. A restart writes all epochs
     anew: a kill may have come between saving one and writing it here.
     """
-    if not wanted:
+    if not enabled:
         yield lambda row: None
         return
 

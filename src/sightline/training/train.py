@@ -80,7 +80,7 @@ class Training:
 
     run: Run
     recipe: Recipe
-    splits: Splits  # as the recipe uses them
+    splits: Splits  #: as the recipe uses them
     runtime: Runtime
 
     @classmethod
