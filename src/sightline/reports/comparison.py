@@ -216,9 +216,8 @@ def describe(name: str, run: Run, first: Run) -> Entry:
     seen = sum(row["seconds"] * row["images_per_second"] for row in history)
     best = best_row(history) if history else {}
     accuracy = manifest["test"]["accuracy"] if run.finished else None
-    error = None
-    if accuracy is not None:
-        error = standard_error(accuracy, manifest["images"]["test"])
+    images = manifest["images"]
+    error = None if accuracy is None else standard_error(accuracy, images["test"])
     return Entry(
         name=name,
         path=str(run.path),
@@ -226,7 +225,7 @@ def describe(name: str, run: Run, first: Run) -> Entry:
         parameters=trained_parameters(recipe, len(run.classes)),
         data=manifest["data"],
         digest=manifest["digest"],
-        images=manifest["images"],
+        images=images,
         epochs_done=len(history),
         best_accuracy=best.get("validation_accuracy"),
         best_epoch=best.get("epoch"),
@@ -303,12 +302,12 @@ def compare_pair(named: tuple[str, Run], first: tuple[str, Run]) -> Pair | None:
 def notes(entries: Sequence[Entry], differences: set[str]) -> list[str]:
     """Say what has to be known before the numbers are compared."""
     first, lines = entries[0], []
-    pictures = f"{OTHER_PICTURES} other pictures than {first.name} ({first.data})"
-    passes = f"{OTHER_BUDGET} another budget than {first.name} ({first.budget})"
     alone = f"its numbers must not be compared with those of {first.name} in one column"
     if not all(entry.same_data for entry in entries):
+        pictures = f"{OTHER_PICTURES} other pictures than {first.name} ({first.data})"
         lines.append(f"{pictures}: {alone}.")
     if not all(entry.same_budget for entry in entries):
+        passes = f"{OTHER_BUDGET} another budget than {first.name} ({first.budget})"
         lines.append(f"{passes}: {alone}.")
     for entry in entries:
         if entry.test_accuracy is None:

@@ -44,11 +44,8 @@ def explain_picture(
         method=method,
     )
     answer = f"{classifier.classes[int(place)]} {float(confidence):.1%}"
-    file = out / f"{picture.stem}-{method}.png"
-    plots.save(
-        plots.heatmaps(pictures, maps, titles=[answer], classes=classifier.classes),
-        file,
-    )
+    file, names = out / f"{picture.stem}-{method}.png", classifier.classes
+    plots.save(plots.heatmaps(pictures, maps, titles=[answer], classes=names), file)
     blank = ", ".join(name for name, each in maps.items() if each.status[0] != "ok")
     remark = f" (no map at {blank})" if blank else ""
     return f"{picture}: {answer}{remark} → {file}"

@@ -65,20 +65,17 @@ def text_table(
 
 def width_of(lines: Sequence[Sequence[str]]) -> int:
     """Return the letters that a line of the table takes, margins included."""
-    columns = zip(*lines, strict=True)
-    widths = [
-        max(len(part) for cell in column for part in cell.split("\n"))
-        for column in columns
-    ]
-    return 2 + sum(1 + width for width in widths)
+    return 2 + sum(
+        1 + max(len(part) for cell in column for part in cell.split("\n"))
+        for column in zip(*lines, strict=True)
+    )
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Write cells as a Markdown table, names at the left and numbers at the right."""
-    rule = ["---", *["--:"] * (len(header) - 1)]
     lines = [
         [cell.replace("|", "\\|").replace("\n", " ") for cell in row]
         for row in (header, *rows)
     ]
-    lines.insert(1, rule)
+    lines.insert(1, ["---", *["--:"] * (len(header) - 1)])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
