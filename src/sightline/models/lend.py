@@ -75,12 +75,8 @@ def _float32_products() -> Iterator[None]:
 
 
 def _nothing_compiled() -> AbstractContextManager:
-    """Run compiled parts of a model as they were written.
-
-    Nothing is compiled before torch's compiler is imported, and that import takes
-    longer than a heatmap.
-    """
-    if "torch._dynamo" not in sys.modules:
+    """Run compiled parts of a model as they were written."""
+    if "torch._dynamo" not in sys.modules:  # nothing is compiled; importing takes long
         return nullcontext()
     return torch.compiler.set_stance("force_eager")
 

@@ -125,10 +125,7 @@ def make_scheduler(
 
 
 def make_model(recipe: Recipe, splits: Splits, *, blank: bool = False) -> nn.Module:
-    """Build the recipe's network; one that whitens its input sees the first images.
-
-    A `blank` one gets its weights elsewhere: ImageNet's need not be there.
-    """
+    """Build the recipe's network; one that whitens its input sees the first images."""
     model = build_model(
         recipe.model,
         num_classes=len(splits.classes),
