@@ -13,8 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sightline.data.augment import normalise_uint8
-from sightline.data.datasets import Split, Splits
-from sightline.data.pixels import Colour
+from sightline.data.datasets import Colour, Split, Splits
 from sightline.errors import DataError, RunError, SightlineError
 from sightline.measures.evaluation import Evaluation
 from sightline.models.pretrained import IMAGENET_MEAN, IMAGENET_STD

@@ -26,7 +26,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from sightline.data.pixels import Colour
+from sightline.data.datasets import Colour
 from sightline.errors import RunError, SightlineError
 from sightline.files import locked, write_atomically
 from sightline.measures.evaluation import Evaluation
