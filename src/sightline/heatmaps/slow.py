@@ -2,6 +2,11 @@
 
 Import this file only to use it: with grad-cam come torch's compiler and scikit-learn,
 which take longer to load than torch.
+
+Both take a classifier in evaluation mode that returns logits (B, K), one of its layers,
+images (B, C, H, W), normalised, a question (B, K) and the layer's activations
+(B, C', h, w). The score of an image is the sum of its logits times its question. Both
+return maps (B, h, w).
 """
 
 import io
@@ -29,24 +34,11 @@ def score_cam(
     """Weigh each channel by the score of the image where the channel is bright.
 
     Source: Wang et al. (2020), "Score-CAM".
-
-    Args:
-        model: a classifier that returns logits (B, K), in evaluation mode.
-        layer: the one that gave `activations`.
-        images: (B, C, H, W), normalised.
-        question: (B, K); the score of an image is the sum of its logits times these.
-        activations: (B, C', h, w).
-
-    Returns:
-        Maps (B, h, w).
     """
     package = _package(ScoreCAM, model, layer)
     # the package makes a picture for each channel: 300 MB for 512 of 224×224
-    parts = [slice(i, i + 1) for i in range(max(len(images), 1))]
-    weights = [
-        _weights(package, images[part], question[part], activations[part])
-        for part in parts
-    ]
+    parts = zip(images.split(1), question.split(1), activations.split(1), strict=True)
+    weights = [_weights(package, *part) for part in parts]
     return _weighted(torch.cat(weights), activations)
 
 
@@ -60,18 +52,9 @@ def ablation_cam(
     """Weigh each channel by how much the score falls without it.
 
     The weight is the fall over the size of the score. The package divides by the score
-    itself, which turns the map of a negative score upside down.
+    itself, which turns the map of a negative score upside down. A map is not finite
+    where the score is 0.
     Source: Desai and Ramaswamy (2020), "Ablation-CAM".
-
-    Args:
-        model: a classifier that returns logits (B, K), in evaluation mode.
-        layer: the one that gave `activations`.
-        images: (B, C, H, W), normalised.
-        question: (B, K); the score of an image is the sum of its logits times these.
-        activations: (B, C', h, w).
-
-    Returns:
-        Maps (B, h, w); not finite where the score is 0.
     """
     package = _package(AblationCAM, model, layer)
     package.ablation_layer = AblationLayer()  # the default one is shared by all objects
