@@ -70,17 +70,15 @@ def explain(
     _check(images, method)
     layers = [layers] if isinstance(layers, str) else list(layers)
     step = SLOW_BATCH if method in SLOW else batch_size
-    parts = images.split(step)
     classes = _class_numbers(targets, len(images), step)
     others: Iterable[Tensor | str | None] = repeat(None)
     if against is not None:
         others = _class_numbers(against, len(images), step)
-    batches = []
     with borrowed(model) as model:
         # a bar only on a terminal, and only when the wait is long
-        bar = tqdm(parts, desc=method, delay=3, leave=False, disable=None)
-        for part, target, other in zip(bar, classes, others, strict=False):
-            batches.append(explain_batch(model, part, target, other, layers, method))
+        bar = tqdm(images.split(step), desc=method, delay=3, leave=False, disable=None)
+        parts = zip(bar, classes, others, strict=False)
+        batches = [explain_batch(model, *part, layers, method) for part in parts]
     return {name: _joined([batch[name] for batch in batches]) for name in layers}
 
 

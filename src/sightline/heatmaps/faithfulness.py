@@ -1,6 +1,8 @@
 """Heatmaps against the network itself: it is asked, where no mask is known.
 
-As in `localisation`, every score is one number per image, and NaN where a map is blank.
+All take a classifier that returns logits (B, K), images (B, C, H, W), normalised, a
+class for each (B,), and heatmaps (B, H, W) or the function that makes them. As in
+`localisation`, every score is one number per image, and NaN where a map is blank.
 """
 
 import warnings
@@ -47,9 +49,6 @@ class Grids(NamedTuple):
     masks: Tensor  #: (4G, 2H, 2W) bool, the cell where its picture is
 
 
-# --- against a grid of pictures ---------------------------------------------------
-
-
 def picture_grids(
     model: nn.Module, images: Tensor, labels: Tensor, *, count: int = 50, seed: int = 0
 ) -> Grids:
@@ -59,8 +58,8 @@ def picture_grids(
     Source: Böhle et al. (2021), "Convolutional Dynamic Alignment Networks".
 
     Args:
-        model: a classifier that takes pictures of twice the size, too.
-        images: (B, C, H, W), normalised.
+        model: takes pictures of twice the size, too.
+        images: as above.
         labels: (B,) actual classes.
         count: grids; fewer if the pictures do not suffice.
         seed: which classes meet, and where.
@@ -103,15 +102,8 @@ def grid_pointing_game(
     """Return the share of a grid's map that lies in the cell of the explained class.
 
     Chance is a quarter, whatever the map looks like. No masks are needed.
+    `explainer` makes the maps; the other arguments are those of `picture_grids`.
     Source: Böhle et al. (2021), "Convolutional Dynamic Alignment Networks".
-
-    Args:
-        model: a classifier that takes pictures of twice the size, too.
-        images: (B, C, H, W), normalised.
-        labels: (B,) actual classes.
-        explainer: makes the maps.
-        count: grids; fewer if the pictures do not suffice.
-        seed: which classes meet, and where.
 
     Returns:
         (G, 4): one number for each cell of each grid; NaN where the map is blank.
@@ -119,9 +111,6 @@ def grid_pointing_game(
     grids = picture_grids(model, images, labels, count=count, seed=seed)
     maps = explainer(model, grids.images, grids.targets)
     return energy_in_mask(maps.cpu(), grids.masks).view(-1, 4)
-
-
-# --- against the network ----------------------------------------------------------
 
 
 def deletion_insertion(
@@ -136,21 +125,11 @@ def deletion_insertion(
 ) -> Areas:
     """Remove the brightest pixels first, and add them first; record the probability.
 
-    The areas under both curves are mean probabilities, by the trapezoidal rule.
+    The areas under both curves are mean probabilities in [0, 1], by the trapezoidal
+    rule over `steps` equal parts of the pixels. Equally bright ones come in random
+    order. Removed ones become `fill`: 0, the mean colour, or a tensor that fits
+    `images`, such as blurred pictures.
     Source: Petsiuk et al. (2018), "RISE", section 4.2.
-
-    Args:
-        model: a classifier that returns logits (B, K).
-        images: (B, C, H, W), normalised.
-        targets: (B,) classes whose probability is recorded.
-        heatmaps: (B, H, W).
-        steps: number of equal parts of the pixels.
-        fill: what replaces removed pixels; 0 is the mean colour. A tensor must fit
-            `images`, as blurred pictures do.
-        seed: of the order of pixels that are equally bright.
-
-    Returns:
-        Areas in [0, 1]; NaN where the map is blank.
     """
     check_same_shape(heatmaps, images[:, 0])
     ranks = _ranks(-heatmaps.cpu(), seed).view_as(heatmaps).to(images.device)
@@ -177,21 +156,11 @@ def road(
     """Replace the dimmest pixels, and the brightest; compare the probabilities.
 
     The score is half of their difference, as in grad-cam's `ROADCombined`, whose
-    imputation it uses. Equal pixels are ranked at random: ranked by value, a map with
-    many zeros would lose all its pixels at once.
+    imputation it uses: -1..1, about 0 for maps without knowledge. It is the mean over
+    `percentiles`, the shares of the picture that stay. Equal pixels are ranked at
+    random: ranked by value, a map with many zeros would lose all its pixels at once.
     Source: Rong et al. (2022), "A Consistent and Efficient Evaluation Strategy for
     Attribution Methods".
-
-    Args:
-        model: a classifier that returns logits (B, K).
-        images: (B, C, H, W), normalised.
-        targets: (B,) classes whose probability is recorded.
-        heatmaps: (B, H, W).
-        percentiles: shares of the picture that stay, in percent; the score is a mean.
-        seed: of the order of equal pixels, and of the noise in replaced ones.
-
-    Returns:
-        (B,) in [-1, 1], about 0 for maps without knowledge; NaN where a map is blank.
     """
     check_same_shape(heatmaps, images[:, 0])
     heatmaps = heatmaps.cpu()
@@ -204,9 +173,6 @@ def road(
                 pictures = _impute(images, order < percentile / 100 * last)
                 change += sign * _probability(model, pictures, targets)
     return nan_where_blank(change / (2 * len(percentiles)), heatmaps)
-
-
-# --- helpers ----------------------------------------------------------------------
 
 
 def _impute(images: Tensor, masks: Tensor) -> Tensor:
@@ -275,5 +241,4 @@ def _probabilities(model: nn.Module, images: Tensor) -> Tensor:
 
 def _probability(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
     """Return the probability of one class for each image, (B,) on the CPU."""
-    probabilities = _probabilities(model, images)
-    return probabilities.gather(1, targets.cpu()[:, None])[:, 0]
+    return _probabilities(model, images).gather(1, targets.cpu()[:, None])[:, 0]

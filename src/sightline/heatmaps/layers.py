@@ -1,7 +1,5 @@
 """Layers by name, and those that are worth a heatmap."""
 
-from collections.abc import Sequence
-
 from torch import nn
 
 from sightline.errors import SightlineError
@@ -23,9 +21,10 @@ def default_layers(model: nn.Module, image_size: int) -> list[str]:
     with borrowed(model) as model:
         own = getattr(model, "stages", None)
         names = own or [name for name, _ in model.named_modules() if name]
-        names = [name for name in names if not _is_pooling(find_layer(model, name))]
+        kinds = {name: type(find_layer(model, name)).__name__ for name in names}
+        names = [name for name in names if not kinds[name].endswith("Pool2d")]
         shapes = output_shapes(model, names, image_size)
-    maps = [name for name in shapes if _is_map(shapes[name])]
+    maps = [n for n, shape in shapes.items() if len(shape) == 3 and max(shape[1:]) > 1]
     if not own:
         last = {}
         for name in sorted(maps, key=lambda name: -name.count(".")):  # outermost last
@@ -37,16 +36,6 @@ def default_layers(model: nn.Module, image_size: int) -> list[str]:
             f"{image_size}×{image_size}: name a layer"
         )
     return maps[-2:]
-
-
-def _is_pooling(layer: nn.Module) -> bool:
-    """Tell whether a layer is one of torch's poolings, such as `MaxPool2d`."""
-    return type(layer).__name__.endswith("Pool2d")
-
-
-def _is_map(shape: Sequence[int]) -> bool:
-    """Tell whether a shape is that of maps (C, h, w) beyond 1×1."""
-    return len(shape) == 3 and max(shape[1:]) > 1
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:

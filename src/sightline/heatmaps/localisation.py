@@ -1,9 +1,11 @@
 """Do heatmaps lie on the object? Scores against masks.
 
-Every score is one number per image, so that an interval can be computed. A map that is
-zero everywhere shows nothing: its score is NaN, neither good nor bad. Report how many
-there are (`scores.isnan()`) beside the mean of the others: a method that gives blank
-maps for hard pictures would otherwise look better than it is.
+Each takes heatmaps (B, H, W), not negative, and masks (B, H, W) bool. It returns one
+number in [0, 1] per image, (B,), so that an interval can be computed. A map that is
+zero everywhere shows nothing: its score is NaN, neither good nor bad, and so it is
+where the mask is empty. Report how many there are (`scores.isnan()`) beside the mean of
+the others: a method that gives blank maps for hard pictures would otherwise look better
+than it is.
 """
 
 import torch
@@ -20,13 +22,6 @@ def pointing_game(heatmaps: Tensor, masks: Tensor) -> Tensor:
     Where several are equally bright it is the share of them that do, which is what
     choosing one at random would hit: an even map scores the area of the mask.
     Source: Zhang et al. (2018), "Top-Down Neural Attention by Excitation Backprop".
-
-    Args:
-        heatmaps: (B, H, W), not negative.
-        masks: (B, H, W) bool.
-
-    Returns:
-        (B,) in [0, 1]; NaN where the map is blank or the mask is empty.
     """
     check_same_shape(heatmaps, masks)
     top = heatmaps == heatmaps.amax((1, 2), keepdim=True)
@@ -38,13 +33,6 @@ def energy_in_mask(heatmaps: Tensor, masks: Tensor) -> Tensor:
     """Return the share of each map that lies in its mask.
 
     Source: Wang et al. (2020), "Score-CAM", section 4.3.
-
-    Args:
-        heatmaps: (B, H, W), not negative.
-        masks: (B, H, W) bool.
-
-    Returns:
-        (B,) in [0, 1]; NaN where the map is blank or the mask is empty.
     """
     check_same_shape(heatmaps, masks)
     share = (heatmaps * masks).sum((1, 2)) / heatmaps.sum((1, 2))
@@ -61,9 +49,6 @@ def rank_accuracy(heatmaps: Tensor, masks: Tensor) -> Tensor:
     Args:
         heatmaps: (B, H, W), not negative.
         masks: (B, H, W) bool.
-
-    Returns:
-        (B,) in [0, 1]; NaN where the map is blank or the mask is empty.
     """
     check_same_shape(heatmaps, masks)
     maps, inside = heatmaps.flatten(1), masks.flatten(1)

@@ -1,6 +1,8 @@
 """Heatmaps against nonsense: other classes, random weights, noise.
 
-Every score is one number per image, and NaN where a map is blank or flat.
+All take a classifier, images (B, C, H, W), normalised, and the classes to explain (B,);
+`explainer` makes the maps. Every score is one number per image, and NaN where a map is
+blank or flat.
 """
 
 import copy
@@ -71,17 +73,8 @@ def class_sensitivity(
 ) -> Tensor:
     """Correlate the maps of two classes: 1 if the class makes no difference.
 
+    Returns Spearman correlations, -1..1, NaN where one of the two maps is flat.
     Source: Sixt et al. (2020), "When Explanations Lie", the random logit test.
-
-    Args:
-        model: a classifier that returns logits (B, K).
-        images: (B, C, H, W), normalised.
-        targets: (B,) classes, the predicted ones for instance.
-        others: (B,) other classes.
-        explainer: makes the maps.
-
-    Returns:
-        (B,) Spearman correlations, -1..1; NaN where one of the two maps is flat.
     """
     one, other = (explainer(model, images, classes) for classes in (targets, others))
     return rank_correlation(one, other)
@@ -99,20 +92,9 @@ def max_sensitivity(
 ) -> Tensor:
     """Return the largest relative change of each map under noise too small to see.
 
+    The change is that of the norm, over the norm of the map. The noise is drawn `draws`
+    times, uniform in ± `radius`, in units of the normalised pixels.
     Source: Yeh et al. (2019), "On the (In)fidelity and Sensitivity of Explanations".
-
-    Args:
-        model: a classifier that returns logits (B, K).
-        images: (B, C, H, W), normalised.
-        targets: (B,) classes to explain.
-        explainer: makes the maps.
-        radius: the noise is uniform in ± this, in units of the normalised pixels.
-        draws: how often it is drawn.
-        seed: of the noise.
-
-    Returns:
-        (B,) at least 0, the norm of the change over that of the map; NaN where the
-        map is blank.
     """
     generator = torch.Generator().manual_seed(seed)
     original = explainer(model, images, targets)
@@ -127,12 +109,7 @@ def max_sensitivity(
 def rank_correlation(one: Tensor, other: Tensor) -> Tensor:
     """Correlate the ranks of pixels (Spearman); equal ones share their mean rank.
 
-    Args:
-        one: (B, H, W).
-        other: (B, H, W).
-
-    Returns:
-        (B,) in [-1, 1]; NaN where one of the two maps is flat.
+    From two maps (B, H, W) to (B,) in [-1, 1]; NaN where one of the two is flat.
     """
     check_same_shape(one, other)
     first, second = _centred_ranks(one), _centred_ranks(other)

@@ -36,11 +36,8 @@ def score_cam(
     """
     package = _package(ScoreCAM, model, layer)
     # the package makes a picture for each channel: 300 MB for 512 of 224×224
-    parts = [slice(i, i + 1) for i in range(max(len(images), 1))]
-    weights = [
-        _weights(package, images[part], question[part], activations[part])
-        for part in parts
-    ]
+    parts = zip(images.split(1), question.split(1), activations.split(1), strict=True)
+    weights = [_weights(package, *part) for part in parts]
     return _weighted(torch.cat(weights), activations)
 
 
