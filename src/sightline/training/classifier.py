@@ -3,8 +3,7 @@
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,7 +130,8 @@ def _read_names(file: Path) -> list[str]:
 def _make(name: str, num_classes: int | None) -> nn.Module:
     """Import and, where necessary, call what `module:attribute` names."""
     module_name, _, attribute = name.partition(":")
-    with _current_folder():
+    sys.path.insert(0, "")  # modules of the current folder, as `python -m` does
+    try:
         try:
             value: object = importlib.import_module(module_name)
             for part in attribute.split("."):
@@ -147,6 +147,8 @@ def _make(name: str, num_classes: int | None) -> nn.Module:
             ) from error
         if not isinstance(value, nn.Module) and callable(value):
             value = _call(name, value, num_classes)
+    finally:
+        sys.path.remove("")
     if not isinstance(value, nn.Module):
         raise SightlineError(
             f"{name} is of the type {type(value).__name__}; expected an nn.Module or a "
@@ -167,16 +169,6 @@ def _call(name: str, make: Callable, num_classes: int | None) -> object:
     except Exception as error:  # somebody else's code may raise anything
         shown = ", ".join(f"{key}={value}" for key, value in arguments.items())
         raise SightlineError(f"{name}({shown}) failed: {error}") from error
-
-
-@contextmanager
-def _current_folder() -> Iterator[None]:
-    """Let modules of the current folder be imported, as `python -m` does."""
-    sys.path.insert(0, "")
-    try:
-        yield
-    finally:
-        sys.path.remove("")
 
 
 def _load_weights(model: nn.Module, name: str, file: Path) -> None:

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from tqdm import tqdm
 
-from sightline.data.loaders import BatchLoader
 from sightline.errors import NonFiniteLossError, SightlineError
 from sightline.measures.evaluation import Evaluation
 from sightline.models.lend import evaluating
@@ -192,8 +191,8 @@ def loss_weight(loader: Loader, step: int, images: int, runtime: Runtime) -> flo
     """
     if runtime.world_size == 1:
         return 1.0
-    assert isinstance(loader, BatchLoader)  # as `training_loader` makes sure
-    rest = len(loader.dataset) - step * loader.batch_size
+    assert loader.batch_size is not None  # torch's may have none
+    rest = count_images(loader) - step * loader.batch_size
     return images * runtime.world_size / min(loader.batch_size, rest)
 
 
