@@ -403,6 +403,7 @@ def write_index(pipeline: Pipeline) -> None:
     pipeline.write("index.html", render(pipeline.folder.resolve().name, sections))
 
 
+#: functions that make a step, by name, in order
 STEPS: dict[str, Callable[[Pipeline], None]] = {
     "pictures": check,
     "learning rate": find_rate,

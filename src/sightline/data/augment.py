@@ -48,13 +48,13 @@ def fill_values(fill: str, mean: Triple, std: Triple) -> Triple:
 class Draw:
     """One random choice for each of B pictures."""
 
-    shifts: Tensor  # (B, 2) int64: rows and columns in −padding … +padding
-    flips: Tensor  # (B,) bool: mirrored left to right
-    holes: Tensor | None = None  # (B, 2) int64: top-left corner of the hole
-    cutout: int = 0  # pixels: side of the hole
-    affine: Tensor | None = None  # (B, 2, 3): where in −1..1 each pixel comes from
-    border: str = "reflect"  # beyond the border: reflect, or a fill
-    fill: str = "mean"  # of the hole
+    shifts: Tensor  #: (B, 2) int64, rows and columns in −padding … +padding
+    flips: Tensor  #: (B,) bool, mirrored left to right
+    holes: Tensor | None = None  #: (B, 2) int64, top-left corner of the hole
+    cutout: int = 0  #: side of the hole in pixels
+    affine: Tensor | None = None  #: (B, 2, 3), where in −1..1 each pixel comes from
+    border: str = "reflect"  #: what lies beyond the border, reflect or a fill
+    fill: str = "mean"  #: of the hole
 
     def to(self, device: torch.device) -> "Draw":
         """Return the same draw with its tensors on `device`."""

@@ -17,6 +17,7 @@ from sightline.errors import SightlineError
 
 __all__ = ["CORRUPTIONS", "SEVERITIES", "corrupt"]
 
+#: from slight to strong
 SEVERITIES = (1, 2, 3, 4, 5)
 CHUNK = 1000  # pictures in work at once: bounds the memory, and decides the noise
 REFERENCE = 32  # pixels of a side, for which lengths are given
@@ -109,6 +110,7 @@ def _to_uint8(pixels: Tensor) -> Tensor:
     return pixels.round().clamp(0, 255).to(torch.uint8)
 
 
+#: by name; each takes pixels, a severity and a generator
 CORRUPTIONS: dict[str, Callable[[Tensor, int, torch.Generator], Tensor]] = {
     "noise": _noise,
     "blur": _blur,

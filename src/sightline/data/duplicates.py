@@ -17,8 +17,8 @@ __all__ = ["THRESHOLD", "Duplicates", "near_duplicates", "near_duplicates_within
 # originals count, (n, m) bool
 Masks = Callable[[Tensor], list[Tensor]]
 
-# looked at by eye on CIFAR-10: above it nearly all pairs show one photograph, and
-# below it more and more show two aircraft in a blue sky
+#: looked at by eye on CIFAR-10; above it nearly all pairs show one photograph, and
+#: below it more and more show two aircraft in a blue sky
 THRESHOLD = 0.85
 SIDE = 8  # pixels of a descriptor
 # of the largest variance, added to all: what hardly varies must not be blown up

@@ -15,7 +15,8 @@ __all__ = ["CLASSES", "SIZE", "Shapes", "draw_shapes"]
 Floats = NDArray[np.floating]
 Bools = NDArray[np.bool_]
 
-SIZE = 32  # pixels
+SIZE = 32  #: pixels
+#: names of the ten shapes, in the order of the labels
 CLASSES = (
     *("disc", "ring", "square", "frame", "triangle"),
     *("cross", "star", "crescent", "bar_pair", "heart"),

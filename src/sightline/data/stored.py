@@ -20,7 +20,7 @@ from sightline.errors import DataError
 
 __all__ = ["HEADER", "Images", "StoredImages", "header", "usable_memory"]
 
-HEADER = 4096  # bytes before the first pixel: a page, and enough for every header
+HEADER = 4096  #: bytes before the first pixel, a page, which is enough for every header
 
 
 class StoredImages:
@@ -116,7 +116,7 @@ class StoredImages:
             )
 
 
-Images = Tensor | StoredImages  # (N, H, W, 3) uint8
+Images = Tensor | StoredImages  #: (N, H, W, 3) uint8
 
 
 def header(fingerprint: str, shapes: dict[str, tuple[int, ...]]) -> bytes:

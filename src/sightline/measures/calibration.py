@@ -19,6 +19,7 @@ __all__ = [
     "reliability",
 ]
 
+#: of equal width, unless the caller says otherwise
 BINS = 15
 NEWTON_STEPS = 100  # about 10 are needed
 LARGEST = 1e3  # of a temperature or its inverse: beyond it, there is no optimum
@@ -28,9 +29,9 @@ LARGEST = 1e3  # of a temperature or its inverse: beyond it, there is no optimum
 class Reliability:
     """How sure a model is and how often it is right, in bins of equal width."""
 
-    counts: Tensor  # (bins,) int64 images
-    confidence: Tensor  # (bins,) float64 mean confidence; 0 where no image is
-    accuracy: Tensor  # (bins,) float64 share that is right; 0 where no image is
+    counts: Tensor  #: (bins,) int64 images
+    confidence: Tensor  #: (bins,) float64 mean confidence; 0 where no image is
+    accuracy: Tensor  #: (bins,) float64 share that is right; 0 where no image is
 
     @property
     def error(self) -> float:

@@ -18,8 +18,8 @@ Order = Literal["test", "confident"]
 class Evaluation:
     """The answers of a network about a whole split."""
 
-    logits: Tensor  # (N, K) float32, on the CPU
-    labels: Tensor  # (N,) int64
+    logits: Tensor  #: (N, K) float32, on the CPU
+    labels: Tensor  #: (N,) int64
 
     @property
     def loss(self) -> float:

@@ -32,10 +32,10 @@ __all__ = [
 class Interval:
     """A mean, and where the mean of the population is likely to lie."""
 
-    mean: float
-    low: float  # NaN for a single value: it has no spread
-    high: float
-    count: int  # of the values
+    mean: float  #: of the values
+    low: float  #: NaN for a single value, which has no spread
+    high: float  #: NaN for a single value
+    count: int  #: of the values
 
     @property
     def half(self) -> float:
@@ -46,18 +46,18 @@ class Interval:
 class PairedDifference(NamedTuple):
     """How far apart two accuracies on the same images are."""
 
-    difference: float  # first minus second, -1..1
-    standard_error: float
-    only_first: int  # images that the first alone classifies correctly
-    only_second: int
+    difference: float  #: first minus second, -1..1
+    standard_error: float  #: of the difference
+    only_first: int  #: images that the first alone classifies correctly
+    only_second: int  #: images that the second alone classifies correctly
 
 
 class SharedMistakes(NamedTuple):
     """Who is wrong about each image, of several models."""
 
-    wrong: Tensor  # (N,) int64: how many of the models
-    same: Tensor  # (N,) bool: all are wrong, and take it for the same class
-    by_chance: float  # images that all would miss if each missed its own at random
+    wrong: Tensor  #: (N,) int64, how many of the models
+    same: Tensor  #: (N,) bool, all are wrong, and take it for the same class
+    by_chance: float  #: images that all would miss if each missed its own at random
 
 
 def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> Tensor:

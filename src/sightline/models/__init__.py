@@ -1,4 +1,16 @@
-"""The networks by name."""
+"""The networks by name.
+
+=============  ==================================================================
+resnet         residual networks for pictures of 32×32 to 128×128 pixels
+custom_resnet  the short residual network of two course systems
+dilated_net    a net of fewer than 200,000 parameters, with dilation
+fast_net       a network made to be trained in minutes
+norms          normalisation layers by name
+pretrained     torchvision's ImageNet weights in our residual network
+lend           ways to lend a model and get it back as it was
+summary        what a network is made of
+=============  ==================================================================
+"""
 
 from collections.abc import Callable
 

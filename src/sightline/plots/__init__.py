@@ -1,5 +1,16 @@
 """Figures from plain data.
 
+===========  ====================================================================
+style        the look that all figures share
+sheet        figures measured in inches, with pictures and words in places
+curves       learning rates, schedules, histories
+galleries    pictures: grids, galleries, heatmaps
+matrices     confusion matrices
+calibration  how often a model is right: by class, by confidence, by damage
+overlay      heatmaps laid over pictures
+output       figures as files: SVG that follows the page, PNG, PDF
+===========  ====================================================================
+
 Every function that draws returns a `Figure` that pyplot knows nothing about: a notebook
 shows it when it ends a cell, nothing is left open, and nothing is shown by surprise.
 `svg` and `save` write one.

@@ -23,7 +23,7 @@ class Sheet(NamedTuple):
 
     figure: Figure
     axes: Axes
-    bottom: float  # inches from the top, where the tiles end
+    bottom: float  #: inches from the top, where the tiles end
 
 
 def new_sheet(width: float, height: float) -> tuple[Figure, Axes]:

@@ -14,10 +14,11 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 __all__ = ["COLOURS", "DARK_INK", "DARK_PAPER", "INK", "PAPER"]
 
-INK = "#1b1f24"  # `svg` turns exactly this light on a dark page
-PAPER = "#fffffe"  # a white that no picture uses: it marks the ground of a figure
-DARK_INK, DARK_PAPER = "#d9dee4", "#14181e"  # as in custom.css
+INK = "#1b1f24"  #: `svg` turns exactly this light on a dark page
+PAPER = "#fffffe"  #: a white that no picture uses, which marks the ground of a figure
+DARK_INK, DARK_PAPER = "#d9dee4", "#14181e"  #: as in custom.css
 BLUE, VERMILION, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
+#: of the first four curves, told apart by people of any colour vision
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE)
 DASHES = ("-", "--", ":")  # of the first four curves, the next four, the rest
 WIDTH = 6.4  # inches

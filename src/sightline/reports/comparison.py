@@ -33,24 +33,24 @@ ROUGH = 25  # fewer images than this decide: the normal interval is only rough
 class Entry:
     """One run in a comparison; None where it has no number yet."""
 
-    name: str  # of the folder, with as much of its path as tells runs apart
+    name: str  #: of the folder, with as much of its path as tells runs apart
     path: str
     recipe: Recipe
-    parameters: int | None  # that training changes; None for a model of the past
+    parameters: int | None  #: that training changes; None for a model of the past
     data: str
     digest: str
-    images: dict[str, int]  # of the training, validation and test part
+    images: dict[str, int]  #: of the training, validation and test part
     epochs_done: int
-    best_accuracy: float | None  # validation, 0..1
+    best_accuracy: float | None  #: validation, 0..1
     best_epoch: int | None
-    test_accuracy: float | None  # 0..1
+    test_accuracy: float | None  #: 0..1
     test_standard_error: float | None
     train_seconds: float | None
-    images_per_second: float | None  # of training
+    images_per_second: float | None  #: of training
     machine: dict[str, object]
-    resumed_on: list[dict]  # further machines
-    history: list[dict]  # one row an epoch, as in `Run.history`
-    same_data: bool  # as the first run
+    resumed_on: list[dict]  #: further machines
+    history: list[dict]  #: one row an epoch, as in `Run.history`
+    same_data: bool  #: as the first run
     same_budget: bool
 
     @property
@@ -89,14 +89,14 @@ class Pair:
     """The test results of two runs, compared image by image."""
 
     run: str
-    minus: str  # name of the first run
+    minus: str  #: name of the first run
     images: int
-    difference: float  # of the accuracies, -1..1
+    difference: float  #: of the accuracies, -1..1
     standard_error: float
-    interval: tuple[float, float]  # 95 %
-    only_run: int  # images that this run alone classifies correctly
+    interval: tuple[float, float]  #: 95 %
+    only_run: int  #: images that this run alone classifies correctly
     only_minus: int
-    confusion_difference: list[list[int]]  # (K, K), rows actual
+    confusion_difference: list[list[int]]  #: (K, K), rows actual
 
     def sentence(self) -> str:
         """Say how far apart the two are."""
@@ -118,9 +118,9 @@ class Comparison:
 
     classes: tuple[str, ...]
     runs: tuple[Entry, ...]
-    recipe_differences: dict[str, dict[str, object]]  # field → name → value
-    paired: tuple[Pair, ...]  # each later run with the first, if their test is the same
-    notes: tuple[str, ...]  # what to know before the numbers are compared
+    recipe_differences: dict[str, dict[str, object]]  #: field → name → value
+    paired: tuple[Pair, ...]  #: each later run with the first, if tested alike
+    notes: tuple[str, ...]  #: what to know before the numbers are compared
 
     def as_json(self) -> dict:
         """Return everything as plain values."""

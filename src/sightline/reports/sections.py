@@ -8,6 +8,7 @@ from sightline.reports.subject import Section, Subject
 
 __all__ = ["SECTIONS"]
 
+#: functions that write a section, by name, in the order of the page
 SECTIONS: dict[str, Callable[[Subject], Section]] = {
     "run": answers.overview,
     "classes": answers.accuracy_by_class,

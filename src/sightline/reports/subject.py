@@ -17,7 +17,7 @@ from sightline.training.run import Run
 
 __all__ = ["Part", "Section", "Subject", "gallery_of"]
 
-Part = str | tuple[Figure, str]  # Markdown, or a figure and its words
+Part = str | tuple[Figure, str]  #: Markdown, or a figure and its words
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Subject:
 
     run: Run
     splits: Splits
-    classifier: Classifier  # of the run
+    classifier: Classifier  #: of the run
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ class Section:
 
     title: str
     parts: Sequence[Part]
-    numbers: dict[str, object] = field(default_factory=dict)  # the same for machines
+    numbers: dict[str, object] = field(default_factory=dict)  #: the same for machines
 
 
 def gallery_of(subject: Subject, index: Tensor) -> tuple[Figure, str]:

@@ -28,13 +28,13 @@ NAMED = 5  # keys that do not fit, in a message
 class Classifier:
     """A network with what is needed to show it pictures and read its answers."""
 
-    model: nn.Module  # in evaluation mode, on the device of the runtime
-    classes: tuple[str, ...]  # in the order of the logits
-    mean: Colour  # of pixels in 0..1
+    model: nn.Module  #: in evaluation mode, on the device of the runtime
+    classes: tuple[str, ...]  #: in the order of the logits
+    mean: Colour  #: of pixels in 0..1
     std: Colour
-    image_size: int  # pixels of a side
+    image_size: int  #: pixels of a side
     runtime: Runtime
-    flip_average: bool = False  # answer with the mean of picture and mirror image
+    flip_average: bool = False  #: answer with the mean of picture and mirror image
 
     @classmethod
     def trained_on(

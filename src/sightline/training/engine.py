@@ -30,10 +30,10 @@ Row = Mapping[str, Any]  # an `Epoch` as a dict, as `Run.history` holds it
 class Pass:
     """What training measured in one epoch, or in its part so far."""
 
-    loss: float  # per image
-    accuracy: float  # 0..1
+    loss: float  #: per image
+    accuracy: float  #: 0..1
     images: int
-    lrs: list[float]  # the learning rate that each update used
+    lrs: list[float]  #: the learning rate that each update used
     seconds: float
 
 
@@ -41,15 +41,15 @@ class Pass:
 class Epoch:
     """One line of the history."""
 
-    epoch: int  # 1-based
-    train_loss: float  # per image, with label smoothing, under augmentation
-    train_accuracy: float  # 0..1, under augmentation, while the weights move
-    validation_loss: float  # cross-entropy per image
-    validation_accuracy: float  # 0..1
-    lr: float  # used by the first update
-    last_lr: float  # used by the last update
-    seconds: float  # of training, without validation
-    images_per_second: float  # of training
+    epoch: int  #: 1-based
+    train_loss: float  #: per image, with label smoothing, under augmentation
+    train_accuracy: float  #: 0..1, under augmentation, while the weights move
+    validation_loss: float  #: cross-entropy per image
+    validation_accuracy: float  #: 0..1
+    lr: float  #: used by the first update
+    last_lr: float  #: used by the last update
+    seconds: float  #: of training, without validation
+    images_per_second: float  #: of training
 
     @classmethod
     def of(cls, number: int, training: Pass, validation: Evaluation) -> "Epoch":

@@ -29,10 +29,10 @@ DIVERGED = 5  # times the lowest smoothed loss, as in torch-lr-finder
 class RangeTest:
     """The recorded curve; all lists have the same length and are finite."""
 
-    lrs: list[float]  # of the first parameter group
-    losses: list[float]  # of one batch each, before the update with lrs[i]
-    smoothed: list[float]  # s ← 0.05 · loss + 0.95 · s
-    stopped: str  # "end", "diverged" or "not finite"
+    lrs: list[float]  #: of the first parameter group
+    losses: list[float]  #: of one batch each, before the update with lrs[i]
+    smoothed: list[float]  #: s ← 0.05 · loss + 0.95 · s
+    stopped: str  #: "end", "diverged" or "not finite"
 
 
 def range_test(
@@ -185,6 +185,7 @@ def slide(test: RangeTest, width: int = 15, threshold: float = 0.005) -> float:
     return float(lrs[0])
 
 
+#: functions that read a rate from a test, by name
 RULES: dict[str, Callable[[RangeTest], float]] = {
     "steepest": steepest,
     "valley": valley,

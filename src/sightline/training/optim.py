@@ -55,6 +55,7 @@ def muon(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     return Muon(groups, lr=recipe.max_lr, momentum=recipe.momentum)
 
 
+#: by the name that a recipe gives
 OPTIMIZERS: dict[str, Callable[[Recipe, nn.Module], torch.optim.Optimizer]] = {
     "sgd": sgd,
     "adam": adam,

@@ -10,7 +10,7 @@ from sightline.errors import SightlineError
 
 __all__ = ["ImageSize", "Recipe", "describe_fields", "variant"]
 
-ImageSize = Literal[32, 64, 96, 128]  # pixels that a picture's side may have
+ImageSize = Literal[32, 64, 96, 128]  #: pixels that a picture's side may have
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ class Recipe:
         0, "0: augment whole batches; n: albumentations in n processes", at_least=0
     )
     seed: int = option(0, "of weights, order and augmentation", at_least=0)
-    target: float | None = None  # accuracy to reach, 0..1
-    reported: float | None = None  # test accuracy that was published, 0..1
-    protocol: str = ""  # how the published number came about
-    source: str = ""  # who published it
-    repaired: tuple[str, ...] = ()  # what differs from the published recipe, and why
+    target: float | None = None  #: accuracy to reach, 0..1
+    reported: float | None = None  #: test accuracy that was published, 0..1
+    protocol: str = ""  #: how the published number came about
+    source: str = ""  #: who published it
+    repaired: tuple[str, ...] = ()  #: what differs from the published recipe, and why
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""

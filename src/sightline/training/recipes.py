@@ -53,6 +53,9 @@ OURS = (
     ),
 )
 
+#: every recipe by name, as `sightline recipes` lists them
+#:
+#: :meta hide-value:
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*OURS, *SYSTEMS)}
 
 

@@ -16,6 +16,7 @@ from sightline.training.distributed import local_rank, processes
 
 __all__ = ["Precision", "Runtime", "choose_runtime", "seed_everything", "set_tf32"]
 
+#: of the numbers inside autocast; weights stay fp32
 Precision = Literal["fp32", "tf32", "bf16"]
 
 
@@ -24,10 +25,10 @@ class Runtime:
     """A device, a precision, a memory format, and this process among its equals."""
 
     device: torch.device
-    precision: Precision  # of products; weights, sums and losses are float32 always
-    channels_last: bool  # NHWC in memory
-    rank: int = 0  # of this process; the one of rank 0 writes and reports
-    world_size: int = 1  # processes that train together
+    precision: Precision  #: of products; weights, sums and losses are float32 always
+    channels_last: bool  #: NHWC in memory
+    rank: int = 0  #: of this process; the one of rank 0 writes and reports
+    world_size: int = 1  #: processes that train together
 
     def activate(self) -> None:
         """Set what torch keeps for the whole process; the last runtime to do so counts.

@@ -115,7 +115,7 @@ def plateau_scheduler(optimizer: torch.optim.Optimizer) -> lr_scheduler.LRSchedu
     )
 
 
-# each of recipe, optimizer and number of steps
+#: each of recipe, optimizer and number of steps
 SCHEDULES: dict[str, Callable[..., lr_scheduler.LRScheduler]] = {
     "one_cycle": one_cycle_scheduler,
     "cosine": lambda _, optimizer, total_steps: lr_scheduler.CosineAnnealingLR(

@@ -216,6 +216,9 @@ def corrected(
     )
 
 
+#: the published systems, as published and as corrected
+#:
+#: :meta hide-value:
 SYSTEMS = (
     S0,
     corrected(S0, (PER_BATCH, FINDER, FLIPPED, PADDED), flip=0.5, **STEPS),
