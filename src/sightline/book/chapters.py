@@ -31,8 +31,6 @@ __all__ = [
     "text_of",
 ]
 
-COVER = "cover"  # tag of the one cell whose figure the first page shows
-
 
 class Book:
     """Where the parts of the book lie in one checkout.
@@ -114,25 +112,19 @@ def clean(done: NotebookNode) -> NotebookNode:
     done.cells = [
         cell for cell in done.cells if "injected-parameters" not in tags(cell)
     ]
-    count = 0
     for cell in done.cells:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
         if not tags(cell):
             cell.metadata.pop("tags", None)
-        if cell.cell_type == "code":
-            count += 1
-            clean_outputs(cell, count)
+    for count, cell in enumerate(code_cells(done), 1):
+        cell.execution_count = count
+        # progress bars are written to stderr
+        cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr"]
+        for out in cell.outputs:
+            if out.output_type == "execute_result":
+                out.execution_count = count
     return done
-
-
-def clean_outputs(cell: NotebookNode, count: int) -> None:
-    """Number a code cell and drop its progress bars."""
-    cell.execution_count = count
-    cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr"]
-    for out in cell.outputs:
-        if out.output_type == "execute_result":
-            out.execution_count = count
 
 
 def tags(cell: NotebookNode) -> list[str]:
@@ -155,8 +147,7 @@ def text_of(chapter: NotebookNode) -> list[tuple]:
 
 def save_notebook(done: NotebookNode, path: Path) -> None:
     """Write a notebook atomically."""
-    text = nbformat.writes(done).rstrip() + "\n"
-    write_text(path, text)
+    write_text(path, nbformat.writes(done).rstrip() + "\n")
 
 
 def image_options(cell: NotebookNode) -> dict[str, str]:
@@ -165,10 +156,10 @@ def image_options(cell: NotebookNode) -> dict[str, str]:
 
 
 def cover_figure(notebooks: Sequence[Path]) -> tuple[str, str] | None:
-    """Return the figure of the cell tagged `cover`, and its alternative text."""
+    """Return the first page's figure, of the cell tagged `cover`, and its alt text."""
     for path in notebooks:
         for cell in nbformat.read(path, as_version=4).cells:
-            for out in cell.get("outputs", []) if COVER in tags(cell) else []:
+            for out in cell.get("outputs", []) if "cover" in tags(cell) else []:
                 if svg := out.get("data", {}).get("image/svg+xml"):
                     return svg, image_options(cell)["alt"]
     return None
@@ -184,7 +175,8 @@ def problems(book: Book, name: str, folder: Path) -> list[str]:
         return [f"{shown} is missing; {again}"]
     source = read_chapter(book.source(name))
     executed = nbformat.read(path, as_version=4)
-    if number := first_difference(source, executed):
+    pairs = enumerate(zip_longest(text_of(source), text_of(executed)), 1)
+    if number := next((number for number, (a, b) in pairs if a != b), None):
         if same_code(source, executed):
             again = "its code is the same, so run: sightline book check --fix"
         return [f"{shown}: cell {number} is not its source's; {again}"]
@@ -195,17 +187,10 @@ def problems(book: Book, name: str, folder: Path) -> list[str]:
     ]
 
 
-def first_difference(source: NotebookNode, executed: NotebookNode) -> int | None:
-    """Return the number of the first cell whose text differs; None: all are equal."""
-    pairs = zip_longest(text_of(source), text_of(executed))
-    return next((number for number, (a, b) in enumerate(pairs, 1) if a != b), None)
-
-
 def same_code(source: NotebookNode, done: NotebookNode) -> bool:
     """Tell whether two notebooks run the same code: comments and layout aside."""
-    return [meaning(cell) for cell in code_cells(source)] == [
-        meaning(cell) for cell in code_cells(done)
-    ]
+    one, other = ([meaning(c) for c in code_cells(each)] for each in (source, done))
+    return one == other
 
 
 def code_cells(chapter: NotebookNode) -> list[NotebookNode]:
@@ -247,21 +232,15 @@ def cell_problems(cell: NotebookNode) -> Iterator[str]:
         if out.output_type == "error":
             yield f"ends in {out.ename}"
         kinds = out.get("data", {})
-        if any(kind.startswith("image/") for kind in kinds) and not image_options(
-            cell
-        ).get("alt"):
+        shows_image = any(kind.startswith("image/") for kind in kinds)
+        if shows_image and not image_options(cell).get("alt"):
             yield "shows an image without alternative text (mystnb: image: alt)"
 
 
 def lint(*, root: str | Path | None = None, fix: bool = False) -> list[str]:
-    """Format-check and lint the code cells of all chapters.
+    """Format-check and lint the code cells of all chapters; return ruff's complaints.
 
-    Args:
-        root: the checkout.
-        fix: write ruff's repairs back into the sources.
-
-    Returns:
-        ruff's complaints, with the names of the sources.
+    With `fix`, write its repairs back into the sources.
     """
     book = Book(root)
     with tempfile.TemporaryDirectory() as folder:
@@ -310,10 +289,8 @@ def write_back(fixed: Path, source: Path) -> None:
 def check(*, root: str | Path | None = None, fix: bool = False) -> None:
     """Check sources and committed notebooks of all chapters.
 
-    Args:
-        root: the checkout.
-        fix: first let ruff repair the sources and bring the prose of the committed
-            notebooks up to date.
+    With `fix`, first let ruff repair the sources and bring the prose of the committed
+    notebooks up to date.
 
     Raises:
         SightlineError: if anything is wrong; the message lists it.
@@ -326,9 +303,9 @@ def check(*, root: str | Path | None = None, fix: bool = False) -> None:
                 refresh(book.source(name), book.notebook(name))
             complaints += problems(book, name, book.pages)
     if complaints:
-        lines = "\n".join(complaints)
         raise SightlineError(
-            f"the chapters need work:\n{lines}\nWhat can be repaired without running "
-            "anything is repaired by: sightline book check --fix"
+            "\n".join(["the chapters need work:", *complaints]) + "\nWhat can be "
+            "repaired without running anything is repaired by: sightline book check "
+            "--fix"
         )
     print(f"{len(book.chapters)} chapters are in order")

@@ -61,20 +61,13 @@ def run(
     jobs: int | None = None,
     root: str | Path | None = None,
 ) -> Path:
-    """Execute chapters in order; a full run then replaces the committed notebooks.
+    """Execute chapters in order; return the folder of the executed ones.
 
-    Args:
-        profile: "fast" or "full".
-        data: as in `sightline.book.notebook.edition`.
-        chapters: which ones, e.g. "03" or "03_lr_finder"; none: all.
-        keep: leave out chapters already executed with this source, profile, data
-            and library.
-        jobs: chapters at a time; `None`: two in the fast profile on two cores or more,
-            otherwise one, because chapters measure speed.
-        root: the checkout.
-
-    Returns:
-        The folder of the executed chapters.
+    A run of the profile "full" then replaces the committed notebooks. Profile and data
+    are those of `sightline.book.notebook.edition`; `chapters` are names such as "03" or
+    "03_lr_finder", and none means all. `keep` leaves out those already executed with
+    this source, profile, data and library. `jobs` run at a time: by default two in the
+    fast profile on two cores or more, otherwise one, because chapters measure speed.
 
     Raises:
         SightlineError: if a chapter fails; `book/` is untouched then.
@@ -85,7 +78,11 @@ def run(
     if profile == "fast" and not chapters and not keep:
         shutil.rmtree(edition.run_dir, ignore_errors=True)
     executed = book.executed(profile)
-    tasks = [make_task(book, name, edition, parameters) for name in names]
+    tasks = []
+    for name in names:
+        source = read_chapter(book.source(name))
+        record = identify(source, edition)
+        tasks.append(Task(name, source, executed, parameters, record))
     execute_tasks(book, edition, outdated(tasks, executed) if keep else tasks, jobs)
     if "demo" in names:
         copy_network(edition.run_dir / "export", executed / "demo")
@@ -119,15 +116,6 @@ def prepare(
     return replace(edition, run_dir=run_dir), parameters
 
 
-def make_task(
-    book: Book, name: str, edition: Edition, parameters: Mapping[str, str]
-) -> Task:
-    """Read one chapter, to be executed as part of an edition."""
-    source = read_chapter(book.source(name))
-    folder = book.executed(edition.profile)
-    return Task(name, source, folder, parameters, identify(source, edition))
-
-
 def outdated(tasks: Sequence[Task], folder: Path) -> list[Task]:
     """Return the tasks that were not executed in `folder` as they would be now."""
     chapters, pending = chapters_of(folder / "edition.json"), []
@@ -146,8 +134,10 @@ def execute_tasks(
     """Execute chapters, and enter each one into the record when it is done."""
     folder = book.executed(edition.profile)
     folder.mkdir(parents=True, exist_ok=True)
-    workers = min(jobs or usual_jobs(edition.profile), len(tasks) or 1)
-    with own_kernel(edition.run_dir.parent, threads=usual_threads(workers)):
+    cores = os.cpu_count() or 1
+    usual = min(2, cores) if edition.profile == "fast" else 1
+    workers = min(jobs or usual, len(tasks) or 1)
+    with own_kernel(edition.run_dir.parent, threads=max(1, cores // workers)):
         for task, seconds in execute_all(tasks, workers):
             record = {task.name: replace(task.record, seconds=seconds)}
             enter(book, edition, record, folder / "edition.json")
@@ -171,16 +161,6 @@ def chapters_of(path: Path) -> Mapping[str, ChapterRecord]:
     return record.chapters if record else {}
 
 
-def usual_jobs(profile: str) -> int:
-    """Return how many chapters run at a time when nobody says."""
-    return min(2, os.cpu_count() or 1) if profile == "fast" else 1
-
-
-def usual_threads(jobs: int) -> int:
-    """Return how many threads a chapter may use beside `jobs - 1` others."""
-    return max(1, (os.cpu_count() or 1) // jobs)
-
-
 def execute_all(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, float]]:
     """Execute chapters, `jobs` at a time; yield each one that is done, and its seconds.
 
@@ -192,7 +172,8 @@ def execute_all(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, float]
             yield task, execute(task)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, leave_interrupts_to_parent) as pool:
+    ignore = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for this process alone
+    with ProcessPoolExecutor(jobs, context, signal.signal, ignore) as pool:
         running = {pool.submit(execute, task): task for task in tasks}
         try:
             for future in as_completed(running):
@@ -203,11 +184,6 @@ def execute_all(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, float]
                 child.kill()  # its kernel notices and ends, too
                 child.join()
             raise
-
-
-def leave_interrupts_to_parent() -> None:
-    """Leave Ctrl-C to the process that started this one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def execute(task: Task) -> float:

@@ -6,7 +6,6 @@ sentence. Everywhere else the sentence remains, and points at the figure above.
 """
 
 import base64
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -14,11 +13,11 @@ from collections.abc import Mapping, Sequence
 import matplotlib as mpl
 import numpy as np
 from IPython.display import HTML
-from PIL import Image
 from torch import Tensor, nn
 
 from sightline.data.augment import fill_values, normalise_uint8
 from sightline.errors import SightlineError
+from sightline.export.page import png
 from sightline.heatmaps.explain import Explanation
 from sightline.models.lend import evaluating
 from sightline.models.summary import receptive_fields
@@ -31,7 +30,6 @@ ELSEWHERE = (
     "The figures above show the same at rest."
 )
 BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-LEVELS = len(BASE64) - 1
 LARGEST_MAP = 32  # cells a side; a finer map would make the page heavy
 DECADES = 3.0  # powers of ten between the strongest influence shown and none
 
@@ -47,16 +45,13 @@ def augmentation(
         std: per channel, of pixels in 0..1.
         reach: pixels: largest shift of the recipe; twice as much can be tried.
     """
-    fills = {
-        name: rounded(fill_values(name, mean, std))
-        for name in ("mean", "raw_mean", "black")
-    }
+    fills = ("mean", "raw_mean", "black")
     data = {
         "size": len(picture),
         "pixels": encoded(picture.numpy().tobytes()),
         "mean": rounded(mean),
         "std": rounded(std),
-        "fills": fills,
+        "fills": {name: rounded(fill_values(name, mean, std)) for name in fills},
         "reach": reach,
     }
     return element("augmentation", data)
@@ -119,7 +114,6 @@ def lr_finder(
         smoothing: weight of the newest loss, as it was recorded.
     """
     rates = sorted(trained)
-    accuracies = [trained[rate] for rate in rates]
     data = {
         "tests": [
             {"lrs": rounded(t.lrs), "losses": rounded(t.losses, 9)} for t in tests
@@ -127,7 +121,8 @@ def lr_finder(
         "trained": {
             "rates": rounded(rates),
             "accuracies": [
-                None if math.isnan(value) else round(value, 5) for value in accuracies
+                None if math.isnan(trained[rate]) else round(trained[rate], 5)
+                for rate in rates
             ],
         },
         "guess": round(guess, 4),
@@ -185,7 +180,7 @@ def grad_cam(
         "layers": layers,
         "pictures": [
             {
-                "png": png(picture),
+                "png": encoded(png(picture)),
                 "label": int(labels[i]),
                 "asked": questions(i, answers, probabilities[i], names),
             }
@@ -268,7 +263,7 @@ def stretched(values: Tensor) -> Tensor:
 
 def digits(values: Tensor) -> str:
     """Write values of 0..1 in 64 steps, one digit of base64 each, row by row."""
-    return "".join(BASE64[v] for v in (values * LEVELS).round().int().flatten())
+    return "".join(BASE64[v] for v in (values * 63).round().int().flatten())
 
 
 def rounded(values: Sequence[float], figures: int = 6) -> list[float]:
@@ -279,13 +274,6 @@ def rounded(values: Sequence[float], figures: int = 6) -> list[float]:
 def encoded(data: bytes) -> str:
     """Return bytes in base64."""
     return base64.b64encode(data).decode()
-
-
-def png(picture: Tensor) -> str:
-    """Return (H, W, 3) uint8 as a PNG in base64."""
-    file = io.BytesIO()
-    Image.fromarray(picture.numpy()).save(file, "PNG", optimize=True)
-    return encoded(file.getvalue())
 
 
 def inferno() -> str:

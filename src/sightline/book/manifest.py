@@ -115,8 +115,8 @@ def read_edition(path: Path) -> EditionRecord | None:
 
 def write_edition(record: EditionRecord, path: Path) -> None:
     """Write the record of an edition atomically."""
-    text = json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n"
-    write_text(path, text)
+    text = json.dumps(asdict(record), indent=2, ensure_ascii=False)
+    write_text(path, text + "\n")
 
 
 def identify(source: NotebookNode, edition: Edition) -> ChapterRecord:
@@ -212,12 +212,7 @@ def result_sentence(record: EditionRecord | None) -> str:
 
 
 def library_sentence(record: EditionRecord, library: str) -> str:
-    """Say which chapters were executed with another state of the library; or "".
-
-    Args:
-        record: of the edition.
-        library: digest of the library that builds the pages.
-    """
+    """Say which chapters were executed with another library than this digest; or ""."""
     count = sum(chapter.library != library for chapter in record.chapters.values())
     if not count:
         return ""

@@ -165,14 +165,10 @@ def runs_folder() -> Path:
 
 def checkout() -> Path | None:
     """Return the outermost checkout of the book around the working directory."""
-    folder = Path.cwd()
-    roots = [path for path in (folder, *folder.parents) if is_book(path)]
-    return roots[-1] if roots else None
-
-
-def is_book(folder: Path) -> bool:
-    """Tell whether `folder` is a checkout of the book."""
-    return (folder / "_toc.yml").exists() and (folder / "src/sightline").exists()
+    for folder in [*Path.cwd().parents[::-1], Path.cwd()]:
+        if (folder / "_toc.yml").exists() and (folder / "src/sightline").exists():
+            return folder
+    return None
 
 
 def recorded(name: str) -> dict:
@@ -192,28 +188,21 @@ def main_run(edition: Edition) -> Run:
     moved aside, never overwritten. A chapter executed beside another one waits until
     that one has made the run.
     """
-    with locked(edition.run_dir.with_name(f"{edition.run_dir.name}.lock")):
-        return take_or_train(edition)
-
-
-def take_or_train(edition: Edition) -> Run:
-    """Return the main run; make it if it does not exist."""
-    run, recipe = Run(edition.run_dir), edition.recipe
-    if (run.path / "recipe.json").exists():
-        if run.manifest["digest"] != edition.splits.digest:
-            print(f"{run.path.name} was trained on other pictures: {set_aside(run)}")
+    run, recipe, splits = Run(edition.run_dir), edition.recipe, edition.splits
+    with locked(run.path.with_name(f"{run.path.name}.lock")):
+        if (run.path / "recipe.json").exists():
+            if run.manifest["digest"] == splits.digest:
+                recipe = run.recipe
+            else:
+                print(f"{run.path.name} was trained on other pictures:", set_aside(run))
+        done = len(run.history)
+        if run.finished:
+            print(f"Taking the run in runs/{run.path.name}.")
+        elif done:
+            print(f"Going on with runs/{run.path.name} after epoch {done}.")
         else:
-            recipe = run.recipe
-    done = len(run.history)
-    if run.finished:
-        print(f"Taking the run in runs/{run.path.name}.")
-    elif done:
-        print(f"Going on with runs/{run.path.name} after epoch {done}.")
-    else:
-        print(f"No run yet: training {recipe.model} for {recipe.epochs} epochs.")
-    return train(
-        recipe, edition.splits, out=run.path, resume=True, profile=edition.profile
-    )
+            print(f"No run yet: training {recipe.model} for {recipe.epochs} epochs.")
+        return train(recipe, splits, out=run.path, resume=True, profile=edition.profile)
 
 
 def set_aside(run: Run) -> str:

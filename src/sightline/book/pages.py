@@ -2,7 +2,7 @@
 
 Jupyter Book's theme loads every icon there is, a search index on every page and all
 pictures at once, and gives some elements names that a screen reader cannot use. All of
-it is repaired in the finished files, each fault by a function of its own.
+it is repaired in the finished files.
 """
 
 import re
@@ -44,89 +44,54 @@ def finish(site: Path) -> None:
 
 def repair(page: BeautifulSoup, path: Path) -> None:
     """Put right one page, which lies at `path`."""
-    drop_icon_script(page)
-    if path.name != "search.html":
-        drop_search_scripts(page)
-    drop_formula_script(page)
-    hide_decoration(page)
-    show_names_of_buttons(page)
-    give_sidebar_a_role(page)
-    name_arrows(page)
-    make_references_list_items(page)
-    empty_table_corners(page)
-    unlist_signatures(page)
+    drop_scripts(page, searches=path.name == "search.html")
+    repair_names_and_roles(page)
+    repair_elements(page)
     offer_text(page, path.parent)
     arrange_pictures(page, path.parent)
     head_paper(page)
 
 
-def drop_icon_script(page: BeautifulSoup) -> None:
-    """Drop 1.5 MB that draw a dozen icons, as the page's own fonts also can."""
-    for script in page.select('script[src*="/fontawesome.js"]'):
+def drop_scripts(page: BeautifulSoup, *, searches: bool) -> None:
+    """Drop the scripts that a page can do without."""
+    # 1.5 MB that draw a dozen icons, as the page's own fonts also can
+    scripts = ['[src*="/fontawesome.js"]']
+    if not searches:  # results while one types, which are switched off
+        scripts += [f'[src$="{name}"]' for name in SEARCH_SCRIPTS]
+    if not page.select_one(".math"):  # pages below this one may have formulas
+        scripts.append('[src*="/mathjax/startup.js"]')
+    for script in page.select(",".join(f"script{address}" for address in scripts)):
         script.decompose()
 
 
-def drop_search_scripts(page: BeautifulSoup) -> None:
-    """Drop what shows results while one types, which is switched off."""
-    for name in SEARCH_SCRIPTS:
-        for script in page.select(f'script[src$="{name}"]'):
-            script.decompose()
-
-
-def drop_formula_script(page: BeautifulSoup) -> None:
-    """Drop MathJax from a page without formulas, which the pages below it may have."""
-    if not page.select_one(".math"):
-        for script in page.select('script[src*="/mathjax/startup.js"]'):
-            script.decompose()
-
-
-def hide_decoration(page: BeautifulSoup) -> None:
-    """Hide icons from screen readers: the button around them has a name."""
+def repair_names_and_roles(page: BeautifulSoup) -> None:
+    """Give elements names and roles that a screen reader can use."""
     for icon in page.select("i[class]"):
         if ICON.match(icon["class"][0]):
-            icon["aria-hidden"] = "true"
-
-
-def show_names_of_buttons(page: BeautifulSoup) -> None:
-    """Drop names that differ from the words that one sees."""
+            icon["aria-hidden"] = "true"  # the button around it has a name
     buttons = 'summary[aria-label="Toggle hidden content"], '
     buttons += 'button.search-button-field[aria-label="Search"]'
-    for button in page.select(buttons):
+    for button in page.select(buttons):  # the name differs from the words that one sees
         del button["aria-label"]
-
-
-def give_sidebar_a_role(page: BeautifulSoup) -> None:
-    """Make the sidebar a region: logo and search field would belong to none."""
     for sidebar in page.select("#pst-primary-sidebar"):
+        # else logo and search field would belong to no region
         sidebar["role"], sidebar["aria-label"] = "region", "Book"
-
-
-def name_arrows(page: BeautifulSoup) -> None:
-    """Name each arrow of the contents after the page whose sections it opens."""
     links = page.select("a:has(+ details)")
-    summaries = page.select("a + details > summary")
-    for link, summary in zip(links, summaries, strict=True):
-        summary["aria-label"] = f"Pages of {link.get_text()}"
-
-
-def make_references_list_items(page: BeautifulSoup) -> None:
-    """Replace a role that was withdrawn, in a list that needs items."""
+    arrows = page.select("a + details > summary")
+    for link, arrow in zip(links, arrows, strict=True):
+        arrow["aria-label"] = f"Pages of {link.get_text()}"  # whose sections it opens
     for reference in page.select('[role="doc-biblioentry"]'):
-        reference["role"] = "listitem"
+        reference["role"] = "listitem"  # the other role was withdrawn
 
 
-def empty_table_corners(page: BeautifulSoup) -> None:
-    """Make a heading without words a plain cell: there is nothing to announce."""
-    for heading in page.select("th.head"):
+def repair_elements(page: BeautifulSoup) -> None:
+    """Replace elements that promise what they do not hold."""
+    for heading in page.select("th.head"):  # a corner of a table, nothing to announce
         if not heading.get_text(strip=True) and not heading.select("img"):
             heading.name = "td"
             heading.attrs.clear()
             heading.clear()
-
-
-def unlist_signatures(page: BeautifulSoup) -> None:
-    """Take the list out of long signatures: it has no terms to define."""
-    for signature in page.select("dt.sig"):
+    for signature in page.select("dt.sig"):  # a list without terms to define
         for part in signature.select("dl"):
             part.name = "span"
         for part in signature.select("dd"):
@@ -172,18 +137,12 @@ def picture_size(path: Path) -> tuple[int, int] | None:
         with Image.open(path) as picture:
             return picture.size
     root = re.search(r"<svg\b[^>]*>", path.read_text(encoding="utf-8"))
-    width, height = (
+    lengths = [
         re.search(rf'\s{name}="([\d.]+)(pt|px|)"', root[0] if root else "")
         for name in ("width", "height")
-    )
-    if width is None or height is None:
-        return None
-    return css_pixels(width), css_pixels(height)
-
-
-def css_pixels(length: re.Match[str]) -> int:
-    """Convert a length, matched as number and unit."""
-    return round(float(length[1]) * CSS_PIXELS[length[2]])
+    ]
+    sides = [round(float(m[1]) * CSS_PIXELS[m[2]]) for m in lengths if m]
+    return (sides[0], sides[1]) if len(sides) == 2 else None
 
 
 def drop_unused(site: Path, words: Container[str]) -> None:

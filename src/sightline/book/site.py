@@ -32,16 +32,11 @@ def build(
     out: str | Path | None = None,
     strict: bool = True,
 ) -> Path:
-    """Build the site of a profile's edition; nothing is executed.
+    """Build the site of a profile's edition and return its folder; execute nothing.
 
-    Args:
-        profile: "fast": the chapters of the last fast run; "full": the committed ones.
-        root: the checkout.
-        out: where `source` and `html` go; `None`: `_build/PROFILE`.
-        strict: warnings are errors, and every chapter must have been executed.
-
-    Returns:
-        The folder of the site.
+    It shows the chapters of the last fast run, or in the profile "full" the committed
+    ones. `source` and `html` go to `out`, by default `_build/PROFILE`. In strict mode
+    warnings are errors, and every chapter must have been executed.
 
     Raises:
         SightlineError: if chapters are missing or stale, or Sphinx warns.
@@ -58,7 +53,10 @@ def build(
     write_fragments(book, source / "book", record, notebooks)
     show_edition(source, record)
     html = render(source, stage, strict=strict)
-    add_downloads(book, html, notebooks)
+    for (
+        path
+    ) in notebooks:  # each text file beside its notebook, for readers to download
+        shutil.copy(book.source(path.stem), html / "_sources" / "book")
     if (source / "book" / "demo.ipynb").exists():
         exported = book.edition.parent if profile == "full" else folder
         copy_app(html / "_static" / "demo")
@@ -71,8 +69,7 @@ def executed_chapters(book: Book, folder: Path, *, strict: bool) -> list[Path]:
     """Return the executed chapters in `folder`, prose of a fast run brought up to date.
 
     Raises:
-        SightlineError: in strict mode, if any is missing or stale; the message lists
-            them.
+        SightlineError: if any is missing or stale, in strict mode.
     """
     paths = [folder / f"{name}.ipynb" for name in book.chapters]
     notebooks = [path for path in paths if path.exists()]
@@ -84,12 +81,6 @@ def executed_chapters(book: Book, folder: Path, *, strict: bool) -> list[Path]:
     if complaints:
         raise SightlineError("the site is not built:\n" + "\n".join(complaints))
     return notebooks
-
-
-def add_downloads(book: Book, html: Path, notebooks: Sequence[Path]) -> None:
-    """Put each chapter's text file beside its notebook, for readers to download."""
-    for path in notebooks:
-        shutil.copy(book.source(path.stem), html / "_sources" / "book")
 
 
 def stage_sources(book: Book, source: Path, notebooks: Sequence[Path]) -> None:
@@ -180,19 +171,20 @@ def render(source: Path, stage: Path, *, strict: bool) -> Path:
     """Let Jupyter Book make the site; move it into place when it is whole.
 
     Raises:
-        SightlineError: if it cannot, or warns in strict mode; with the first lines of
-            its complaints.
+        SightlineError: if it cannot, or warns in strict mode.
     """
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build"]
     command += [str(source), "--path-output", str(stage), "--all"]
     command += ["-W", "-n", "--keep-going"] if strict else []
     done = subprocess.run(command, capture_output=True, encoding="utf-8")
     log = stage / "build.log"
-    log.write_text(done.stdout + done.stderr, encoding="utf-8")
+    output = done.stdout + done.stderr
+    log.write_text(output, encoding="utf-8")
     if done.returncode:
-        lines = log.read_text(encoding="utf-8").splitlines()
         marks = ("WARNING", "ERROR", "rror:")
-        complaints = [line for line in lines if any(mark in line for mark in marks)]
+        complaints = [
+            line for line in output.splitlines() if any(mark in line for mark in marks)
+        ]
         message = ["the site was not built:", *complaints[:40], f"All of it: {log}"]
         raise SightlineError("\n".join(message))
     made, html = stage / "_build" / "html", stage / "html"

@@ -9,7 +9,6 @@ __all__ = ["NETWORK", "RUNTIME", "WEB", "copy_app", "copy_network"]
 
 #: folder of the page's own files and of onnxruntime-web
 WEB = Path(__file__).parent / "web"
-APP = ("*.mjs", "*.css", "ort/*")  # what a page loads besides the network
 #: the parts of onnxruntime-web that a browser fetches
 RUNTIME = ("ort/ort.wasm.bundle.min.mjs", "ort/ort-wasm-simd-threaded.wasm.gz")
 #: the network, and what describes it
@@ -18,7 +17,7 @@ NETWORK = ("model.onnx.gz", "model.json")
 
 def copy_app(out: Path) -> None:
     """Copy scripts, style and onnxruntime-web to `out`."""
-    for pattern in APP:
+    for pattern in ("*.mjs", "*.css", "ort/*"):
         for file in sorted(WEB.glob(pattern)):
             place = out / file.relative_to(WEB)
             place.parent.mkdir(parents=True, exist_ok=True)

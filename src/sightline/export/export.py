@@ -36,7 +36,9 @@ DEFAULT_BITS = 4  #: of a weight
 def export(
     run: Run, splits: Splits, out: str | Path, *, bits: int = DEFAULT_BITS
 ) -> dict:
-    """Write `run` as a folder that any web server can serve, whole or not at all.
+    """Write `run` as a folder for any web server, whole or not at all.
+
+    Returns what its `model.json` holds.
 
     Args:
         run: any run with weights.
@@ -44,9 +46,6 @@ def export(
             ten of which go into the folder.
         out: an export is replaced, any other folder refused.
         bits: a weight, 2 to 8; 32 rounds nothing.
-
-    Returns:
-        What `model.json` holds.
 
     Raises:
         RunError: if the classes are other ones, or `out` cannot be written.
@@ -65,7 +64,9 @@ def export(
     about = {
         **_network(run, network),
         "bits": bits,
-        **_accuracies(splits, before=original, after=folded),
+        "data": splits.name,
+        "digest": splits.digest,
+        "accuracy": _accuracies(splits, before=original, after=folded),
         **_files(graph, pictures),
     }
     fill = partial(_write, graph=graph, about=about, pictures=pictures)
@@ -85,18 +86,6 @@ def _network(run: Run, network: Explained) -> dict:
         "image_size": classifier.image_size,
         "mean": list(classifier.mean),
         "layers": [{"name": name, "side": shapes[name][1]} for name in network.layers],
-    }
-
-
-def _accuracies(splits: Splits, **classifiers: Classifier) -> dict:
-    """Measure the accuracy of classifiers on the test images, 0..1."""
-    return {
-        "data": splits.name,
-        "digest": splits.digest,
-        "accuracy": {
-            "images": len(splits.test),
-            **{name: _accuracy(one, splits) for name, one in classifiers.items()},
-        },
     }
 
 
@@ -122,11 +111,14 @@ def _refuse_other_folder(out: Path) -> None:
         )
 
 
-def _accuracy(classifier: Classifier, splits: Splits) -> float:
-    """Return the accuracy on the test images, 0..1, on the fastest device."""
-    runtime = choose_runtime("auto", "fp32")
-    model = runtime.place(classifier.model)
-    return replace(classifier, model=model, runtime=runtime).ask(splits.test).accuracy
+def _accuracies(splits: Splits, **classifiers: Classifier) -> dict[str, float]:
+    """Measure the accuracies on the test images, 0..1, on the fastest device."""
+    runtime, accuracies = choose_runtime("auto", "fp32"), {}
+    for name, classifier in classifiers.items():
+        model = runtime.place(classifier.model)
+        placed = replace(classifier, model=model, runtime=runtime)
+        accuracies[name] = placed.ask(splits.test).accuracy
+    return {"images": len(splits.test), **accuracies}
 
 
 def _write(

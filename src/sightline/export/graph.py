@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._decomp import get_decompositions
 from torch.func import functional_call
@@ -72,8 +71,7 @@ class Explained:
     def examples(self) -> tuple[Tensor, Tensor]:
         """Return a picture and a class, an input of the right shapes."""
         size, classes = self.classifier.image_size, self.classifier.classes
-        picture = torch.rand(1, 3, size, size)
-        return picture, F.one_hot(torch.tensor([0]), len(classes)).float()
+        return torch.rand(1, 3, size, size), torch.eye(len(classes))[:1]
 
     def __call__(
         self, state: Mapping[str, Tensor], image: Tensor, target: Tensor
@@ -115,11 +113,8 @@ class Explained:
 def onnx_model(explained: Explained, rounded: Mapping[str, Rounded]) -> bytes:
     """Write the graph, with rounded weights as bytes that are scaled on loading.
 
-    Inputs: `image` and `target`; outputs: `logits`, then the names of the layers.
-
-    Args:
-        explained: the network; its weights are those of `rounded`.
-        rounded: by name of the parameter.
+    Inputs: `image` and `target`; outputs: `logits`, then the names of the layers. The
+    weights of the network must be those of `rounded`, by name of the parameter.
 
     Raises:
         SightlineError: if onnx or onnxscript is not installed.
@@ -272,11 +267,10 @@ def _max_pool_to_one_backward(gradient: Tensor, x: Tensor, indices: Tensor) -> T
 
 def _tidy(model: "ModelProto") -> None:
     """Drop the names of files and lines of this machine."""
+    graph = model.graph
     model.producer_version = ""
-    for part in (model, model.graph, *model.graph.node, *model.graph.value_info):
-        del part.metadata_props[:]
-        part.doc_string = ""
-    for part in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+    numbers = (*graph.value_info, *graph.input, *graph.output, *graph.initializer)
+    for part in (model, graph, *graph.node, *numbers):
         del part.metadata_props[:]
         part.doc_string = ""
 

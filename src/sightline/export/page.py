@@ -48,12 +48,12 @@ def pick_pictures(split: Split, classes: Sequence[str], seed: int = 0) -> list[P
         for label, queue in queues.items():
             if queue and len(picked) < PICTURES:
                 image = split.images[queue.pop(0)]
-                picked.append(Picture(classes[label], _png(image)))
+                picked.append(Picture(classes[label], png(image)))
     return picked
 
 
-def _png(image: torch.Tensor) -> bytes:
-    """Write pixels (H, W, 3) as a PNG file."""
+def png(image: torch.Tensor) -> bytes:
+    """Return pixels (H, W, 3) uint8 as a PNG file."""
     file = io.BytesIO()
     Image.fromarray(image.numpy()).save(file, "PNG", optimize=True)
     return file.getvalue()
@@ -67,11 +67,10 @@ def embed(export: Path, folder: str) -> str:
         folder: see `fragment`.
     """
     about = read_json(export / "model.json")
-    pictures = []
     for picture in about["pictures"]:
         text = base64.b64encode((export / picture["file"]).read_bytes()).decode()
-        pictures.append({**picture, "file": f"data:image/png;base64,{text}"})
-    return fragment({**about, "pictures": pictures}, folder)
+        picture["file"] = f"data:image/png;base64,{text}"
+    return fragment(about, folder)
 
 
 def fragment(about: dict, folder: str) -> str:

@@ -57,10 +57,7 @@ def round_weights(model: nn.Module, bits: int) -> dict[str, Rounded]:
 
     Layers with less than 1 % of all weights are rounded to 8 bits, whatever `bits` is:
     the first convolution and the head are such layers; they cost little and matter
-    much.
-
-    Returns:
-        The rounded weights by name; with 32 bits none, and nothing is rounded.
+    much. Returns the rounded weights by name; with 32 bits none, and rounds nothing.
 
     Raises:
         SightlineError: unless `bits` is 2 to 8, or 32.
@@ -98,7 +95,6 @@ def round_weight(weight: Tensor, bits: int) -> Rounded:
     """
     rows = weight.detach().float().flatten(1)
     most = 2 ** (bits - 1) - 1
-    largest = rows.abs().amax(1).clamp_min(torch.finfo(torch.float32).tiny)
-    scale = largest / most
+    scale = rows.abs().amax(1).clamp_min(torch.finfo(torch.float32).tiny) / most
     levels = (rows / scale[:, None]).round().clamp(-most, most).to(torch.int8)
     return Rounded(levels.view(weight.shape), scale)

@@ -108,8 +108,10 @@ def explain_batch(
     for name in layers:
         values = activations[name].detach()
         if method in SLOW:
+            from sightline.heatmaps import slow  # takes seconds
+
             layer = find_layer(model, name)
-            maps = _slow_maps(method, model, layer, images, question, values)
+            maps = getattr(slow, method)(model, layer, images, question, values)
         else:
             maps = METHODS[method](values, gradients[name])
         explanations[name] = _explanation(
@@ -228,13 +230,6 @@ def _backward(
                 f"layer {name!r} has no part in the logits: choose one they depend on"
             )
     return gradients
-
-
-def _slow_maps(method: str, *arguments: nn.Module | Tensor) -> Tensor:
-    """Make the maps of a slow method, whose import alone takes seconds."""
-    from sightline.heatmaps import slow
-
-    return getattr(slow, method)(*arguments)
 
 
 def _explanation(
