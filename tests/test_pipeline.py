@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 from click.testing import CliRunner
 from PIL import Image
 
@@ -18,11 +19,14 @@ from sightline.data.shapes import draw_shapes
 from sightline.errors import DataError, RunError
 from sightline.pipeline import Pipeline, run
 from sightline.reports import report, sections
+from sightline.training import choices
 from sightline.training.lr_finder import RangeTest
 from sightline.training.recipes import RECIPES
 from sightline.training.run import Run
+from sightline.training.runtime import choose_runtime
 
 pytestmark = pytest.mark.slow
+CPU = choose_runtime("cpu", "fp32")
 RECIPE = replace(RECIPES["folder"], epochs=2, batch_size=16)
 FALLING = RangeTest(
     lrs=np.geomspace(1e-5, 10, 40).tolist(),
@@ -90,11 +94,11 @@ def test_every_step_leaves_its_result_and_the_page_leads_to_all(unbroken):
     page = (unbroken / "index.html").read_text()
     assert "report/report.html" in page
     assert "test accuracy" in page
-    choices = json.loads((unbroken / "choices.json").read_text())
+    made = json.loads((unbroken / "choices.json").read_text())
     recipe = Run(unbroken / "run").recipe
-    assert recipe.epochs == choices["epochs"]["value"] == 2
-    assert recipe.max_lr == choices["max_lr"]["value"]
-    assert "median of the valley rule over 2 range tests" in choices["max_lr"]["why"]
+    assert recipe.epochs == made["epochs"]["value"] == 2
+    assert recipe.max_lr == made["max_lr"]["value"]
+    assert "median of the valley rule over 2 range tests" in made["max_lr"]["why"]
 
 
 def test_the_same_command_again_repeats_nothing(unbroken, folder, quick):
@@ -181,7 +185,7 @@ def test_epochs_follow_from_the_number_of_pictures(folder, tmp_path, quick):
     options = {"progress": False, "say": lambda line: None}
     pipeline.check(Pipeline(folder, tmp_path, RECIPE, **options))
     again = Pipeline(folder, tmp_path, RECIPE, **options)
-    assert again.chosen_recipe.epochs == pipeline.MOST_EPOCHS  # 44 training pictures
+    assert again.chosen_recipe.epochs == choices.MOST_EPOCHS  # 44 training pictures
 
 
 def test_epochs_that_were_chosen_are_not_taken_for_fixed_ones(folder, tmp_path):
@@ -195,32 +199,29 @@ def test_epochs_that_were_chosen_are_not_taken_for_fixed_ones(folder, tmp_path):
     ("loss", "suggested"), [(1.0, True), (1.99, False), (3.0, False)]
 )
 def test_short_trainings_decide_and_the_recipe_has_the_benefit_of_the_doubt(
-    loss, suggested, folder, tmp_path, monkeypatch
+    loss, suggested, monkeypatch
 ):
     tried = []
 
-    def try_rate(pipeline, lr):
+    def try_rate(recipe, splits, runtime, lr):
         tried.append(lr)
         return 2.0 if lr == RECIPE.max_lr else loss
 
-    monkeypatch.setattr(pipeline, "try_rate", try_rate)
+    monkeypatch.setattr(choices, "try_rate", try_rate)
     low = replace(FALLING, lrs=np.geomspace(1e-6, 1e-2, 40).tolist())
-    shown = Pipeline(folder, tmp_path, RECIPE, progress=False)
-    rate = pipeline.choose_rate(shown, [low, low])
+    rate = choices.choose_rate(RECIPE, tiny.splits(), CPU, [low, low])
     assert len(tried) == 2 and RECIPE.max_lr in tried
     assert rate.value == (min(tried) if suggested else RECIPE.max_lr)
     assert f"validation loss of {loss:.2f} and 2.00" in rate.why
 
 
-def test_a_rate_is_tried_by_a_real_training(folder, tmp_path):
-    shown = Pipeline(folder, tmp_path, RECIPE, device="cpu", progress=False)
-    assert 0 < pipeline.try_rate(shown, 0.01) < 5
+def test_a_rate_is_tried_by_a_real_training():
+    assert 0 < choices.try_rate(RECIPE, tiny.splits(), CPU, 0.01) < 5
 
 
-def test_range_tests_that_end_too_soon_leave_the_recipes_rate(folder, tmp_path):
+def test_range_tests_that_end_too_soon_leave_the_recipes_rate():
     short = replace(FALLING, lrs=[1e-5, 1e-4], losses=[1, 2], smoothed=[1, 2])
-    shown = Pipeline(folder, tmp_path, RECIPE, progress=False)
-    rate = pipeline.choose_rate(shown, [short])
+    rate = choices.choose_rate(RECIPE, tiny.splits(), CPU, [short])
     assert rate.value == RECIPE.max_lr
     assert "only 2 points" in rate.why
 

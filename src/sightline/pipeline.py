@@ -18,6 +18,7 @@ import math
 import shlex
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +27,7 @@ from typing import Any
 from sightline import plots
 from sightline.data.check import check_folder
 from sightline.data.datasets import Splits, data_folder, load_folder
-from sightline.errors import DataError, NonFiniteLossError, RunError, SightlineError
+from sightline.errors import DataError, RunError, SightlineError
 from sightline.files import read_json, write_json, write_text
 from sightline.measures.metrics import (
     balanced_accuracy,
@@ -36,9 +37,8 @@ from sightline.measures.metrics import (
 from sightline.reports.report import render, write_report
 from sightline.reports.subject import Section, Subject
 from sightline.reports.tables import markdown_table
-from sightline.training.engine import fit
-from sightline.training.lr_finder import RangeTest, suggest, suggest_range
-from sightline.training.parts import build, chosen_splits
+from sightline.training.choices import Choice, choose_epochs, choose_rate
+from sightline.training.lr_finder import suggest
 from sightline.training.recipe import Recipe, describe_fields
 from sightline.training.run import Run
 from sightline.training.runtime import Runtime, choose_runtime
@@ -46,26 +46,9 @@ from sightline.training.train import range_tests, train
 
 __all__ = ["STEPS", "Pipeline", "run"]
 
-# pictures that are shown to the network, each of them counted every time: 2 minutes on
-# one CPU core, after which 1,500 photographs of hands or rooms were learnt
-SHOWN = 60_000
-MOST_EPOCHS, LEAST_EPOCHS = 200, 10
 RANGE_SEEDS = (0, 1, 2)
-RULE = "valley"  # of the range test
-FAR_APART = 3  # times: rates that differ by less train alike
-CLEARLY = 0.95  # of the validation loss with the recipe's rate, to leave that one
-GIVEN = "it was given"
 AGAIN = "give the same command again; nothing already done is repeated"
 DEMO_BITS = 8  # a weight: the network is small, rounding need not cost accuracy
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What a field of the recipe was set to by looking at the pictures."""
-
-    value: float
-    why: str
-    images_per_second: float | None = None  #: of training, where it was measured
 
 
 @dataclass
@@ -109,10 +92,14 @@ class Pipeline:
         recorded = self.read("choices.json")
         return {name: Choice(**choice) for name, choice in recorded.items()}
 
-    def choose(self, name: str, choice: Choice) -> None:
-        """Record what a field of the recipe is set to."""
-        choices = self.choices | {name: choice}
-        self.write_json("choices.json", {k: asdict(v) for k, v in choices.items()})
+    def choose(self, name: str, make: Callable[[], Choice]) -> Choice:
+        """Set a field of the recipe, unless it is fixed or was set before."""
+        choices = self.choices
+        if name not in choices:
+            given = Choice(getattr(self.recipe, name), "it was given")
+            choices[name] = given if name in self.fixed else make()
+            self.write_json("choices.json", {k: asdict(v) for k, v in choices.items()})
+        return choices[name]
 
     @property
     def chosen_recipe(self) -> Recipe:
@@ -211,26 +198,13 @@ def begin(pipeline: Pipeline) -> None:
 
 
 def fix_epochs(pipeline: Pipeline) -> None:
-    """Choose the epochs by the number of pictures, unless they are fixed."""
-    if "epochs" in pipeline.choices:
-        return
-    choice = Choice(pipeline.recipe.epochs, GIVEN)
-    if "epochs" not in pipeline.fixed:
-        epochs = SHOWN // len(pipeline.splits.train)
-        epochs = min(max(epochs, LEAST_EPOCHS), MOST_EPOCHS)
-        choice = Choice(epochs, f"about {SHOWN:,} pictures are shown to the network")
-    pipeline.choose("epochs", choice)
+    """Choose the epochs by the number of pictures."""
+    pipeline.choose("epochs", lambda: choose_epochs(len(pipeline.splits.train)))
 
 
 def find_rate(pipeline: Pipeline) -> None:
-    """Choose the largest learning rate by range tests, unless it is fixed."""
-    if "max_lr" in pipeline.choices:
-        pipeline.say(f"  done before: {pipeline.choices['max_lr'].why}")
-        return
-    choice = Choice(pipeline.recipe.max_lr, GIVEN)
-    if "max_lr" not in pipeline.fixed:
-        choice = measure_rate(pipeline)
-    pipeline.choose("max_lr", choice)
+    """Choose the largest learning rate by range tests."""
+    choice = pipeline.choose("max_lr", lambda: measure_rate(pipeline))
     pipeline.say(f"  max_lr {choice.value:.2g}: {choice.why}")
 
 
@@ -248,50 +222,11 @@ def measure_rate(pipeline: Pipeline) -> Choice:
     seconds = time.perf_counter() - started
     batch = min(recipe.batch_size, len(pipeline.splits.train))
     speed = batch * sum(len(test.lrs) for test in tests) / seconds
-    return replace(choose_rate(pipeline, tests), images_per_second=speed)
-
-
-def choose_rate(pipeline: Pipeline, tests: list[RangeTest]) -> Choice:
-    """Return the rate that range tests suggest, unless the recipe's does as well.
-
-    In a small folder a hundred updates hardly move the loss, and the rules point far
-    too low: on 270 drawn shapes to 0.003, which ended at 61 %, where 0.05 reached 92 %.
-    So where suggestion and recipe are far apart, short trainings decide; the recipe's
-    has the benefit of the doubt.
-    """
-    own = pipeline.recipe.max_lr
-    try:
-        ranges = suggest_range(tests)
-    except SightlineError as error:
-        return Choice(own, f"the recipe's own, because {error}")
-    curves = plots.lr_curves(tests, [suggest(test) for test in tests])
-    plots.save(curves, pipeline.out / "rate.svg")
-    low, rate, high = ranges[RULE]
-    why = f"median of the {RULE} rule over {len(tests)} range tests, "
-    why += f"{low:.2g} to {high:.2g}"
-    if max(rate / own, own / rate) <= FAR_APART:
-        return Choice(rate, why)
-    losses = {lr: try_rate(pipeline, lr) for lr in (rate, own)}
-    better = losses[rate] < CLEARLY * losses[own]
-    return Choice(
-        rate if better else own,
-        f"{'better' if better else 'not clearly worse'} than "
-        f"{own if better else rate:.2g}, after short trainings at {rate:.2g} "
-        f"({why}) and at {own:.2g} (the recipe's) with a validation loss of "
-        f"{losses[rate]:.2f} and {losses[own]:.2f}",
-    )
-
-
-def try_rate(pipeline: Pipeline, max_lr: float) -> float:
-    """Return the validation loss after a fifth of the epochs at another rate."""
-    recipe = pipeline.chosen_recipe
-    recipe = replace(recipe, max_lr=max_lr, epochs=max(recipe.epochs // 5, 2))
-    parts = build(recipe, chosen_splits(recipe, pipeline.splits), pipeline.runtime)
-    try:
-        *_, last = fit(parts, recipe, pipeline.runtime, progress=False)
-    except NonFiniteLossError:
-        return math.inf
-    return last.validation_loss
+    with suppress(SightlineError):  # of curves that are too short to read
+        curves = plots.lr_curves(tests, [suggest(test) for test in tests])
+        plots.save(curves, pipeline.out / "rate.svg")
+    choice = choose_rate(recipe, pipeline.splits, pipeline.runtime, tests)
+    return replace(choice, images_per_second=speed)
 
 
 def train_network(pipeline: Pipeline) -> None:
