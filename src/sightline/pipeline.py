@@ -44,7 +44,7 @@ from sightline.training.run import Run
 from sightline.training.runtime import Runtime, choose_runtime
 from sightline.training.train import range_tests, train
 
-__all__ = ["STEPS", "Pipeline", "run"]
+__all__ = ["STEPS", "Choice", "Pipeline", "run"]
 
 RANGE_SEEDS = (0, 1, 2)
 AGAIN = "give the same command again; nothing already done is repeated"
