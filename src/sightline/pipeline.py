@@ -96,8 +96,8 @@ class Pipeline:
         """Set a field of the recipe, unless it is fixed or was set before."""
         choices = self.choices
         if name not in choices:
-            given = Choice(getattr(self.recipe, name), "it was given")
-            choices[name] = given if name in self.fixed else make()
+            own = Choice(getattr(self.recipe, name), "it was given")
+            choices[name] = own if name in self.fixed else make()
             self.write_json("choices.json", {k: asdict(v) for k, v in choices.items()})
         return choices[name]
 

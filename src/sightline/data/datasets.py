@@ -152,22 +152,26 @@ def load(
             f"{data} has pictures of 32x32 pixels, image_size {image_size} is not "
             "possible; leave it at 32, or name a folder of pictures"
         )
-    fraction = validation_fraction
     if data == "cifar10":
-        training, test, classes = read_cifar10(root or data_folder())
-        generator = torch.Generator().manual_seed(seed)
-        parts = Split(*training), Split(*test)
-        return _splits("cifar10", *parts, classes, fraction, generator)
+        return _load_cifar10(root or data_folder(), validation_fraction, seed)
     if data == "shapes":
-        return load_shapes(validation_fraction=fraction, seed=seed)
+        return load_shapes(validation_fraction=validation_fraction, seed=seed)
     return load_folder(
         data,
         image_size=image_size,
-        validation_fraction=fraction,
+        validation_fraction=validation_fraction,
         seed=seed,
         root=root,
         progress=progress,
     )
+
+
+def _load_cifar10(root: Path, validation_fraction: float, seed: int) -> Splits:
+    """Load CIFAR-10, downloaded to `root` if it is not there."""
+    training, test, classes = read_cifar10(root)
+    generator = torch.Generator().manual_seed(seed)
+    parts = Split(*training), Split(*test)
+    return _splits("cifar10", *parts, classes, validation_fraction, generator)
 
 
 def data_folder() -> Path:
