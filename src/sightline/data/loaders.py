@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -56,6 +57,7 @@ class BatchLoader:
         self.batch_size = batch_size
         self.mean, self.std = mean, std
         self.augmentation = augmentation
+        self.draw = partial(draw_augmentation, augmentation) if augmentation else None
         self.shuffle = shuffle
         self.rows = slice(rank, None, world_size)  # of each batch
         last = len(split) % batch_size or batch_size
@@ -81,9 +83,9 @@ class BatchLoader:
         batches = [index[self.rows] for index in whole]
         rows = zip(batches, self._pick(batches), whole, strict=True)
         for index, pictures, batch in rows:
-            if self.augmentation:
+            if self.draw:
                 size = min(pictures.shape[1:3])
-                draw = draw_augmentation(self.augmentation, len(batch), size, generator)
+                draw = self.draw(len(batch), size, generator)
                 images = apply_augmentation(
                     pictures, draw.take(self.rows), mean=self.mean, std=self.std
                 )
