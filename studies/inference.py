@@ -46,7 +46,7 @@ WORLDS = [
         World,
         (
             ("answers", seeds, images, sd, gap)
-            for seeds in (3, 5, 10)
+            for seeds in (2, 3, 5, 10)
             for images in (1000, 10_000)
             for sd, gap in ((0.003, 0.01), (0.01, 0.02), (0.03, 0.05))
         ),
