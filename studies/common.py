@@ -33,7 +33,7 @@ from sightline.training.recipes import RECIPES
 from sightline.training.runtime import Runtime, choose_runtime
 from sightline.training.train import train
 
-__all__ = ["SMALL", "Arm", "Outcome", "Study", "drawn_splits", "main"]
+__all__ = ["SMALL", "Arm", "Outcome", "Study", "best", "drawn_splits", "main"]
 
 ROOT = Path(__file__).parents[1]
 RESULTS, RUNS = ROOT / "book/results", ROOT / "runs/studies"
@@ -75,7 +75,7 @@ class Study:
     arms: Sequence[Arm]
     images: int | None = 10_000  #: training images, drawn anew by every seed
     validation: int = 2000  #: the same for all seeds
-    seeds: int = 5
+    seeds: Sequence[int] = range(5)
     threads: int = 1  #: of one training
 
 
@@ -170,8 +170,8 @@ def fingerprint(recipe: Recipe, splits: Splits) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def main(study: Study) -> None:
-    """Print the plan, train what is missing, record every training."""
+def main(study: Study) -> bool:
+    """Print the plan, train what is missing, record every training; is all done?"""
     options = arguments(study)
     runtime = choose_runtime()
     default = 6 if runtime.device.type == "cuda" else (os.cpu_count() or 1)
@@ -181,7 +181,7 @@ def main(study: Study) -> None:
     seconds = expected(study, options, record, tasks)
     plan(study, options, record, tasks, seconds, jobs)
     if options.plan or not tasks:
-        return
+        return not tasks
     began, ends = time.time(), deadline(options.minutes)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
@@ -208,6 +208,17 @@ def main(study: Study) -> None:
                     f"{row['seconds']:6.0f} s  about {left / 60:.0f} min left",
                     flush=True,
                 )
+    return not list(missing(study, options, record))
+
+
+def best(search: Study, prefix: str) -> Arm:
+    """Return the arm of this name and any rate that validates best on average."""
+    record = StudyRecord.of(read_json(RESULTS / f"{search.name}.json"))
+    arms = [arm for arm in search.arms if arm.name.rpartition(" ")[0] == prefix]
+    return max(
+        arms,
+        key=lambda arm: float(record.values(arm.name, "validation_accuracy").mean()),
+    )
 
 
 def arguments(study: Study) -> argparse.Namespace:
@@ -215,7 +226,7 @@ def arguments(study: Study) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=study.question)
     parser.add_argument("arms", nargs="*", help="only arms that begin so")
     parser.add_argument("--data", default="cifar10", help="cifar10 or a folder")
-    parser.add_argument("--seeds", type=int, default=study.seeds)
+    parser.add_argument("--seeds", type=int, default=len(study.seeds))
     parser.add_argument("--jobs", type=int, help="trainings at a time")
     parser.add_argument("--minutes", type=float, help="begin none that ends later")
     parser.add_argument("--plan", action="store_true", help="print the plan, stop")
@@ -249,7 +260,7 @@ def missing(
     study: Study, options: argparse.Namespace, record: StudyRecord
 ) -> Iterator[Task]:
     """Yield the trainings that are not recorded, seed after seed."""
-    for seed in range(options.seeds):
+    for seed in study.seeds[: options.seeds]:
         for arm in study.arms:
             if options.arms and not arm.name.startswith(tuple(options.arms)):
                 continue
