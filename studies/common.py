@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict
 
-from arms import RESULTS, SMALL, Arm, Outcome, Study, Task, drawn_splits, whole
+from arms import RESULTS, RUNS, SMALL, Arm, Outcome, Study, Task, drawn_splits, whole
 from plan import expected, plan, table
 from work import run
 
 from sightline.book.notebook import label
 from sightline.book.studies import StudyRecord
-from sightline.files import read_json, write_json
+from sightline.files import locked, read_json, write_json
 from sightline.training.runtime import choose_runtime
 
 __all__ = [
@@ -39,7 +39,7 @@ def main(study: Study) -> bool:
     runtime = choose_runtime()
     default = 6 if runtime.device.type == "cuda" else (os.cpu_count() or 1)
     jobs = options.jobs or max(default // study.threads, 1)
-    record, file = read(study, options), RESULTS / f"{study.name}.json"
+    record = read(study, options)
     tasks = list(missing(study, options, record))
     seconds = expected(study, options, record, tasks)
     plan(study, options, record, tasks, seconds, jobs)
@@ -59,12 +59,7 @@ def main(study: Study) -> bool:
                 break
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 task, row = running.pop(future), future.result()
-                keep(record, task, row)
-                write_json(
-                    file,
-                    {"study": study.name, **asdict(record)},
-                    remedy="start this study again",
-                )
+                record = keep(study, options, task, row)
                 left = sum(seconds[t.arm.name] for t in tasks) / jobs
                 print(
                     f"{(time.time() - began) / 60:6.1f} min  {task.arm.name:36} seed "
@@ -126,17 +121,31 @@ def missing(
         for arm in study.arms:
             if options.arms and not arm.name.startswith(tuple(options.arms)):
                 continue
-            if arm.name in record.arms and record.recipe(arm.name) != arm.recipe:
-                print(f"{arm.name}: recorded by another recipe; it is trained again")
-                del record.arms[arm.name]
-            if arm.name in record.arms and seed in record.seeds(arm.name):
+            if recorded(record, arm) and seed in record.seeds(arm.name):
                 continue
             yield Task(
                 arm, seed, options.data, study.images, study.validation, study.threads
             )
 
 
-def keep(record: StudyRecord, task: Task, row: dict) -> None:
-    """Add a row to its arm."""
-    empty = {"recipe": asdict(task.arm.recipe), "trainings": []}
-    record.arms.setdefault(task.arm.name, empty)["trainings"].append(row)
+def recorded(record: StudyRecord, arm: Arm) -> bool:
+    """Tell whether there are trainings of the arm as it is now."""
+    return arm.name in record.arms and record.recipe(arm.name) == arm.recipe
+
+
+def keep(
+    study: Study, options: argparse.Namespace, task: Task, row: dict
+) -> StudyRecord:
+    """Add a row to the file, which another start of the study may write, too."""
+    with locked(RUNS / f"{study.name}.lock"):
+        record = read(study, options)
+        if not recorded(record, task.arm):
+            empty = {"recipe": asdict(task.arm.recipe), "trainings": []}
+            record.arms[task.arm.name] = empty
+        record.arms[task.arm.name]["trainings"].append(row)
+        write_json(
+            RESULTS / f"{study.name}.json",
+            {"study": study.name, **asdict(record)},
+            remedy="start this study again",
+        )
+    return record
