@@ -48,6 +48,7 @@ __all__ = [
 #: how often a difference is called real where there is none, and an interval misses
 LEVEL = 0.05
 MANY = 10_000  # seeds that nobody will train, images that leave no doubt
+MOST = 13.0  # standard errors: no Student distribution reaches further at the level
 QUANTILES = 100  # that stand for a distribution in an average over it
 
 Bounds = tuple[float, float]
@@ -345,4 +346,4 @@ def _tail(errors: float, by_seeds: float, seeds: int, images: int) -> float:
 
 def _reach(by_seeds: float, seeds: int, images: int) -> float:
     """Return the standard errors beyond which a mean is as rarely as the level."""
-    return float(brentq(lambda x: _tail(x, by_seeds, seeds, images) - LEVEL, 0, 1e6))
+    return float(brentq(lambda x: _tail(x, by_seeds, seeds, images) - LEVEL, 0, MOST))
