@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from sightline.measures.calibration import Reliability
-from sightline.measures.metrics import wilson_interval
+from sightline.measures.inference import wilson_interval
 from sightline.plots import style
 
 __all__ = ["class_accuracy", "corruption_curves", "reliability_diagram"]

@@ -9,6 +9,7 @@ from sightline.data.datasets import Split
 from sightline.errors import SightlineError
 from sightline.heatmaps.explain import explain
 from sightline.measures import calibration, metrics
+from sightline.measures.inference import estimate, wilson_interval
 from sightline.reports.subject import Part, Section, Subject, gallery_of
 from sightline.reports.tables import markdown_table
 
@@ -22,12 +23,12 @@ def overview(subject: Subject) -> Section:
     """Say what was trained on what, and how good it is."""
     run, test, manifest = subject.run, subject.test, subject.run.manifest
     count, images = len(test.labels), manifest["images"]["training"]
-    error = metrics.standard_error(test.accuracy, count)
+    accuracy = estimate(test.right)
     rows = [
         ["recipe", f"{run.recipe.name} ({run.recipe.model})"],
         ["trained on", f"{manifest['data']}, {images:,} images"],
         ["epochs, seed", f"{len(run.history)}, {run.recipe.seed}"],
-        ["test accuracy", f"{test.accuracy:.2%} ± {error:.2%} (standard error)"],
+        ["test accuracy, %", f"{accuracy.written(2)}, with the 95 % interval"],
         ["test images", f"{count:,}, digest {subject.splits.digest}"],
     ]
     parts: list[Part] = [markdown_table(["", "this run"], rows)]
@@ -43,8 +44,9 @@ def overview(subject: Subject) -> Section:
         "run": str(run.path),
         "digest": subject.splits.digest,
         "test_images": count,
-        "test_accuracy": test.accuracy,
-        "standard_error": error,
+        "test_accuracy": accuracy.mean,
+        "low": accuracy.low,
+        "high": accuracy.high,
     }
     return Section("The run", parts, numbers)
 
@@ -54,7 +56,7 @@ def accuracy_by_class(subject: Subject) -> Section:
     test, classes = subject.test, subject.classes
     counts = metrics.confusion_matrix(test.labels, test.predictions, len(classes))
     order = metrics.order_by_confusion(counts)
-    low, high = metrics.wilson_interval(counts.diagonal(), counts.sum(1))
+    low, high = wilson_interval(counts.diagonal(), counts.sum(1))
     accuracy = metrics.per_class_accuracy(counts)
     balanced = metrics.balanced_accuracy(counts)
     rows = [
