@@ -144,7 +144,7 @@ def test_the_intervals_of_all_classes_hold_together_as_often_as_they_say():
     right = (torch.rand(3_000, 10, 200, generator=generator) < shares[..., None]).sum(2)
     together = 0
     for counts in right:
-        low, high = class_intervals((counts.diag() + (200 - counts).diag().roll(1, 1)))
+        low, high = class_intervals(counts.diag() + (200 - counts).diag().roll(1, 1))
         together += int(((low <= shares[0]) & (shares[0] <= high)).all())
     # Wilson's coverage oscillates around the level by a point or two
     assert together / 3_000 == pytest.approx(0.95, abs=0.02)
