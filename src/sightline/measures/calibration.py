@@ -68,10 +68,8 @@ class CalibrationTest:
 
     def __str__(self) -> str:
         """Say in points what was measured, and what a calibrated model shows."""
-        return (
-            f"{100 * self.error:.1f} (a calibrated one shows {100 * self.floor:.1f}, "
-            f"p = {self.p:.2g})"
-        )
+        error, floor = 100 * self.error, 100 * self.floor
+        return f"{error:.1f} (calibrated: {floor:.1f}; p = {self.p:.2g})"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sightline.errors import SightlineError
+from sightline.measures import inference
 
 __all__ = [
     "Interval",
@@ -114,7 +115,7 @@ def class_intervals(confusion: Tensor) -> tuple[Tensor, Tensor]:
     rows actual. Bonferroni's correction.
     """
     z = NormalDist().inv_cdf(1 - 0.025 / len(confusion))
-    return wilson_interval(confusion.diagonal(), confusion.sum(1), z=z)
+    return inference.wilson_interval(confusion.diagonal(), confusion.sum(1), z=z)
 
 
 def within_class(right: Tensor, labels: Tensor, group: Tensor) -> Tensor:
@@ -123,7 +124,8 @@ def within_class(right: Tensor, labels: Tensor, group: Tensor) -> Tensor:
     For each image of the group (N, bool): whether it is right, less the accuracy of
     the images of its class that are not in the group. So a group that is rich in easy
     classes has no advantage. Returns (G,) in [-1, 1] in the order of the images,
-    without those whose class is in the group as a whole.
+    without those whose class is in the group as a whole. The others should be many:
+    their own scatter is not in these numbers.
     """
     classes = int(labels.max()) + 1 if len(labels) else 0
     others = labels[~group]

@@ -8,7 +8,8 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from sightline.measures.calibration import Reliability, RiskCoverage
-from sightline.measures.metrics import class_intervals, wilson_interval
+from sightline.measures.inference import wilson_interval
+from sightline.measures.metrics import class_intervals
 from sightline.plots import style
 
 __all__ = [
