@@ -6,7 +6,7 @@ training anything.
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sightline.errors import SightlineError
+from sightline.measures.inference import Effect, effects
 from sightline.training.recipe import Recipe
 
 __all__ = ["StudyRecord", "pack", "unpack"]
@@ -79,6 +80,23 @@ class StudyRecord:
         return torch.stack(
             [unpack(row["right"], count) for row in self.chosen(arm, seeds)]
         )
+
+    def compare(self, controls: Mapping[str, str]) -> dict[str, Effect]:
+        """Compare arms with their controls, arm to control, on the test images.
+
+        As one table: its p-values are adjusted for all rows. Each pair has the seeds
+        that both were trained with.
+        """
+        rows = {}
+        for arm, control in controls.items():
+            seeds = self.seeds(arm, control)
+            rows[arm] = self.answers(arm, seeds), self.answers(control, seeds)
+        return effects(rows)
+
+    def best(self, arms: Iterable[str]) -> str:
+        """Return the arm with the best mean validation accuracy."""
+        means = {arm: self.values(arm, "validation_accuracy").mean() for arm in arms}
+        return max(means, key=lambda arm: float(means[arm]))
 
     def chosen(self, arm: str, seeds: list[int] | None) -> list[dict[str, Any]]:
         """Return the trainings of some seeds, all of them by default."""
