@@ -46,7 +46,7 @@ WORLDS = [
         World,
         (
             ("answers", seeds, images, sd, gap)
-            for seeds in (3, 5, 10)
+            for seeds in (2, 3, 5, 10)
             for images in (1000, 10_000)
             for sd, gap in ((0.003, 0.01), (0.01, 0.02), (0.03, 0.05))
         ),
@@ -197,7 +197,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--repetitions", type=int, default=2000)
+    parser.add_argument("--repetitions", type=int, default=1000)
     parser.add_argument("--json", type=Path, help="write the table there, too")
     options = parser.parse_args()
     torch.set_num_threads(1)

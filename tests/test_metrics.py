@@ -1,6 +1,5 @@
 """Counts and shares of predictions, against counts made by hand."""
 
-import math
 import warnings
 
 import pytest
@@ -13,14 +12,10 @@ from sightline.measures.metrics import (
     class_intervals,
     confusion_matrix,
     margins,
-    mean_interval,
     near_ties,
     order_by_confusion,
-    paired_difference,
     per_class_accuracy,
     shared_mistakes,
-    standard_error,
-    wilson_interval,
     within_class,
 )
 
@@ -58,84 +53,6 @@ def test_per_class_accuracy_is_the_share_of_each_row_and_nan_for_an_empty_one():
     accuracy = per_class_accuracy(torch.tensor([[3, 1, 0], [0, 2, 0], [0, 0, 0]]))
     assert accuracy[:2].tolist() == [0.75, 1.0]
     assert accuracy[2].isnan()
-
-
-def test_standard_error_is_that_of_a_share_of_images():
-    assert standard_error(0.9, 10_000) == pytest.approx(0.003)
-
-
-def test_paired_difference_counts_the_images_that_only_one_gets_right():
-    first = torch.tensor([True] * 6 + [False] * 2 + [True, False])
-    second = torch.tensor([True] * 4 + [False] * 2 + [True] * 2 + [False] * 2)
-    found = paired_difference(first, second)
-    assert (found.only_first, found.only_second) == (3, 2)
-    assert found.difference == pytest.approx(0.1)
-
-
-def test_the_paired_standard_error_is_that_of_the_mean_difference():
-    first, second = torch.rand(2, 5000) < torch.tensor([[0.8], [0.75]])
-    each = first.double() - second.double()
-    expected = each.std(correction=0) / math.sqrt(5000)
-    found = paired_difference(first, second)
-    assert found.difference == pytest.approx(each.mean().item())
-    assert found.standard_error == pytest.approx(expected.item())
-
-
-def test_pairing_is_sharper_than_comparing_two_accuracies():
-    second = torch.arange(1000) < 800
-    first = second.clone()
-    first[800:820] = True  # right wherever the other is, and 20 times more
-    found = paired_difference(first, second)
-    apart = math.hypot(standard_error(0.82, 1000), standard_error(0.8, 1000))
-    assert found.standard_error < apart / 3
-    assert paired_difference(first, first).standard_error == 0
-
-
-def test_answers_about_different_images_cannot_be_paired():
-    right = torch.ones(3, dtype=torch.bool)
-    for other in (right[:2], right[:0]):
-        with pytest.raises(SightlineError, match="cannot be paired"):
-            paired_difference(right[:0] if not len(other) else right, other)
-
-
-def test_students_interval_of_two_and_three_values_is_the_closed_form():
-    two, three = torch.tensor([1.0, 3.0]), torch.tensor([1.0, 2.0, 6.0, torch.nan])
-    # quantiles for one and two degrees of freedom have closed forms
-    assert mean_interval(two).half == pytest.approx(1 / math.tan(math.pi * 0.025))
-    factor = math.sqrt(2 / (0.05 * 1.95) - 2)
-    found = mean_interval(three)
-    assert (found.mean, found.count) == (3, 3)
-    assert found.half == pytest.approx(factor * math.sqrt(7 / 3))
-    assert (found.low + found.high) / 2 == pytest.approx(3)
-
-
-def test_one_value_has_no_interval():
-    found = mean_interval(torch.tensor([0.5]))
-    assert found.mean == 0.5 and found.count == 1
-    assert math.isnan(found.low) and math.isnan(found.half)
-
-
-def test_wilsons_interval_ends_where_the_share_is_z_standard_errors_away():
-    low, high = wilson_interval(torch.tensor([80, 3]), torch.tensor([100, 4]))
-    for i, (share, n) in enumerate([(0.8, 100), (0.75, 4)]):
-        for end in (low[i].item(), high[i].item()):
-            assert abs(share - end) == pytest.approx(1.96 * standard_error(end, n))
-        assert low[i] < share < high[i]
-
-
-def test_wilsons_interval_has_a_width_when_all_or_none_is_right():
-    low, high = wilson_interval(torch.tensor([0, 50, 0]), torch.tensor([50, 50, 0]))
-    z2 = 1.96**2
-    assert low.tolist() == pytest.approx([0, 50 / (50 + z2), 0], abs=1e-12)
-    assert high.tolist() == pytest.approx([z2 / (50 + z2), 1, 1])
-
-
-def test_wilsons_interval_holds_the_truth_as_often_as_it_says():
-    generator = torch.Generator().manual_seed(0)
-    right = (torch.rand(20_000, 60, generator=generator) < 0.93).sum(1)
-    low, high = wilson_interval(right, torch.full((20_000,), 60))
-    inside = ((low <= 0.93) & (high >= 0.93)).double().mean().item()
-    assert inside == pytest.approx(0.95, abs=0.02)
 
 
 def test_the_intervals_of_all_classes_hold_together_as_often_as_they_say():

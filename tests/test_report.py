@@ -69,7 +69,7 @@ def test_every_figure_has_words_for_who_cannot_see_it(written):
 
 def test_the_accuracy_is_that_of_the_run(run, written):
     assert written[1]["run"]["test_accuracy"] == run.manifest["test"]["accuracy"]
-    assert f"{run.test.accuracy:.2%}" in written[0]
+    assert f"{100 * run.test.accuracy:.2f} (" in written[0]
 
 
 def test_mistakes_are_counted_and_the_confident_ones_are_wrong(run, written):

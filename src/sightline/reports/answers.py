@@ -41,10 +41,7 @@ def overview(subject: Subject) -> Section:
         ["recipe", f"{run.recipe.name} ({run.recipe.model})"],
         ["trained on", f"{manifest['data']}, {images:,} images"],
         ["epochs, seed", f"{len(run.history)}, {run.recipe.seed}"],
-        [
-            "test accuracy",
-            f"{test.accuracy:.2%} (95 %: {accuracy.low:.2%} to {accuracy.high:.2%})",
-        ],
+        ["test accuracy, %", f"{accuracy.written(2)}, with the 95 % interval"],
         ["test images", f"{count:,}, digest {subject.splits.digest}"],
     ]
     parts: list[Part] = [markdown_table(["", "this run"], rows)]
@@ -60,7 +57,7 @@ def overview(subject: Subject) -> Section:
         "run": str(run.path),
         "digest": subject.splits.digest,
         "test_images": count,
-        "test_accuracy": test.accuracy,
+        "test_accuracy": accuracy.mean,
         "low": accuracy.low,
         "high": accuracy.high,
     }
@@ -238,8 +235,8 @@ def when_to_decline(
         parts.append(
             f"A margin above {threshold:.2f}, which {1 - DECLINED:.0%} of the "
             f"validation images have, has {answered.double().mean():.1%} of the test "
-            f"images. Accuracy on these {rest.mean:.2%} (95 %: {rest.low:.2%} to "
-            f"{rest.high:.2%}), on all {test.accuracy:.2%}."
+            f"images. Accuracy on these, %, with the 95 % interval: {rest.written(2)}; "
+            f"on all {100 * test.accuracy:.2f}."
         )
         numbers["accuracy_of_answered"] = rest.mean
     return parts, numbers
@@ -288,6 +285,5 @@ def falls(answers: dict[str, list[Evaluation]]) -> str:
     rows = []
     for kind, fall in effects(pairs).items():
         shares = [f"{100 * each.accuracy:.1f}" for each in answers[kind]]
-        points = f"{100 * fall.difference:.1f} ({100 * fall.low:.1f} to "
-        rows.append([kind, *shares, f"{points}{100 * fall.high:.1f})"])
+        rows.append([kind, *shares, fall.written()])
     return markdown_table([*header, "fall, points (95 %)"], rows)

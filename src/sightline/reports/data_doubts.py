@@ -115,9 +115,8 @@ def _ahead_in_words(ahead: Tensor) -> str:
         return ""
     points = estimate(ahead, bounds=(-1, 1))
     return (
-        f" Compared within their classes, {100 * points.mean:+.1f} points (95 %: "
-        f"{100 * points.low:+.1f} to {100 * points.high:+.1f}): memory, or easier "
-        "pictures."
+        f" Ahead of other pictures of their classes by {points.written()} points, with "
+        "the 95 % interval: memory, or easier pictures."
     )
 
 
