@@ -9,12 +9,14 @@ from sklearn import metrics
 from sightline.errors import SightlineError
 from sightline.measures.metrics import (
     balanced_accuracy,
+    class_intervals,
     confusion_matrix,
     margins,
     near_ties,
     order_by_confusion,
     per_class_accuracy,
     shared_mistakes,
+    within_class,
 )
 
 
@@ -51,6 +53,38 @@ def test_per_class_accuracy_is_the_share_of_each_row_and_nan_for_an_empty_one():
     accuracy = per_class_accuracy(torch.tensor([[3, 1, 0], [0, 2, 0], [0, 0, 0]]))
     assert accuracy[:2].tolist() == [0.75, 1.0]
     assert accuracy[2].isnan()
+
+
+def test_the_intervals_of_all_classes_hold_together_as_often_as_they_say():
+    generator = torch.Generator().manual_seed(0)
+    shares = torch.linspace(0.6, 0.95, 10).expand(3_000, 10)
+    right = (torch.rand(3_000, 10, 200, generator=generator) < shares[..., None]).sum(2)
+    together = 0
+    for counts in right:
+        low, high = class_intervals(counts.diag() + (200 - counts).diag().roll(1, 1))
+        together += int(((low <= shares[0]) & (shares[0] <= high)).all())
+    # Wilson's coverage oscillates around the level by a point or two
+    assert together / 3_000 == pytest.approx(0.95, abs=0.02)
+
+
+def test_a_group_is_compared_within_its_classes():
+    labels = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1, 2])
+    right = torch.tensor([1, 1, 1, 0, 0, 1, 0, 0, 1]).bool()
+    group = torch.tensor([1, 0, 0, 0, 1, 0, 0, 0, 1]).bool()
+    # against 2 of 3 in class 0, 1 of 3 in class 1; class 2 has no other image
+    assert within_class(right, labels, group).tolist() == pytest.approx([1 / 3, -1 / 3])
+
+
+def test_a_group_that_is_rich_in_an_easy_class_has_no_advantage():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 2, (20_000,), generator=generator)
+    draws = torch.rand(2, 20_000, generator=generator)
+    right = draws[0] < torch.tensor([0.95, 0.6])[labels]
+    group = draws[1] < torch.tensor([0.3, 0.02])[labels]
+    gap = right[group].double().mean() - right[~group].double().mean()
+    assert gap > 0.15  # what a plain comparison says
+    # 3,000 answers with a spread of about 0.25: four standard errors
+    assert within_class(right, labels, group).mean().abs() < 0.02
 
 
 def test_classes_that_form_a_chain_are_found_in_its_order():

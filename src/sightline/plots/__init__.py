@@ -22,6 +22,7 @@ from sightline.plots.calibration import (
     class_accuracy,
     corruption_curves,
     reliability_diagram,
+    risk_coverage,
 )
 from sightline.plots.curves import (
     compare_histories,
@@ -62,6 +63,7 @@ __all__ = [
     "lr_curves",
     "reliability_diagram",
     "rgb_channels",
+    "risk_coverage",
     "sample_grid",
     "save",
     "schedule",
