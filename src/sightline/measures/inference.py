@@ -11,7 +11,8 @@ the images of one network nor the means of the seeds are the whole sample.
 - Three seeds tell their variance badly, a thousand images tell theirs well. Each of the
   two has Student's distribution for its own number, and a p-value is the mean of both,
   weighted by their shares of the variance. With three seeds, Satterthwaite's degrees of
-  freedom are too bold, and resampling seeds is much too bold. So is this with two.
+  freedom are too bold, and resampling seeds is much too bold. With two seeds this rule
+  is too bold as well.
 - Shares, and differences of shares, have bounds. An interval is that of Wilson (1927),
   eq. 4, for as many independent answers as would be equally sure.
 
@@ -84,7 +85,8 @@ class Effect:
     def verdict(self, margin: float = 0.0) -> Verdict:
         """Say which is larger, or else whether the difference is below a margin.
 
-        It is where the whole interval is: two one-sided tests, Schuirmann (1987).
+        It is below where the whole interval is within the margin: two one-sided tests
+        at 2.5 % each, Schuirmann (1987), of this row alone.
         """
         if self.p <= LEVEL:
             return Verdict.LARGER if self.difference > 0 else Verdict.SMALLER
@@ -226,7 +228,8 @@ def power(
     Args:
         difference: that is to be seen.
         seeds: of each condition, at least 2.
-        sd: by which the paired difference varies from seed to seed on the same images.
+        sd: by which the paired difference varies from seed to seed on the same images,
+            more than 0.
         image_error: of the mean difference, were there infinitely many seeds. Both
             are fields of the `Effect` of an earlier, smaller study.
     """
