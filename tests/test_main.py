@@ -204,11 +204,11 @@ def test_a_run_remembers_its_folder_even_if_that_is_called_cifar10(
 def test_lr_find_prints_four_rules_over_seeds(tmp_path):
     plot = tmp_path / "curves.png"
     done = sightline(
-        "lr-find", "resnet10", *TINY, "--seeds", "2", "--num-iter", "25", "--end-lr",
+        "lr-find", "resnet10", *TINY, "--seeds", "2", "--num-iter", "30", "--end-lr",
         "1", "--batch-size", "10", "--json", "--plot", str(plot),
     )  # fmt: skip
     ranges = json.loads(done.stdout)
-    assert set(ranges) == {"steepest", "valley", "minimum", "slide"}
+    assert set(ranges) == {"steepest", "valley", "minimum", "slide", "recommended"}
     for lowest, median, highest in ranges.values():
         assert 0 < lowest <= median <= highest
     with Image.open(plot) as curves:
@@ -216,14 +216,15 @@ def test_lr_find_prints_four_rules_over_seeds(tmp_path):
 
 
 def test_a_range_test_that_says_little_is_doubted_aloud(capsys):
-    ranges = {"valley": (0.001, 0.001, 0.002), "slide": (0.3, 0.4, 0.4)}
-    flat = RangeTest(lrs=[1e-5], losses=[2.3], smoothed=[2.29], stopped="end")
+    ranges = {"valley": (0.001, 0.001, 0.002), "steepest": (0.3, 0.4, 0.4)}
+    flat = RangeTest(lrs=[1e-5], losses=[2.29], stopped="end")
     training.print_doubts([flat], ranges, 10)
     said = " ".join(capsys.readouterr().out.split())
     assert "never fell clearly below chance (2.29, ln 10 = 2.30)" in said
-    assert "the rules disagree, from 0.001 to 0.4" in said
-    fell = replace(flat, smoothed=[1.9])
-    training.print_doubts([fell], {"valley": (0.1, 0.1, 0.2)}, 10)
+    assert "no clear descent: its steepest point and its middle are at 0.001" in said
+    fell = replace(flat, losses=[1.9])
+    agreeing = {**dict.fromkeys(ranges, (0.1, 0.1, 0.2)), "slide": (9.0, 9.0, 9.0)}
+    training.print_doubts([fell], agreeing, 10)
     assert capsys.readouterr().out == ""
 
 

@@ -2,7 +2,6 @@
 
 import io
 import re
-from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,6 +12,7 @@ from sightline import plots
 from sightline.errors import SightlineError
 from sightline.heatmaps.explain import Explanation
 from sightline.measures.calibration import Reliability
+from sightline.training.lr_finder import RangeTest
 
 CLASSES = ("cat", "dog", "ship")
 IMAGES = torch.from_numpy(
@@ -21,7 +21,7 @@ IMAGES = torch.from_numpy(
 LABELS = torch.tensor([0, 1, 0, 1, 0, 1, 0])  # no ship
 LRS = np.geomspace(1e-5, 1, 60).tolist()
 LOSSES = [2.3 - 1 / (1 + np.exp(-8 * (lr - 0.1))) + 50 * (lr > 0.9) for lr in LRS]
-TEST = SimpleNamespace(lrs=LRS, losses=LOSSES, smoothed=LOSSES)
+TEST = RangeTest(LRS, LOSSES, "end", smoothing=1.0)
 RULES = {"steepest": 0.02, "valley": 0.01, "minimum": 0.03}
 ROWS = [
     {

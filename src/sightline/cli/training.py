@@ -160,8 +160,8 @@ def lr_find(
     as_json: bool,
     **overrides: Any,
 ) -> None:
-    """Run the LR range test for RECIPE: four rules, each over several seeds."""
-    from sightline.training.lr_finder import suggest_range
+    """Run the LR range test for RECIPE: what rules read from it, over several seeds."""
+    from sightline.training.lr_finder import recommended, spread, suggest_range
     from sightline.training.machine import keep_freed_memory
     from sightline.training.runtime import choose_runtime
     from sightline.training.train import range_tests
@@ -178,7 +178,7 @@ def lr_find(
         end_lr=end_lr,
         num_iter=num_iter,
     )
-    ranges = suggest_range(tests)
+    ranges = {**suggest_range(tests), "recommended": spread(recommended, tests)}
     if plot:
         plot_curves(tests, plot)
     if as_json:
@@ -205,7 +205,7 @@ def print_ranges(
     for name, values in ranges.items():
         table.add_row(name, *(f"{value:.2g}" for value in values))
     console.print(table)
-    max_lr = f"{ranges['valley'][1]:.2g}"
+    max_lr = f"{ranges['recommended'][1]:.2g}"
     print_next("train", recipe, "--data", data, "--max-lr", max_lr)
 
 
@@ -214,7 +214,7 @@ def print_doubts(
     ranges: Mapping[str, tuple[float, ...]],
     num_classes: int,
 ) -> None:
-    """Warn where a range test says little: no real fall, or rules that disagree."""
+    """Warn where a range test says little: no real fall, or no clear descent."""
     from sightline.training.lr_finder import doubts
 
     for doubt in doubts(tests, ranges, num_classes):
