@@ -42,9 +42,9 @@ def choose_rate(
 ) -> Choice:
     """Choose the rate that range tests suggest, unless the recipe's does as well.
 
-    In a small folder a hundred updates hardly move the loss, and a range test can point
-    far too low: on 270 drawn shapes *valley* said 0.003, which ended at 61 %, where 0.05
-    reached 92 %. So where suggestion and recipe are far apart, short trainings
+    In a small folder a hundred updates hardly move the loss, and range tests can point
+    far too low: on 270 drawn shapes *valley* said 0.003, which ended at 61 %, where
+    0.05 reached 92 %. So where suggestion and recipe are far apart, short trainings
     decide; the recipe's has the benefit of the doubt.
     """
     own = recipe.max_lr
