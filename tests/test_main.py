@@ -305,6 +305,18 @@ def test_pretrained_alone_means_the_network_that_has_such_weights():
     assert chosen_recipe("folder", {**flags, "pretrained": None}).model == "resnet10"
 
 
+def test_the_peak_of_a_cycle_may_be_named_by_its_epoch():
+    published = RECIPES["s2-published"]  # peaks at the end of epoch 5 of 24
+    flat = replace(published, pct_start=0.9)
+    assert training.with_peak(flat, 5, {}) == published
+    assert training.with_peak(flat, None, {}) == flat
+    with pytest.raises(SightlineError, match=r"must lie in 0..24.*not 25"):
+        training.with_peak(flat, 25, {})
+    twice = sightline("train", "--peak-epoch", "5", "--pct-start", "0.2")
+    assert twice.exit_code == 1
+    assert "--peak-epoch and --pct-start say the same" in twice.output
+
+
 def test_the_command_that_goes_on_can_be_pasted_into_a_shell(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["-c", "train", "--out", "my runs/it's"])
     monkeypatch.delenv("WORLD_SIZE", raising=False)

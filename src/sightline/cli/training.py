@@ -18,7 +18,8 @@ from sightline.cli.options import (
     pictures_of,
     recipe_options,
 )
-from sightline.training.recipe import Recipe, describe_fields
+from sightline.errors import SightlineError
+from sightline.training.recipe import Recipe, describe_fields, variant
 from sightline.training.recipes import RECIPES, find_recipe
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
@@ -77,6 +78,7 @@ def print_differences(recipes: list[Recipe]) -> None:
 @data_options
 @click.option("--out", type=PATH, help="run folder")
 @click.option("--resume", is_flag=True, help="go on with the run in --out")
+@click.option("--peak-epoch", type=float, help="epoch of the peak, for --pct-start")
 @click.option("--tensorboard", is_flag=True, help="also write TensorBoard scalars")
 @click.option(
     "--compile", "compiled", is_flag=True, help="compile first: long GPU runs"
@@ -90,6 +92,7 @@ def train(
     precision: str,
     out: Path | None,
     resume: bool,
+    peak_epoch: float | None,
     tensorboard: bool,
     compiled: bool,
     **overrides: Any,
@@ -103,7 +106,7 @@ def train(
     from sightline.training.train import train as train_recipe
 
     keep_freed_memory()
-    chosen = chosen_recipe(recipe, overrides)
+    chosen = with_peak(chosen_recipe(recipe, overrides), peak_epoch, overrides)
     with resumable(*([] if resume else ["--resume"])), process_group():
         with first_process_first():  # it downloads and decodes
             splits = pictures_of(data, chosen, limit)
@@ -120,6 +123,20 @@ def train(
     if os.environ.get("RANK", "0") == "0":  # the first of those torchrun started
         print_result(run, chosen)
         print_next("evaluate", run.path)
+
+
+def with_peak(recipe: Recipe, epoch: float | None, overrides: dict) -> Recipe:
+    """Return `recipe` with the peak of its schedule after a number of epochs."""
+    if epoch is None:
+        return recipe
+    if overrides.get("pct_start") is not None:
+        raise SightlineError("--peak-epoch and --pct-start say the same: name one")
+    if not 0 <= epoch <= recipe.epochs:
+        raise SightlineError(
+            f"--peak-epoch must lie in 0..{recipe.epochs}, the epochs of the training, "
+            f"not {epoch:g}"
+        )
+    return variant(recipe, pct_start=epoch / recipe.epochs)
 
 
 def print_result(run: "Run", recipe: Recipe) -> None:
