@@ -23,6 +23,7 @@ from sightline.training.recipe import Recipe, describe_fields, variant
 from sightline.training.recipes import RECIPES, find_recipe
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
+    from sightline.data.datasets import Splits
     from sightline.training.lr_finder import RangeTest
     from sightline.training.run import Run
 
@@ -79,7 +80,7 @@ def print_differences(recipes: list[Recipe]) -> None:
 @click.option("--out", type=PATH, help="run folder")
 @click.option("--resume", is_flag=True, help="go on with the run in --out")
 @click.option("--peak-epoch", type=float, help="epoch of the peak, for --pct-start")
-@click.option("--tensorboard", is_flag=True, help="also write TensorBoard scalars")
+@click.option("--tensorboard", is_flag=True, help="also write TensorBoard's files")
 @click.option(
     "--compile", "compiled", is_flag=True, help="compile first: long GPU runs"
 )
@@ -121,8 +122,20 @@ def train(
             compiled=compiled,
         )
     if os.environ.get("RANK", "0") == "0":  # the first of those torchrun started
+        if tensorboard:
+            add_pictures(run, splits, device, precision)
         print_result(run, chosen)
         print_next("evaluate", run.path)
+
+
+def add_pictures(run: "Run", splits: "Splits", device: str, precision: str) -> None:
+    """Add the network's graph and its pictures to TensorBoard's files."""
+    from sightline.reports import tensorboard
+    from sightline.reports.subject import Subject
+    from sightline.training.runtime import choose_runtime
+
+    classifier = run.classifier(choose_runtime(device, precision))
+    tensorboard.add_pictures(Subject(run, splits, classifier))
 
 
 def with_peak(recipe: Recipe, epoch: float | None, overrides: dict) -> Recipe:
