@@ -305,6 +305,22 @@ def test_pretrained_alone_means_the_network_that_has_such_weights():
     assert chosen_recipe("folder", {**flags, "pretrained": None}).model == "resnet10"
 
 
+def test_summary_shows_and_draws_a_network_of_ours_of_a_run_and_of_others(
+    run, tmp_path
+):
+    ours = sightline("summary", "resnet18", "--plot", str(tmp_path / "net.png"))
+    assert "11,173,962 parameters" in ours.stdout
+    assert "512×4×4" in ours.stdout and "109" in ours.stdout
+    with Image.open(tmp_path / "net.png") as drawn:
+        assert drawn.size[0] > 300
+    trained = sightline("summary", str(run)).stdout
+    assert "layer4" in trained and "pictures of 32×32" in trained
+    other = sightline("summary", "torchvision.models:alexnet", "--image-size", "64")
+    assert "features" in other.stdout and "pictures of 64×64" in other.stdout
+    nothing = sightline("summary", "resnet19")
+    assert nothing.exit_code == 1 and "is not a run" in nothing.output
+
+
 def test_the_peak_of_a_cycle_may_be_named_by_its_epoch():
     published = RECIPES["s2-published"]  # peaks at the end of epoch 5 of 24
     flat = replace(published, pct_start=0.9)

@@ -12,6 +12,7 @@ from sightline import plots
 from sightline.errors import SightlineError
 from sightline.heatmaps.explain import Explanation
 from sightline.measures.calibration import Reliability
+from sightline.models.summary import Stage
 from sightline.training.lr_finder import RangeTest
 
 CLASSES = ("cat", "dog", "ship")
@@ -44,6 +45,11 @@ BINS = Reliability(
     torch.tensor([0, 0.5, 0, 0.8]).double(),
 )
 SEVERITIES = {"noise": (90, 80, 70), "blur": (90, 89, 30), "jpeg": (90, 85, 70)}
+STAGES = [
+    Stage("layer1", "2 × BasicBlock", (64, 16, 16), 9408, 11, 2),
+    Stage("a_part_with_a_long_name", "ReLU", (64, 8, 16), 0, None, None),
+    Stage("head", "Linear", (10,), 650, None, None),
+]
 
 
 def explanation(status, side=4):
@@ -66,6 +72,7 @@ FIGURES = {
     ),
     "lr_curve": lambda: plots.lr_curve(TEST, RULES),
     "lr_curves": lambda: plots.lr_curves([TEST, TEST], [RULES, RULES]),
+    "network": lambda: plots.network(STAGES, 32),
     "schedule": lambda: plots.schedule(range(60), LRS, LRS),
     "schedules": lambda: plots.schedule(range(60), {"one": LRS, "other": LRS}),
     "history": lambda: plots.history(ROWS),
@@ -382,3 +389,13 @@ def test_save_writes_what_the_ending_names_and_refuses_others(tmp_path):
     assert (tmp_path / "new" / "history.png").read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(SightlineError, match="cannot write.*history.xyz.*png"):
         plots.save(figure, tmp_path / "history.xyz")
+
+
+def test_a_network_is_drawn_as_wide_as_its_maps_with_what_each_part_is():
+    figure = plots.network(STAGES, 32)
+    words = words_of(figure)
+    assert "2 × BasicBlock → 64×16×16, 9,408 parameters, sees 11 px" in words
+    assert "ReLU → 64×8×16" in words
+    assert "Linear → 10, 650 parameters" in words
+    boxes = [patch.get_width() for patch in figure.axes[0].patches]
+    assert boxes == [1, 0.5, 0.5, 1 / 32]
