@@ -239,6 +239,25 @@ def test_explain_writes_one_figure_per_picture_and_names_the_broken_one(run, tmp
     assert [file.name for file in out.iterdir()] == ["good-grad_cam.png"]
 
 
+def test_explain_lays_the_heatmap_over_the_picture_as_thickly_as_it_is_told(
+    run, tmp_path
+):
+    Image.new("RGB", (32, 32), (200, 0, 0)).save(tmp_path / "red.png")
+    drawn = {}
+    for opacity in ("0", "0.6", "1"):
+        out = tmp_path / opacity
+        options = ["--opacity", opacity, "--out", str(out)]
+        done = sightline("explain", str(run), str(tmp_path / "red.png"), *options)
+        assert done.exit_code == 0
+        drawn[opacity] = (out / "red-grad_cam.png").read_bytes()
+    usual = tmp_path / "usual"
+    sightline("explain", str(run), str(tmp_path / "red.png"), "--out", str(usual))
+    assert (usual / "red-grad_cam.png").read_bytes() == drawn["0.6"]
+    assert len(set(drawn.values())) == 3
+    wrong = sightline("explain", str(run), str(tmp_path / "red.png"), "--opacity", "2")
+    assert wrong.exit_code == 2 and "0<=x<=1" in wrong.output
+
+
 @pytest.mark.processes
 def test_explaining_a_picture_imports_nothing_slow_but_torch(run, tmp_path):
     picture = tmp_path / "picture.png"

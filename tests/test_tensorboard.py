@@ -5,8 +5,10 @@ import io
 import numpy as np
 import pytest
 import tiny
+from click.testing import CliRunner
 from PIL import Image
 
+from sightline.cli import main
 from sightline.heatmaps.explain import explain
 from sightline.plots.overlay import overlay
 from sightline.reports.subject import Subject
@@ -43,6 +45,14 @@ def events(subject):
 
     folder = str(subject.run.path / "tensorboard")
     return EventAccumulator(folder, size_guidance={"images": 0}).Reload()
+
+
+def test_train_writes_the_pictures_too(tmp_path):
+    arguments = ["train", "resnet10", "--data", "shapes", "--limit", "60"]
+    options = ["--epochs", "1", "--device", "cpu", "--out", str(tmp_path)]
+    done = CliRunner().invoke(main, [*arguments, *options, "--tensorboard"])
+    assert done.exit_code == 0, done.output
+    assert len(list((tmp_path / "tensorboard").glob("*" + SUFFIX))) == 1
 
 
 def picture(events, tag: str) -> np.ndarray:

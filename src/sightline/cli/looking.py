@@ -148,6 +148,13 @@ def compare(run: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
     type=PATH,
     help="folder for the figures",
 )
+@click.option(
+    "--opacity",
+    type=click.FloatRange(0, 1),
+    default=0.6,
+    show_default=True,
+    help="of the heatmap over the picture: 0 leaves the grey picture, 1 hides it",
+)
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 @click.option("--weights", type=PATH, help="of module:attribute")
 @click.option("--classes", type=PATH, help="their names, one a line")
@@ -162,6 +169,7 @@ def explain(
     target: str,
     against: str | None,
     out: Path,
+    opacity: float,
     device: str,
     **description: object,
 ) -> None:
@@ -185,7 +193,9 @@ def explain(
     failed = 0
     for path in image:
         try:
-            print_line(explain_picture(classifier, path, out, **question))
+            print_line(
+                explain_picture(classifier, path, out, opacity=opacity, **question)
+            )
         except DataError as error:  # one bad picture does not end the others
             click.secho(f"sightline: {error}", fg="red", err=True)
             failed += 1
