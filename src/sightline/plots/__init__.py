@@ -23,6 +23,7 @@ from sightline.plots.calibration import (
     class_accuracy,
     corruption_curves,
     reliability_diagram,
+    risk_coverage,
 )
 from sightline.plots.curves import (
     compare_histories,
@@ -65,6 +66,7 @@ __all__ = [
     "network",
     "reliability_diagram",
     "rgb_channels",
+    "risk_coverage",
     "sample_grid",
     "save",
     "schedule",

@@ -12,7 +12,6 @@ from sightline.heatmaps.faithfulness import Grids, picture_grids, road
 from sightline.heatmaps.localisation import energy_in_mask
 from sightline.heatmaps.sanity import cascading_randomisation, class_sensitivity
 from sightline.measures.inference import Estimate, estimate
-from sightline.measures.numbers import signed
 from sightline.reports.subject import Section, Subject
 from sightline.reports.tables import markdown_table
 
@@ -129,10 +128,5 @@ def grids_of(subject: Subject) -> Grids | None:
 
 def written(value: Estimate) -> str:
     """Write a mean with its 95 % interval, and how many maps were blank."""
-    if not value.images:
-        return "–"
-    mean, low, high = (
-        signed(number, 2, plus=False) for number in (value.mean, value.low, value.high)
-    )
-    blank = f", {value.left_out} blank" * bool(value.left_out)
-    return f"{mean} ({low} to {high}){blank}"
+    blank = f", {value.left_out} blank" * bool(value.left_out and value.images)
+    return value.written(2, scale=1) + blank
