@@ -179,13 +179,15 @@ def measure(world: World, repetitions: int) -> dict:
         }
         for name, (false, covered, seen) in counts.items()
     }
+    del rules["no overlap"]["coverage"]  # it has no interval
     return asdict(world) | {"planned power": round(100 * planned, 1), "rules": rules}
 
 
 def line(row: dict) -> str:
     """Write a world and what its rules came to: false positives, coverage, power."""
     cells = [
-        f"{rule['false positives']:5.1f} {rule['coverage']:5.1f} {rule['power']:5.1f}"
+        f"{rule['false positives']:5.1f} {rule.get('coverage', math.nan):5.1f} "
+        f"{rule['power']:5.1f}"
         for rule in row["rules"].values()
     ]
     world = f"{row['of']:18} {row['seeds']:2} {row['images']:6,} {row['sd']:.3f}"
