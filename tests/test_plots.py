@@ -2,7 +2,6 @@
 
 import io
 import re
-from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,6 +12,8 @@ from sightline import plots
 from sightline.errors import SightlineError
 from sightline.heatmaps.explain import Explanation
 from sightline.measures.calibration import Reliability, risk_coverage
+from sightline.models.summary import Stage
+from sightline.training.lr_finder import RangeTest
 
 CLASSES = ("cat", "dog", "ship")
 IMAGES = torch.from_numpy(
@@ -21,7 +22,7 @@ IMAGES = torch.from_numpy(
 LABELS = torch.tensor([0, 1, 0, 1, 0, 1, 0])  # no ship
 LRS = np.geomspace(1e-5, 1, 60).tolist()
 LOSSES = [2.3 - 1 / (1 + np.exp(-8 * (lr - 0.1))) + 50 * (lr > 0.9) for lr in LRS]
-TEST = SimpleNamespace(lrs=LRS, losses=LOSSES, smoothed=LOSSES)
+TEST = RangeTest(LRS, LOSSES, "end", smoothing=1.0)
 RULES = {"steepest": 0.02, "valley": 0.01, "minimum": 0.03}
 ROWS = [
     {
@@ -47,6 +48,11 @@ BINS = Reliability(
 SURE = torch.tensor([0.9, 0.4, 0.8, 0.6])
 RISK = risk_coverage(SURE, torch.tensor([True, False, False, True]))
 SEVERITIES = {"noise": (90, 80, 70), "blur": (90, 89, 30), "jpeg": (90, 85, 70)}
+STAGES = [
+    Stage("layer1", "2 × BasicBlock", (64, 16, 16), 9408, 11, 2),
+    Stage("a_part_with_a_long_name", "ReLU", (64, 8, 16), 0, None, None),
+    Stage("head", "Linear", (10,), 650, None, None),
+]
 
 
 def explanation(status, side=4):
@@ -69,6 +75,7 @@ FIGURES = {
     ),
     "lr_curve": lambda: plots.lr_curve(TEST, RULES),
     "lr_curves": lambda: plots.lr_curves([TEST, TEST], [RULES, RULES]),
+    "network": lambda: plots.network(STAGES, 32),
     "schedule": lambda: plots.schedule(range(60), LRS, LRS),
     "schedules": lambda: plots.schedule(range(60), {"one": LRS, "other": LRS}),
     "history": lambda: plots.history(ROWS),
@@ -395,3 +402,13 @@ def test_save_writes_what_the_ending_names_and_refuses_others(tmp_path):
     assert (tmp_path / "new" / "history.png").read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(SightlineError, match="cannot write.*history.xyz.*png"):
         plots.save(figure, tmp_path / "history.xyz")
+
+
+def test_a_network_is_drawn_as_wide_as_its_maps_with_what_each_part_is():
+    figure = plots.network(STAGES, 32)
+    words = words_of(figure)
+    assert "2 × BasicBlock → 64×16×16, 9,408 parameters, sees 11 px" in words
+    assert "ReLU → 64×8×16" in words
+    assert "Linear → 10, 650 parameters" in words
+    boxes = [patch.get_width() for patch in figure.axes[0].patches]
+    assert boxes == [1, 0.5, 0.5, 1 / 32]

@@ -4,7 +4,7 @@
 group     the group of all commands, and how a command ends
 options   options that several commands share
 training  recipes, train, lr-find
-looking   evaluate, compare, explain, report
+looking   evaluate, compare, explain, report, summary
 folder    check, all, export
 book      what makes the book
 ========  =======================================================================

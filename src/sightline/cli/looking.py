@@ -1,4 +1,4 @@
-"""Commands that look at runs: evaluate, compare, explain, report."""
+"""Commands that look: evaluate, compare, explain, report, summary."""
 
 import json
 import sys
@@ -14,6 +14,8 @@ from sightline.cli.options import PATH, pictures_for, run_data_options
 from sightline.errors import DataError, SightlineError
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
+    from torch import nn
+
     from sightline.measures.evaluation import Evaluation
     from sightline.training.classifier import Classifier
     from sightline.training.runtime import Runtime
@@ -146,6 +148,13 @@ def compare(run: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
     type=PATH,
     help="folder for the figures",
 )
+@click.option(
+    "--opacity",
+    type=click.FloatRange(0, 1),
+    default=0.6,
+    show_default=True,
+    help="of the heatmap over the picture: 0 leaves the grey picture, 1 hides it",
+)
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 @click.option("--weights", type=PATH, help="of module:attribute")
 @click.option("--classes", type=PATH, help="their names, one a line")
@@ -160,6 +169,7 @@ def explain(
     target: str,
     against: str | None,
     out: Path,
+    opacity: float,
     device: str,
     **description: object,
 ) -> None:
@@ -183,7 +193,9 @@ def explain(
     failed = 0
     for path in image:
         try:
-            print_line(explain_picture(classifier, path, out, **question))
+            print_line(
+                explain_picture(classifier, path, out, opacity=opacity, **question)
+            )
         except DataError as error:  # one bad picture does not end the others
             click.secho(f"sightline: {error}", fg="red", err=True)
             failed += 1
@@ -245,3 +257,55 @@ def report(
     subject = Subject(opened, splits, classifier)
     page, _ = write_report(subject, out or run / "report", say=click.echo)
     print_line(f"the report: {page}\nlook at it: open it in a browser")
+
+
+@main.command()
+@click.argument("network")
+@click.option("--image-size", type=int, help="side of the pictures  [default: its own]")
+@click.option("--depth", default=1, show_default=True, help="levels of parts in parts")
+@click.option("--plot", type=PATH, help="draw the network here")
+def summary(
+    network: str, image_size: int | None, depth: int, plot: Path | None
+) -> None:
+    """Show what NETWORK is made of, part by part.
+
+    NETWORK is a model of ours such as resnet18, the folder of a run, or names any other
+    as module:attribute.
+    """
+    from sightline.models.summary import describe_stages
+
+    model, size = network_of(network, image_size)
+    stages = describe_stages(model, size, depth)
+    columns = ("part", "made of", "output", "parameters", "sees, px", "stride, px")
+    table = Table(*columns, title=f"{network}, pictures of {size}×{size} pixels")
+    for stage in stages:
+        shape = "×".join(map(str, stage.shape))
+        field = "" if stage.field is None else str(stage.field)
+        stride = "" if stage.stride is None else str(stage.stride)
+        numbers = (f"{stage.parameters:,}", field, stride)
+        table.add_row(stage.name, stage.kind, shape, *numbers)
+    console.print(table)
+    total = sum(p.numel() for p in model.parameters())
+    console.print(f"{total:,} parameters", highlight=False)
+    if plot:
+        from sightline import plots
+
+        plots.save(plots.network(stages, size), plot)
+
+
+def network_of(name: str, image_size: int | None) -> tuple["nn.Module", int]:
+    """Return a network on the CPU, and the side of its pictures."""
+    from sightline.models import MODELS, build_model
+    from sightline.training.classifier import IMAGENET_SIZE, from_module
+    from sightline.training.run import Run
+    from sightline.training.runtime import choose_runtime
+
+    if name in MODELS:
+        size = image_size or 32
+        return build_model(name, num_classes=10, image_size=size), size
+    if ":" in name and not Path(name).exists():
+        size = image_size or IMAGENET_SIZE
+        runtime = choose_runtime("cpu", "fp32")
+        return from_module(name, runtime=runtime, image_size=size).model, size
+    run = Run.open(name)
+    return run.load_model(), image_size or run.manifest["image_size"]
