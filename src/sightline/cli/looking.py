@@ -138,7 +138,13 @@ def compare(run: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
 @click.option(
     "--target", default="predicted", show_default=True, help="predicted, or a class"
 )
-@click.option("--against", help="predicted, or a class whose evidence is subtracted")
+@click.option(
+    "--against",
+    default="rest",
+    show_default=True,
+    help="whose evidence is subtracted: that of the rest (all other classes, each by "
+    "its probability), of nothing (the method as published), of predicted or a class",
+)
 @click.option(
     "--out",
     default="explanations",
@@ -158,7 +164,7 @@ def explain(
     method: str,
     layers: tuple[str, ...],
     target: str,
-    against: str | None,
+    against: str,
     out: Path,
     device: str,
     **description: object,
@@ -177,7 +183,7 @@ def explain(
     question: dict[str, Any] = {
         "layers": layers or default_layers(classifier.model, classifier.image_size),
         "targets": class_number("--target", target, classifier.classes),
-        "against": class_number("--against", against, classifier.classes),
+        "against": subtracted(against, classifier.classes),
         "method": method,
     }
     failed = 0
@@ -209,15 +215,24 @@ def classifier_of(name: str, runtime: "Runtime", options: dict) -> "Classifier":
     return Run.open(name).classifier(runtime)
 
 
+def subtracted(name: str, classes: Sequence[str]) -> int | str | None:
+    """Return what `--against` names; a class of that name comes first."""
+    if name not in classes and name in ("rest", "nothing"):
+        return None if name == "nothing" else name
+    return class_number("--against", name, classes, "rest, nothing, ")
+
+
 def class_number(
-    flag: str, name: str | None, classes: Sequence[str]
-) -> int | str | None:
-    """Return the number of a class; None and "predicted" stay as they are."""
-    if name in (None, "predicted"):
+    flag: str, name: str, classes: Sequence[str], others: str = ""
+) -> int | str:
+    """Return the number of a class; "predicted" stays as it is."""
+    if name == "predicted":
         return name
     if name not in classes:
         known = ", ".join(classes[:20]) + ", ..." * (len(classes) > 20)
-        raise SightlineError(f"unknown {flag} {name!r}; predicted, or one of {known}")
+        raise SightlineError(
+            f"unknown {flag} {name!r}; {others}predicted, or one of {known}"
+        )
     return classes.index(name)
 
 
