@@ -286,7 +286,7 @@ def test_a_contrast_ignores_a_vector_added_to_every_row_of_the_head(
     )
     assert one.status == two.status and one.heatmaps.max() > 0.9
     # the terms of the shifted head cancel: they are as large as its own
-    for net, found in ((model, one), (other, two)):
+    for found in (one, two):
         bound = 2 * gradient_rounding(other, images, found)
         assert_within(one.heatmaps, two.heatmaps, bound)
     plain, moved = (explain(net, images, **asked)["layer3"] for net in (model, other))

@@ -1,8 +1,7 @@
 """Heatmaps against nonsense: other classes, random weights, noise.
 
 All take a classifier, images (B, C, H, W), normalised, and the classes to explain (B,);
-`explainer` makes the maps. Every score is one number per image, and NaN where a map is
-blank or flat.
+`explainer` makes the maps. Every score is one number per image.
 """
 
 import copy
@@ -18,6 +17,7 @@ from sightline.heatmaps.localisation import check_same_shape, nan_where_blank
 __all__ = [
     "cascading_randomisation",
     "class_sensitivity",
+    "likeness",
     "max_sensitivity",
     "rank_correlation",
 ]
@@ -34,7 +34,11 @@ def cascading_randomisation(
 ) -> dict[str, Tensor]:
     """Re-initialise a copy of the model stage by stage, from the head downwards.
 
-    A map that still looks like the original one does not depend on what was learned.
+    A map that still looks like the original one does not depend on what was learned
+    there. One draw of the weights is one anecdote: repeat it with several seeds. That a
+    map changes is no proof of its truth: activations below keep their order, and so do
+    maps that are little more (Binder et al., 2023, "Shortcomings of Top-Down
+    Randomization-Based Sanity Checks").
     Source: Adebayo et al. (2018), "Sanity Checks for Saliency Maps", section 3.
 
     Args:
@@ -47,8 +51,8 @@ def cascading_randomisation(
         seed: of the new weights.
 
     Returns:
-        For each stage (B,) Spearman correlations with the original maps, when it and
-        all before it are random; NaN where one of the two maps is flat.
+        For each stage (B,) the `likeness` with the original maps, when it and all
+        before it are random.
     """
     original = explainer(model, images, targets)
     random, correlations = copy.deepcopy(model), {}
@@ -60,7 +64,7 @@ def cascading_randomisation(
         for name in stages:
             _initialise(random.get_submodule(name), name)
             maps = explainer(random, images, targets)
-            correlations[name] = rank_correlation(original, maps)
+            correlations[name] = likeness(original, maps)
     return correlations
 
 
@@ -71,13 +75,14 @@ def class_sensitivity(
     others: Tensor,
     explainer: Explainer,
 ) -> Tensor:
-    """Correlate the maps of two classes: 1 if the class makes no difference.
+    """Return the `likeness` of the maps of two classes: 1 if nothing depends on them.
 
-    Returns Spearman correlations, -1..1, NaN where one of the two maps is flat.
-    Source: Sixt et al. (2020), "When Explanations Lie", the random logit test.
+    The runner-up is the class that matters, and that a map finds hardest to tell from
+    the target. Sixt et al. (2020), "When Explanations Lie", the random logit test,
+    take any other class, and compare by SSIM.
     """
     one, other = (explainer(model, images, classes) for classes in (targets, others))
-    return rank_correlation(one, other)
+    return likeness(one, other)
 
 
 def max_sensitivity(
@@ -90,10 +95,11 @@ def max_sensitivity(
     draws: int = 10,
     seed: int = 0,
 ) -> Tensor:
-    """Return the largest relative change of each map under noise too small to see.
+    """Return how far each map changes, at least, under noise too small to see.
 
-    The change is that of the norm, over the norm of the map. The noise is drawn `draws`
-    times, uniform in ± `radius`, in units of the normalised pixels.
+    The change is that of the norm, over the norm of the map; NaN where that is blank.
+    The noise is drawn `draws` times, uniform in ± `radius`, in units of the normalised
+    pixels. The largest change of all noise can only be larger than that of a few draws.
     Source: Yeh et al. (2019), "On the (In)fidelity and Sensitivity of Explanations".
     """
     generator = torch.Generator().manual_seed(seed)
@@ -106,6 +112,17 @@ def max_sensitivity(
     return nan_where_blank(largest / original.flatten(1).norm(dim=1), original)
 
 
+def likeness(one: Tensor, other: Tensor) -> Tensor:
+    """Return the rank correlation of maps (B, H, W), and a number for flat ones, too.
+
+    A map that says nothing has nothing in common with one that does: 0. Two that say
+    nothing are alike: 1. So none is left out of a mean.
+    """
+    flat = torch.stack([_is_constant(one), _is_constant(other)])
+    correlation = rank_correlation(one, other)
+    return torch.where(flat.any(0), flat.all(0).float(), correlation)
+
+
 def rank_correlation(one: Tensor, other: Tensor) -> Tensor:
     """Correlate the ranks of pixels (Spearman); equal ones share their mean rank.
 
@@ -115,6 +132,11 @@ def rank_correlation(one: Tensor, other: Tensor) -> Tensor:
     first, second = _centred_ranks(one), _centred_ranks(other)
     lengths = first.norm(dim=1) * second.norm(dim=1)
     return ((first * second).sum(1) / lengths).float()  # 0 / 0 is NaN
+
+
+def _is_constant(maps: Tensor) -> Tensor:
+    """Tell which maps (B, H, W) have the same number everywhere, (B,)."""
+    return maps.amax((1, 2)) == maps.amin((1, 2))
 
 
 def _centred_ranks(maps: Tensor) -> Tensor:
