@@ -301,13 +301,26 @@ def test_randomising_reaches_down_to_the_stage_and_no_further(model, images):
 def test_the_stages_can_be_chosen_and_the_seed_repeats_them(model, images):
     one, again = (
         cascading_randomisation(
-            model, images, TARGETS, HIRES, stages=["layer2"], seed=5
+            model, images, TARGETS, HIRES, stages={"layer2": ["layer2"]}, seed=5
         )
         for _ in range(2)
     )
     assert list(one) == ["layer2"]
     assert torch.equal(one["layer2"], again["layer2"])
     assert one["layer2"].max() < 0.9
+
+
+def test_one_step_may_reach_the_whole_network(model, images):
+    stages = {
+        "head": ["head"],
+        "rest": ["stem", "layer1", "layer2", "layer3", "layer4"],
+    }
+    found = cascading_randomisation(model, images, TARGETS, HIRES, stages=stages)
+    assert list(found) == ["head", "rest"]
+    whole = cascading_randomisation(
+        model, images, TARGETS, HIRES, stages={"all": ["head", *stages["rest"]]}
+    )
+    torch.testing.assert_close(found["rest"], whole["all"])  # the same numbers drawn
 
 
 def test_weights_that_cannot_be_made_anew_are_named(images):
@@ -392,7 +405,7 @@ def scores(model, images):
         "insertion": lambda maps: deletion_insertion(model, images, TARGETS, maps)[1],
         "road": lambda maps: road(model, images, TARGETS, maps, percentiles=(50,)),
         "cascade": lambda maps: cascading_randomisation(
-            model, images, TARGETS, explainer(maps), stages=["head"]
+            model, images, TARGETS, explainer(maps), stages={"head": ["head"]}
         )["head"],
         "class": lambda maps: class_sensitivity(
             model, images, TARGETS, TARGETS, explainer(maps)

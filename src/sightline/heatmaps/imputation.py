@@ -1,4 +1,4 @@
-"""What stands in the place of a pixel that was taken away: its neighbours, or a blur."""
+"""What stands in the place of a pixel that was taken away: neighbours, or a blur."""
 
 import torch
 import torch.nn.functional as F

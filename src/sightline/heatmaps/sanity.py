@@ -5,7 +5,7 @@ All take a classifier, images (B, C, H, W), normalised, and the classes to expla
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ __all__ = [
     "class_sensitivity",
     "likeness",
     "max_sensitivity",
+    "parts_with_weights",
     "rank_correlation",
 ]
 
@@ -29,10 +30,10 @@ def cascading_randomisation(
     targets: Tensor,
     explainer: Explainer,
     *,
-    stages: Sequence[str] | None = None,
+    stages: Mapping[str, Sequence[str]] | None = None,
     seed: int = 0,
 ) -> dict[str, Tensor]:
-    """Re-initialise a copy of the model stage by stage, from the head downwards.
+    """Re-initialise a copy of the model step by step, from the head downwards.
 
     A map that still looks like the original one does not depend on what was learned
     there. One draw of the weights is one anecdote: repeat it with several seeds. That a
@@ -46,26 +47,30 @@ def cascading_randomisation(
         images: (B, C, H, W), normalised.
         targets: (B,) classes to explain.
         explainer: makes the maps.
-        stages: names of submodules, in order; by default the children that have
-            weights, the last one first.
+        stages: the submodules that become random in each step, by its name; by default
+            one child that has weights after the other, the last one first.
         seed: of the new weights.
 
     Returns:
-        For each stage (B,) the `likeness` with the original maps, when it and all
-        before it are random.
+        For each step (B,) the `likeness` with the original maps after it.
     """
     original = explainer(model, images, targets)
     random, correlations = copy.deepcopy(model), {}
     if stages is None:
-        parts = list(model.named_children())[::-1]
-        stages = [name for name, part in parts if list(part.parameters())]
+        stages = {name: [name] for name in parts_with_weights(model)[::-1]}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        for name in stages:
-            _initialise(random.get_submodule(name), name)
+        for step, names in stages.items():
+            for name in names:
+                _initialise(random.get_submodule(name), name)
             maps = explainer(random, images, targets)
-            correlations[name] = likeness(original, maps)
+            correlations[step] = likeness(original, maps)
     return correlations
+
+
+def parts_with_weights(model: nn.Module) -> list[str]:
+    """Name the children that hold weights, from the input to the output."""
+    return [name for name, part in model.named_children() if list(part.parameters())]
 
 
 def class_sensitivity(
