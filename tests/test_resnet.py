@@ -20,6 +20,15 @@ def test_a_plain_net_has_no_shortcuts():
     assert plain(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
 
 
+@pytest.mark.parametrize(("name", "layers"), [("resnet20", 20), ("plain56", 56)])
+def test_the_networks_for_cifar_have_the_layers_of_their_name(name, layers):
+    model = build_model(name, num_classes=10)
+    kernels = [w for w in model.parameters() if w.ndim == 4 and w.shape[-1] == 3]
+    assert len(kernels) + 1 == layers  # the head is one, too
+    assert list(stage_shapes(model).values())[-1] == (10,)
+    assert stage_shapes(model)["layer3"] == (64, 8, 8)
+
+
 @pytest.mark.parametrize(
     ("image_size", "pretrained", "stem", "side"),
     [

@@ -20,7 +20,16 @@ from sightline.errors import SightlineError
 from sightline.models.custom_resnet import custom_resnet, custom_resnet_relu_first
 from sightline.models.dilated_net import dilated_net, dilated_net_published
 from sightline.models.fast_net import fast_net
-from sightline.models.resnet import resnet10, resnet18, resnet18_layer_norm, resnet34
+from sightline.models.resnet import (
+    plain20,
+    plain56,
+    resnet10,
+    resnet18,
+    resnet18_layer_norm,
+    resnet20,
+    resnet34,
+    resnet56,
+)
 
 __all__ = ["MODELS", "build_model"]
 
@@ -28,7 +37,11 @@ __all__ = ["MODELS", "build_model"]
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet10": resnet10,
     "resnet18": resnet18,
+    "resnet20": resnet20,
     "resnet34": resnet34,
+    "resnet56": resnet56,
+    "plain20": plain20,
+    "plain56": plain56,
     "resnet18_layer_norm": resnet18_layer_norm,
     "custom_resnet": custom_resnet,
     "custom_resnet_relu_first": custom_resnet_relu_first,
@@ -37,7 +50,10 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "fast_net": fast_net,
 }
 # networks whose stem can shrink larger pictures
-WITH_STEMS = ("resnet10", "resnet18", "resnet34", "resnet18_layer_norm")
+WITH_STEMS = (
+    *("resnet10", "resnet18", "resnet20", "resnet34", "resnet56"),
+    *("plain20", "plain56", "resnet18_layer_norm"),
+)
 
 
 def build_model(

@@ -3,7 +3,7 @@
 For 32×32 the stem keeps the full resolution (3×3, stride 1, no max-pool), as in section
 4.2 of He et al. (2016), "Deep Residual Learning for Image Recognition"; for larger
 pictures it shrinks them first. Widths and block counts are those of their ImageNet
-networks.
+networks (18 and 34 layers) and of their CIFAR-10 networks (20 and 56).
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,14 @@ __all__ = [
     "STEMS",
     "BasicBlock",
     "ResNet",
+    "plain20",
+    "plain56",
     "resnet10",
     "resnet18",
     "resnet18_layer_norm",
+    "resnet20",
     "resnet34",
+    "resnet56",
 ]
 
 
@@ -87,13 +91,12 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A stem, four stages of `BasicBlock`, global average pooling, a linear head.
+    """A stem, stages of `BasicBlock`, global average pooling, a linear head.
 
-    Each stage has its number of `blocks`; the first has `width` channels, and each
-    doubles them; a `last_stride` of 1 leaves the map of the fourth at 8×8.
+    Each stage, `layer1` and so on, has its number of `blocks`. The first has `width`
+    channels; the others double the channels and halve the side. A `last_stride` of 1
+    leaves the last map as large as the one before.
     """
-
-    stages = ("stem", "layer1", "layer2", "layer3", "layer4", "pool", "head")
 
     def __init__(
         self,
@@ -110,24 +113,23 @@ class ResNet(nn.Module):
         super().__init__()
         self.stem = make_stem(stem, width, norm)
         block = partial(BasicBlock, norm=norm, residual=residual)
-        widths = (width, width, 2 * width, 4 * width, 8 * width)
-        strides = (1, 2, 2, last_stride)
-        self.layer1, self.layer2, self.layer3, self.layer4 = (
-            nn.Sequential(
-                block(before, after, stride),
-                *(block(after, after, 1) for _ in range(count - 1)),
-            )
-            for (before, after), stride, count in zip(
-                pairwise(widths), strides, blocks, strict=True
-            )
-        )
+        widths = [width, *(width * 2**stage for stage in range(len(blocks)))]
+        strides = [1, *[2] * (len(blocks) - 2), last_stride]
+        names = [f"layer{stage}" for stage in range(1, len(blocks) + 1)]
+        for name, (before, after), stride, count in zip(
+            names, pairwise(widths), strides, blocks, strict=True
+        ):
+            rest = (block(after, after, 1) for _ in range(count - 1))
+            self.add_module(name, nn.Sequential(block(before, after, stride), *rest))
+        self.stages = ("stem", *names, "pool", "head")
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.head = nn.Linear(8 * width, num_classes, bias=head_bias)
+        self.head = nn.Linear(widths[-1], num_classes, bias=head_bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map normalised images (B, 3, H, W) to logits (B, num_classes)."""
-        x = self.stem(images)
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        x = images
+        for name in self.stages[:-2]:
+            x = getattr(self, name)(x)
         return self.head(self.pool(x).flatten(1))
 
 
@@ -173,3 +175,40 @@ def resnet18_layer_norm(
         head_bias=False,
         stem=stem,
     )
+
+
+def resnet20(
+    *, num_classes: int, norm: str = "batch", residual: bool = True, stem: str = "plain"
+) -> ResNet:
+    """Build the 20 layers of He et al., table 6, with 1×1 shortcuts where it narrows.
+
+    Theirs fill the new channels with zeros instead: options A and B of their table 3,
+    half a point apart on ImageNet. 272,474 parameters with batch norm and 10 classes.
+    """
+    return ResNet(
+        (3, 3, 3),
+        width=16,
+        norm=norm,
+        num_classes=num_classes,
+        residual=residual,
+        stem=stem,
+    )
+
+
+def resnet56(
+    *, num_classes: int, norm: str = "batch", residual: bool = True, stem: str = "plain"
+) -> ResNet:
+    """Build the 56 layers of He et al., table 6; see `resnet20`."""
+    return ResNet(
+        (9, 9, 9),
+        width=16,
+        norm=norm,
+        num_classes=num_classes,
+        residual=residual,
+        stem=stem,
+    )
+
+
+#: 20 and 56 layers without the way around, to compare with as in figure 6 of He et al.
+plain20 = partial(resnet20, residual=False)
+plain56 = partial(resnet56, residual=False)

@@ -11,7 +11,7 @@ from sightline.heatmaps.explain import Explainer, cam
 from sightline.heatmaps.faithfulness import Grids, picture_grids, road
 from sightline.heatmaps.localisation import energy_in_mask
 from sightline.heatmaps.sanity import cascading_randomisation, class_sensitivity
-from sightline.measures.metrics import mean_interval
+from sightline.measures.inference import Estimate, estimate
 from sightline.measures.numbers import signed
 from sightline.reports.subject import Section, Subject
 from sightline.reports.tables import markdown_table
@@ -31,6 +31,9 @@ MEANINGS = {
     "weights; a map that explains this network is far from 1.",
     "on the object": "the share of the map on the object; the area of the objects by "
     "chance.",
+}
+BOUNDS = {column: (-1, 1) for column in MEANINGS} | {
+    column: (0, 1) for column in ("in grid cell", "on the object")
 }
 
 
@@ -54,17 +57,24 @@ def heatmap_trust(subject: Subject) -> Section:
     }
     columns = list(next(iter(rows.values())))
     among = f" and {len(grids.images) // 4} grids of four" if grids else ""
-    cells = [[name, *map(mean_written, row.values())] for name, row in rows.items()]
+    estimates = {
+        name: {
+            column: estimate(values, bounds=BOUNDS[column])
+            for column, values in row.items()
+        }
+        for name, row in rows.items()
+    }
+    cells = [[name, *map(written, row.values())] for name, row in estimates.items()]
     parts = [
-        f"Mean over {len(index)} correctly classified test images{among}, ± half of "
-        "the 95 % interval. Trust a method where it is better than maps that have "
+        f"Mean over {len(index)} correctly classified test images{among}, with its "
+        "95 % interval. Trust a method where it is better than maps that have "
         f"never seen the network: {', '.join(BASELINES)}.",
         markdown_table(["maps", *columns], cells),
         "".join(f"- *{column}*: {MEANINGS[column]}\n" for column in columns),
     ]
     numbers: dict[str, object] = {
-        name: {column: asdict(mean_interval(values)) for column, values in row.items()}
-        for name, row in rows.items()
+        name: {column: asdict(value) for column, value in row.items()}
+        for name, row in estimates.items()
     }
     return Section(title, parts, numbers)
 
@@ -90,7 +100,8 @@ def scores(
     columns = {}
     if grids:
         maps = explainer(model, grids.images, grids.targets)
-        columns["in grid cell"] = energy_in_mask(maps, grids.masks)
+        shares = energy_in_mask(maps, grids.masks)
+        columns["in grid cell"] = shares.view(-1, 4).nanmean(1)  # one value per grid
     columns |= {
         "ROAD": road(model, images, targets, heatmaps),
         "same for runner-up": class_sensitivity(
@@ -116,11 +127,12 @@ def grids_of(subject: Subject) -> Grids | None:
         return None
 
 
-def mean_written(values: Tensor) -> str:
-    """Write a mean with half of its 95 % interval, and how many maps were blank."""
-    interval = mean_interval(values)
-    if not interval.count:
+def written(value: Estimate) -> str:
+    """Write a mean with its 95 % interval, and how many maps were blank."""
+    if not value.images:
         return "–"
-    blank = len(values) - interval.count
-    mean = signed(interval.mean, 2, plus=False)
-    return f"{mean} ± {interval.half:.2f}" + f", {blank} blank" * bool(blank)
+    mean, low, high = (
+        signed(number, 2, plus=False) for number in (value.mean, value.low, value.high)
+    )
+    blank = f", {value.left_out} blank" * bool(value.left_out)
+    return f"{mean} ({low} to {high}){blank}"
