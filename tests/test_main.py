@@ -238,6 +238,17 @@ def test_explain_writes_one_figure_per_picture_and_names_the_broken_one(run, tmp
     assert [file.name for file in out.iterdir()] == ["good-grad_cam.png"]
 
 
+def test_trust_prints_its_tables_and_writes_its_numbers(run, tmp_path):
+    options = ["--pictures", "3", "--method", "hires_cam", "--layer", "layer4"]
+    done = sightline("trust", str(run), *TINY, *options, "--out", str(tmp_path / "a"))
+    assert done.exit_code == 0, done.output
+    assert "hires_cam layer4" in done.output and "does the test tell?" in done.output
+    numbers = json.loads((tmp_path / "a" / "trust.json").read_text())
+    assert numbers["tests"]["on the object"]["maps"]["hires_cam layer4"]["verdict"]
+    done = sightline("trust", str(run), *TINY, "--pictures", "1")
+    assert done.exit_code == 1 and "give at least 2" in done.output
+
+
 @pytest.mark.processes
 def test_explaining_a_picture_imports_nothing_slow_but_torch(run, tmp_path):
     picture = tmp_path / "picture.png"

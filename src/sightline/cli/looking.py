@@ -1,4 +1,4 @@
-"""Commands that look at runs: evaluate, compare, explain, report."""
+"""Commands that look at runs: evaluate, compare, explain, trust, report."""
 
 import json
 import sys
@@ -234,6 +234,61 @@ def class_number(
             f"unknown {flag} {name!r}; {others}predicted, or one of {known}"
         )
     return classes.index(name)
+
+
+@main.command()
+@click.argument("run", type=PATH)
+@run_data_options
+@click.option("--pictures", default=100, show_default=True, help="that it recognises")
+@click.option(
+    "--method",
+    "methods",
+    multiple=True,
+    type=click.Choice(METHODS[:-2]),
+    help="may be given several times; without it, all that are listed",
+)
+@click.option(
+    "--layer",
+    "layers",
+    multiple=True,
+    help="may be given several times; without it, the last two that give maps",
+)
+@click.option("--against", default="rest", show_default=True, help="as of explain")
+@click.option("--out", type=PATH, help="folder for the numbers, trust.json")
+def trust(
+    run: Path,
+    data: str | None,
+    limit: int | None,
+    device: str,
+    precision: str,
+    pictures: int,
+    against: str,
+    out: Path | None,
+    **chosen: tuple[str, ...],
+) -> None:
+    """Judge the heatmaps of RUN by one protocol, beside maps that know nothing."""
+    from sightline.files import write_json
+    from sightline.heatmaps.trust import trust as judge
+    from sightline.reports.heatmap_trust import card_tables, sentences
+    from sightline.reports.tables import text_table
+    from sightline.training.run import Run
+    from sightline.training.runtime import choose_runtime
+
+    opened = Run.open(run)
+    splits = pictures_for(opened, data, limit)
+    classifier = opened.classifier(choose_runtime(device, precision))
+    classifier.refuse_other_classes(splits)
+    asked: dict[str, Any] = {name: values for name, values in chosen.items() if values}
+    asked["against"] = subtracted(against, classifier.classes)
+    card = judge(classifier, splits.test, pictures=pictures, **asked)
+    for table in card_tables(card):
+        console.print(text_table(*table, width=console.width))
+    for sentence in sentences(card):
+        console.print(sentence, highlight=False, markup=False)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / "trust.json", {"run": str(run), **card.as_json()})
+        click.echo(f"written: {out / 'trust.json'}", err=True)
 
 
 @main.command()

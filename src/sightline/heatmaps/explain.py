@@ -284,6 +284,7 @@ def _explanation(
 ) -> Explanation:
     """Scale the maps of one layer, and say which of them show nothing."""
     finite = scores.isfinite() & maps.isfinite().all(2).all(1)
+    others = against.cpu() if isinstance(against, Tensor) else None
     evidence = maps.relu()
     heatmaps = scale(enlarge(evidence, size), maps)
     flags = torch.stack([finite, is_blank(maps), is_flat(maps)], 1).tolist()
@@ -294,7 +295,7 @@ def _explanation(
         evidence=evidence.cpu(),
         scores=scores.detach().cpu(),
         status=[_status(*each) for each in flags],
-        against=against.cpu() if isinstance(against, Tensor) else against and "rest",
+        against="rest" if isinstance(against, str) else others,
     )
 
 

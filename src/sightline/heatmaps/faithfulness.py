@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sightline.errors import SightlineError
-from sightline.heatmaps.explain import Against, Explainer, explain
+from sightline.heatmaps.explain import Against, Explainer, cam
 from sightline.heatmaps.imputation import impute
 from sightline.heatmaps.layers import find_layer
 from sightline.heatmaps.localisation import (
@@ -133,9 +133,8 @@ def disconnected_maps(
     Source: Rao et al. (2022), "Towards Better Understanding Attribution Methods",
     DiFull; two of their four pictures are of one class, ours are of four.
     """
-    apart, asked = _Disconnected(model, layer), {"method": method, "against": against}
-    maps = explain(apart, grids.images, layers="grid", targets=grids.targets, **asked)
-    return maps["grid"].enlarged
+    maps = cam(method, "grid", against)
+    return maps(_Disconnected(model, layer), grids.images, grids.targets)
 
 
 class _Disconnected(nn.Module):

@@ -42,74 +42,13 @@ from sightline.heatmaps.sanity import (
 from sightline.models.summary import output_shapes
 from sightline.training.classifier import Classifier
 
-__all__ = ["DRAWS", "TESTS", "Scored", "Test", "score_maps"]
+__all__ = ["DRAWS", "Scored", "score_maps"]
 
 DRAWS = 10  #: of random weights, and of other pictures
 
 #: a method at a layer, a map that knows nothing, one whose worth is known, and the best
 #: that maps of so many cells can be
 Kind = Literal["method", "floor", "control", "ceiling"]
-
-
-@dataclass(frozen=True)
-class Test:
-    """One way to doubt a heatmap."""
-
-    meaning: str  #: a sentence
-    lower: bool = False  #: is better
-    #: what a map is compared with, on the same pictures: the best of the maps that know
-    #: nothing, or its own likeness with the maps of other pictures
-    rival: Literal["floors", "other pictures"] = "floors"
-    passing: str | None = "occlusion"  #: a map that must pass it
-    failing: str = "occlusion, inverted"  #: a map that must not
-
-
-#: by name, in the order of a table
-TESTS = {
-    "deletion": Test(
-        "mean probability while the brightest pixels become grey; low is good", True
-    ),
-    "insertion": Test("mean probability while they return to a grey picture"),
-    "insertion, blurred": Test("mean probability while they return to a blurred one"),
-    "ROAD": Test("how much further it falls if the brightest go than if the dimmest"),
-    "grid": Test("share of a map in the right one of four pictures"),
-    "DiFull": Test(
-        "the same where the other three have no part in the answer, by construction",
-        passing=None,
-        failing="edges",
-    ),
-    "class": Test(
-        "likeness with the map of the runner-up",
-        True,
-        "other pictures",
-        failing="edges",
-    ),
-    "random head": Test(
-        "likeness with the map of a network whose last layer is random",
-        True,
-        "other pictures",
-        failing="edges",
-    ),
-    "random network": Test(
-        "likeness with the map of a network that is random everywhere",
-        True,
-        "other pictures",
-        failing="edges",
-    ),
-    "on the object": Test(
-        "share of a map on the object", passing="best possible", failing="outside"
-    ),
-    "in its hull": Test(
-        "share of a map in the filled outline of the object, where classes differ",
-        passing="best possible",
-        failing="outside",
-    ),
-    "rank": Test(
-        "share of the object among as many of the brightest pixels",
-        passing="the object",
-        failing="outside",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -187,35 +126,42 @@ def score_maps(
     sides = {layer: shapes[layer][1] for layer in layers}
     rows = _methods(methods, sides, against) | _floors(sides, size)
     rows |= _controls(sides, size)
-    grids, lacking = _grids(model, images, split.labels)
-    with torch.no_grad():
-        runners_up = model(images).topk(2).indices[:, 1].cpu()
-    asked = _Questions(
-        model, images, split.labels, runners_up, grids, split.masks, draws
-    )
-    scores: dict[str, dict[str, Tensor]] = {name: {} for name in TESTS}
+    asked, left_out = _questions(model, images, split, draws)
+    scores: dict[str, dict[str, Tensor]] = {}
     strangers, blank = {}, {}
     for name, row in tqdm(rows.items(), desc="maps", leave=False, disable=None):
         maps = row.explainer(model, images, split.labels).cpu()
         blank[name] = ~maps.flatten(1).any(1)
         maps = _even_where_blank(maps)
         for test, values in _score(row, maps, asked).items():
-            scores[test][name] = values
-        strangers[name] = torch.stack(
-            [likeness(maps, maps.roll(shift + 1, 0)) for shift in range(draws)]
-        )
-    kinds, cells = (
-        {n: getattr(r, k) for n, r in rows.items()} for k in ("kind", "cells")
-    )
+            scores.setdefault(test, {})[name] = values
+        others = [maps.roll(shift + 1, 0) for shift in range(draws)]
+        strangers[name] = torch.stack([likeness(maps, each) for each in others])
+    kinds = {name: row.kind for name, row in rows.items()}
+    cells = {name: row.cells for name, row in rows.items()}
     if split.masks is not None:
         for name, (side, maps) in _drawn(split.masks, sides).items():
             kinds[name], cells[name] = "ceiling", side
             for test, values in _against_masks(maps, split.masks).items():
                 scores[test][name] = values
-    else:
-        lacking += ("on the object, in its hull, rank: these pictures have no masks",)
-    scores = {test: rows for test, rows in scores.items() if rows}
-    return Scored(scores, strangers, blank, kinds, cells, lacking)
+    return Scored(scores, strangers, blank, kinds, cells, left_out)
+
+
+def _questions(
+    model: nn.Module, images: Tensor, split: Split, draws: int
+) -> tuple[_Questions, tuple[str, ...]]:
+    """Return what can be asked about these pictures, and what cannot, and why."""
+    grids, left_out = None, []
+    try:
+        grids = picture_grids(model, images, split.labels, count=len(split))
+    except SightlineError as error:  # too few classes, or pictures of one size only
+        left_out.append(f"grid, DiFull: {error}")
+    if split.masks is None:
+        left_out.append("on the object, in its hull, rank: there are no masks")
+    with torch.no_grad():
+        runners_up = model(images).topk(2).indices[:, 1].cpu()
+    about = model, images, split.labels, runners_up, grids, split.masks
+    return _Questions(*about, draws), tuple(left_out)
 
 
 def _methods(
@@ -269,16 +215,6 @@ def _controls(sides: dict[str, int], size: int) -> dict[str, _Row]:
         ),
         "guided backpropagation": _Row("control", finest, guided_backprop),
     }
-
-
-def _grids(
-    model: nn.Module, images: Tensor, labels: Tensor
-) -> tuple[Grids | None, tuple[str, ...]]:
-    """Lay all pictures into grids; None, and why, where that is not possible."""
-    try:
-        return picture_grids(model, images, labels, count=len(labels)), ()
-    except SightlineError as error:
-        return None, (f"grid, DiFull: {error}",)
 
 
 def _score(row: _Row, maps: Tensor, asked: _Questions) -> dict[str, Tensor]:
@@ -348,9 +284,12 @@ def _drawn(masks: Tensor, sides: dict[str, int]) -> dict[str, tuple[int, Tensor]
 
 
 def _shares(maps: Tensor, grids: Grids) -> Tensor:
-    """Return the mean share of the four maps of each grid in their own cells, (G,)."""
+    """Return the mean share of the four maps of each grid in their own cells, (G,).
+
+    It is a quarter for maps that ignore the class, up to the rounding of their sums.
+    """
     maps = _even_where_blank(maps.cpu())
-    return energy_in_mask(maps, grids.masks).view(-1, 4).mean(1)
+    return energy_in_mask(maps, grids.masks).view(-1, 4).mean(1).round(decimals=5)
 
 
 def _even_where_blank(maps: Tensor) -> Tensor:
