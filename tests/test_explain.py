@@ -430,7 +430,9 @@ def test_targets_are_the_predicted_classes_one_class_or_one_per_image(model, ima
     ("arguments", "message"),
     [
         ({"targets": [1, 2]}, "2 targets for 6 images: give one per image"),
-        ({"targets": "actual"}, "unknown targets 'actual'"),
+        ({"targets": "actual"}, "unknown targets 'actual'; give 'predicted', a class"),
+        ({"targets": "rest"}, "unknown targets 'rest'"),
+        ({"against": "others"}, "unknown targets 'others'; give 'rest' or 'predicted'"),
         ({"targets": 10}, "target 10 is not a class: the model has 10"),
         ({"targets": -1}, "target -1 is not a class"),
         ({"targets": torch.zeros(6)}, "type torch.float32: expected class numbers"),

@@ -239,8 +239,9 @@ def test_explain_writes_one_figure_per_picture_and_names_the_broken_one(run, tmp
 
 
 def test_trust_prints_its_tables_and_writes_its_numbers(run, tmp_path):
+    more = ["--data", "shapes", "--limit", "400", *TINY[4:]]  # of which it knows a few
     options = ["--pictures", "3", "--method", "hires_cam", "--layer", "layer4"]
-    done = sightline("trust", str(run), *TINY, *options, "--out", str(tmp_path / "a"))
+    done = sightline("trust", str(run), *more, *options, "--out", str(tmp_path / "a"))
     assert done.exit_code == 0, done.output
     assert "hires_cam layer4" in done.output and "does the test tell?" in done.output
     numbers = json.loads((tmp_path / "a" / "trust.json").read_text())

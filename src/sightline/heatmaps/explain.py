@@ -82,9 +82,8 @@ def explain(
         images: (B, C, H, W), normalised as in training.
         layers: names from `model.named_modules()`; a stage means its last block.
         targets: "predicted", one class for all images, or one for each.
-        against: what is subtracted from the logit of the target. None: nothing, the
-            published method. A class: its logit. "rest": the mean logit of all other
-            classes, each weighed by its probability among them. The gradient is then
+        against: classes whose logits are subtracted; None: the published method. "rest"
+            is all others, each by its probability among them: the gradient is then
             that of the log-odds of the target, log p / (1 - p).
         method: a key of `METHODS`, or one of `SLOW`, which take seconds per image.
         batch_size: images per pass; it bounds the memory, not the result.
@@ -96,11 +95,7 @@ def explain(
     layers = [layers] if isinstance(layers, str) else list(layers)
     step = SLOW_BATCH if method in SLOW else batch_size
     classes = _class_numbers(targets, len(images), step)
-    others: Iterable[Tensor | str | None] = repeat(None)
-    if isinstance(against, str) and against == "rest":
-        others = repeat(against)
-    elif against is not None:
-        others = _class_numbers(against, len(images), step)
+    others = _class_numbers(against, len(images), step, ("rest", "predicted"))
     with borrowed(model) as model:
         # a bar only on a terminal, and only when the wait is long
         bar = tqdm(images.split(step), desc=method, delay=3, leave=False, disable=None)
@@ -184,12 +179,17 @@ def _check(images: Tensor, method: str) -> None:
         raise SightlineError(f"unknown method {method!r}; choose from: {known}")
 
 
-def _class_numbers(classes: Targets, count: int, step: int) -> Iterable[Tensor | str]:
-    """Return the classes of `count` images, or "predicted", for batches of `step`."""
+def _class_numbers(
+    classes: Against, count: int, step: int, words: Sequence[str] = ("predicted",)
+) -> Iterable[Any]:
+    """Return what is asked about `count` images, in batches of `step`."""
+    if classes is None:
+        return repeat(None)
     if isinstance(classes, str):
-        if classes != "predicted":
+        if classes not in words:
+            known = "' or '".join(words)
             raise SightlineError(
-                f"unknown targets {classes!r}; give 'predicted', a class number, or "
+                f"unknown targets {classes!r}; give '{known}', a class number, or "
                 "one per image (for the actual classes: the labels)"
             )
         return repeat(classes)

@@ -8,7 +8,7 @@ should look.
 A blank map is scored as the even map that it is, and counted: nothing is left out.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -105,11 +105,11 @@ def score_maps(
     scores of several networks that recognise all of them can be stacked.
 
     Args:
-        classifier: the network; see `explain` for `layers`, `methods` and `against`.
+        classifier: the network.
         split: pictures, at least two, that the network classifies correctly.
         layers: by default the last two that give maps.
         methods: keys of `METHODS`.
-        against: whose evidence is subtracted.
+        against: as in `explain`.
         draws: of random weights, and of other pictures.
 
     Raises:
@@ -120,12 +120,25 @@ def score_maps(
             f"{len(split)} pictures that the network recognises: give at least 2"
         )
     model, size = classifier.model, classifier.image_size
-    images = classifier.normalise(split.images[:])
     layers = list(layers or default_layers(model, size))
     shapes = output_shapes(model, layers, size)
     sides = {layer: shapes[layer][1] for layer in layers}
-    rows = _methods(methods, sides, against) | _floors(sides, size)
-    rows |= _controls(sides, size)
+    judged = _methods(methods, sides, against)
+    rows = judged | _floors(sides, size) | _controls(sides, size)
+    scored = _score_all(rows, classifier, split, draws)
+    if split.masks is not None:
+        for name, (side, maps) in _drawn(split.masks, sides).items():
+            scored.kinds[name], scored.cells[name] = "ceiling", side
+            for test, values in _against_masks(maps, split.masks).items():
+                scored.scores[test][name] = values
+    return scored
+
+
+def _score_all(
+    rows: Mapping[str, _Row], classifier: Classifier, split: Split, draws: int
+) -> Scored:
+    """Ask all maps about the same pictures."""
+    model, images = classifier.model, classifier.normalise(split.images[:])
     asked, left_out = _questions(model, images, split, draws)
     scores: dict[str, dict[str, Tensor]] = {}
     strangers, blank = {}, {}
@@ -139,11 +152,6 @@ def score_maps(
         strangers[name] = torch.stack([likeness(maps, each) for each in others])
     kinds = {name: row.kind for name, row in rows.items()}
     cells = {name: row.cells for name, row in rows.items()}
-    if split.masks is not None:
-        for name, (side, maps) in _drawn(split.masks, sides).items():
-            kinds[name], cells[name] = "ceiling", side
-            for test, values in _against_masks(maps, split.masks).items():
-                scores[test][name] = values
     return Scored(scores, strangers, blank, kinds, cells, left_out)
 
 

@@ -36,10 +36,8 @@ def cascading_randomisation(
     """Re-initialise a copy of the model step by step, from the head downwards.
 
     A map that still looks like the original one does not depend on what was learned
-    there. One draw of the weights is one anecdote: repeat it with several seeds. That a
-    map changes is no proof of its truth: activations below keep their order, and so do
-    maps that are little more (Binder et al., 2023, "Shortcomings of Top-Down
-    Randomization-Based Sanity Checks").
+    there. One draw of the weights is an anecdote: repeat it with several seeds. Maps
+    that are little more than activations keep their order (Binder et al., 2023).
     Source: Adebayo et al. (2018), "Sanity Checks for Saliency Maps", section 3.
 
     Args:
