@@ -55,8 +55,8 @@ class Test:
     #: nothing, or its own likeness with the maps of other pictures
     rival: Literal["floors", "other pictures"] = "floors"
     least: float = 0.0  #: the smallest score that is possible; the largest is 1
-    #: maps that must pass it; none where even a true map need not: an object can be where
-    #: a random network has its evidence, too
+    #: maps that must pass it; none where a true map need not, since a random network
+    #: may have its evidence on the same object
     passing: str | None = "occlusion"
     failing: str = "occlusion, inverted"  #: maps that must not
 
