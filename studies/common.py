@@ -18,6 +18,7 @@ from work import run
 
 from sightline.book.notebook import label
 from sightline.book.studies import StudyRecord
+from sightline.errors import SightlineError
 from sightline.files import locked, read_json, write_json
 from sightline.training.runtime import choose_runtime
 
@@ -99,9 +100,8 @@ def read(study: Study, options: argparse.Namespace) -> StudyRecord:
     """Return what is recorded, with the protocol of this start."""
     file = RESULTS / f"{study.name}.json"
     record = StudyRecord.of(read_json(file) if file.exists() else {})
-    record.question = study.question
     splits = whole(options.data)
-    record.protocol = {
+    protocol = {
         "data": label(options.data, splits.name),
         "digest": splits.digest,
         "images": {
@@ -110,7 +110,12 @@ def read(study: Study, options: argparse.Namespace) -> StudyRecord:
             "test": len(splits.test),
         },
     }
-    return record
+    if record.arms and record.protocol != protocol:
+        raise SightlineError(
+            f"{file.name} was recorded on other pictures ({record.protocol}) than "
+            f"these ({protocol}): name the same data, or move {file} away"
+        )
+    return StudyRecord(study.question, protocol, record.arms)
 
 
 def missing(

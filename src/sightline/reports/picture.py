@@ -18,6 +18,7 @@ def explain_picture(
     picture: Path,
     out: Path,
     *,
+    opacity: float = 0.6,
     layers: Sequence[str],
     targets: Targets,
     against: Against,
@@ -25,7 +26,8 @@ def explain_picture(
 ) -> str:
     """Write a picture and its heatmaps to OUT/PICTURE-METHOD.png; say what it shows.
 
-    `layers` to `method` are those of `sightline.heatmaps.explain.explain`.
+    `opacity` is the share of the heatmap's colour over the picture; `layers` to
+    `method` are those of `sightline.heatmaps.explain.explain`.
 
     Raises:
         DataError: if the picture cannot be read.
@@ -45,7 +47,10 @@ def explain_picture(
     )
     answer = f"{classifier.classes[int(place)]} {float(confidence):.1%}"
     file, names = out / f"{picture.stem}-{method}.png", classifier.classes
-    plots.save(plots.heatmaps(pictures, maps, titles=[answer], classes=names), file)
+    figure = plots.heatmaps(
+        pictures, maps, titles=[answer], classes=names, opacity=opacity
+    )
+    plots.save(figure, file)
     return f"{picture}: {answer} ({_strengths(maps)}) → {file}"
 
 

@@ -24,6 +24,7 @@ from sightline.training.schedules import build_scheduler
 __all__ = ["Parts", "build", "evaluation_loader", "training_loader"]
 
 Loader = BatchLoader | DataLoader
+Loss = Callable[[Tensor, Tensor], Tensor]  # of logits (B, K) and labels (B,), a scalar
 WHITENING_IMAGES = 5000
 EVALUATION_BATCH = 500  # images; larger gains nothing on a CPU
 
@@ -37,7 +38,7 @@ class Parts:
     scheduler: LRScheduler
     train_loader: Loader
     validation_loader: Loader
-    loss_fn: Callable[[Tensor, Tensor], Tensor]
+    loss_fn: Loss  #: that is trained; validation is measured by cross-entropy
 
 
 def chosen_splits(recipe: Recipe, splits: Splits) -> Splits:
@@ -146,12 +147,13 @@ def build(
     runtime: Runtime,
     *,
     model: nn.Module | None = None,
+    loss_fn: Loss | None = None,
     blank: bool = False,
 ) -> Parts:
     """Build network, optimizer, schedule, loaders and loss from a seeded start.
 
-    `model` is trained in place of the recipe's own; `blank` leaves ImageNet's weights
-    out, because others will be loaded.
+    `model` and `loss_fn` are trained in place of the recipe's own; `blank` leaves
+    ImageNet's weights out, because others will be loaded.
     """
     seed_everything(recipe.seed)
     if model is None:
@@ -167,5 +169,5 @@ def build(
         validation_loader=evaluation_loader(
             splits.validation, splits.mean, splits.std, runtime
         ),
-        loss_fn=nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
+        loss_fn=loss_fn or nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
     )
