@@ -4,8 +4,8 @@ The laboratory: networks of ten seeds on drawn shapes, whose objects are known, 
 more that were trained with a mark in the corner of one class. All are judged by the
 protocol of `sightline trust`, on pictures that all networks of a kind recognise. The
 same for runs on photographs, which are given. A pair of methods whose order the
-laboratory tells has the same order on photographs, the opposite one, or none that can be
-told. What is scored is kept in runs/studies; a second start goes on.
+laboratory tells has the same order on photographs, the opposite one, or none that can
+be told. What is scored is kept in runs/studies; a second start goes on.
 
     python studies/heatmaps.py --plan
     python studies/heatmaps.py runs/cifar-0 runs/cifar-1 --data FOLDER
