@@ -149,7 +149,7 @@ def test_the_repaired_peaks_are_those_of_the_recorded_range_tests():
     }
     assert peaks.keys() == record.keys()
     for system, peak in peaks.items():
-        assert f"{peak:.2g}" == f"{record[system]['suggestions']['steepest']:.2g}"
+        assert f"{peak:.2g}" == f"{record[system]['max_lr']:.2g}"
         assert Recipe.from_json(record[system]["recipe"]) == PUBLISHED[system]
 
 
