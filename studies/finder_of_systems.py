@@ -1,8 +1,8 @@
 """Measure the range tests that S0 and S2 would have made, had they begun low.
 
 Their own began at 0.01 to 0.3, where the loss of Adam explodes. Network, optimizer,
-decay, batches of 512 and augmentation are as theirs. `sightline.training.repairs` has the
-rates that come out.
+decay, batches of 512 and augmentation are as theirs; S2's two runs share one test.
+`sightline.training.repairs` has the rates that come out.
 
     python studies/finder_of_systems.py --data PATH      # half an hour on one core
 """
@@ -25,15 +25,15 @@ from sightline.training.runtime import choose_runtime
 from sightline.training.systems import PUBLISHED
 
 RESULTS = Path(__file__).parents[1] / "book/results/finder.json"
-SYSTEMS = ("s2", "s0", "s2-first")
+SYSTEMS = ("s2", "s0")
 WINDOW = 5  # batches: the median of their losses does not jump
 
 
 def upper_bound(lrs: Sequence[float], losses: Sequence[float]) -> float:
     """Return the rate above which the loss no longer falls: the top of a cycle.
 
-    Smith (2017), "Cyclical Learning Rates for Training Neural Networks", section 3.3. The
-    running mean of other rules is late by 20 batches, a third of so short a test.
+    Smith (2017), "Cyclical Learning Rates for Training Neural Networks", section 3.3.
+    The running mean of other rules is late by 20 batches, a third of this test.
     """
     half = WINDOW // 2
     inner = range(half, len(losses) - half)
