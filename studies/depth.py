@@ -18,6 +18,7 @@ STUDY = Study(
         for model in ("plain20", "plain56", "resnet20", "resnet56")
     ],
     seeds=range(3),
+    controls=lambda record: {"plain56": "plain20", "resnet56": "resnet20"},
 )
 
 if __name__ == "__main__":

@@ -10,11 +10,24 @@ from dataclasses import replace
 
 from common import SMALL, Arm, Study, main
 
+from sightline.book.studies import StudyRecord
+
 ADAMW = replace(SMALL, optimizer="adamw", weight_decay=0.05)  # decoupled: see optim.py
 GRIDS = {
     "sgd": (SMALL, [10 ** (-3 + k / 3) for k in range(12)]),  # 0.001 to 4.6
     "adamw": (ADAMW, [10 ** (-4 + k / 3) for k in range(10)]),  # 0.0001 to 0.1
 }
+
+
+def best_rate(record: StudyRecord) -> dict[str, str]:
+    """Compare every rate with the one of its optimizer that validates best."""
+    controls = {}
+    for optimizer in GRIDS:
+        arms = [arm for arm in record.arms if arm.startswith(optimizer)]
+        control = record.best(arms) if arms else None
+        controls |= {arm: control for arm in arms if arm != control}
+    return controls
+
 
 STUDY = Study(
     name="rates",
@@ -24,6 +37,7 @@ STUDY = Study(
         for optimizer, (recipe, rates) in GRIDS.items()
         for rate in rates
     ],
+    controls=best_rate,
 )
 
 if __name__ == "__main__":

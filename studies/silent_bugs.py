@@ -200,6 +200,7 @@ STUDY = Study(
         Arm("same randomness everywhere", HOLED, share_stream),
         Arm("L1 of norm gains", replace(RIGHT, l1=5e-4, l1_of="means")),
     ],
+    controls=lambda record: CONTROLS,
 )
 
 if __name__ == "__main__":

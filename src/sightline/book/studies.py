@@ -6,7 +6,9 @@ training anything.
 """
 
 import base64
-from collections.abc import Mapping
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +17,7 @@ import torch
 from torch import Tensor
 
 from sightline.errors import SightlineError
+from sightline.measures.inference import Effect, effects
 from sightline.training.recipe import Recipe
 
 __all__ = ["StudyRecord", "pack", "unpack"]
@@ -79,6 +82,45 @@ class StudyRecord:
         return torch.stack(
             [unpack(row["right"], count) for row in self.chosen(arm, seeds)]
         )
+
+    def compare(self, controls: Mapping[str, str]) -> dict[str, Effect]:
+        """Compare arms with their controls, arm to control, on the test images.
+
+        As one table: its p-values are adjusted for all rows. Each pair has the seeds
+        that both were trained with.
+        """
+        rows = {}
+        for arm, control in controls.items():
+            seeds = self.seeds(arm, control)
+            rows[arm] = self.answers(arm, seeds), self.answers(control, seeds)
+        return effects(rows)
+
+    def best(self, arms: Iterable[str]) -> str:
+        """Return the arm with the best mean validation accuracy."""
+        means = {arm: self.values(arm, "validation_accuracy").mean() for arm in arms}
+        return max(means, key=lambda arm: float(means[arm]))
+
+    def between(self, arms: Mapping[float, str], rates: Sequence[float]) -> Tensor:
+        """Return what each network would have answered at a rate, (seeds, N), 0..1.
+
+        Of the arms by their learning rate, the two around the rate of each seed answer,
+        weighted by their distance on a logarithmic scale; NaN outside of all of them.
+        """
+        grid = sorted(arms)
+        seeds = self.seeds(*arms.values())[: len(rates)]
+        answers = torch.stack([self.answers(arms[r], seeds) for r in grid]).double()
+        rows = []
+        for seed, rate in enumerate(rates[: len(seeds)]):
+            above = bisect_left(grid, rate)
+            if not 0 < above < len(grid):
+                rows.append(torch.full_like(answers[0, seed], math.nan))
+                continue
+            low, high = grid[above - 1], grid[above]
+            share = math.log(rate / low) / math.log(high / low)
+            rows.append(
+                torch.lerp(answers[above - 1, seed], answers[above, seed], share)
+            )
+        return torch.stack(rows)
 
     def chosen(self, arm: str, seeds: list[int] | None) -> list[dict[str, Any]]:
         """Return the trainings of some seeds, all of them by default."""

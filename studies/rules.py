@@ -1,0 +1,64 @@
+"""What would each rule of the LR range test have cost, against the best rate?
+
+Trains nothing: reads what `rates.py` and `range_tests.py` recorded. Every rule reads
+each seed's own range test, and the network of that seed is trained at its suggestion:
+what it answers is taken from the two rates of the grid around it.
+
+    python studies/rules.py
+"""
+
+from statistics import median
+
+from arms import RESULTS
+from rates import GRIDS
+from rich.console import Console
+from rich.table import Table
+
+from sightline.book.studies import StudyRecord
+from sightline.files import read_json
+from sightline.measures.inference import effects
+from sightline.training.lr_finder import RULES, RangeTest
+
+MARGIN = 0.005  # of accuracy
+
+
+def suggestions(optimizer: str) -> dict[str, list[float]]:
+    """Return what each rule says about each seed's range test, in order of seeds."""
+    rows = read_json(RESULTS / "range_tests.json")["tests"]
+    rows = sorted(
+        (r for r in rows if r["recipe"] == optimizer), key=lambda r: r["seed"]
+    )
+    tests = [RangeTest(row["lrs"], row["losses"], row["stopped"]) for row in rows]
+    return {name: [rule(test) for test in tests] for name, rule in RULES.items()}
+
+
+def main() -> None:
+    """Print a table for each optimizer."""
+    record = StudyRecord.of(read_json(RESULTS / "rates.json"))
+    for optimizer in GRIDS:
+        arms = {
+            record.recipe(a).max_lr: a for a in record.arms if a.startswith(optimizer)
+        }
+        if not arms:
+            continue
+        best, suggested = record.best(arms.values()), suggestions(optimizer)
+        rows = {}
+        for rule, rates in suggested.items():
+            answers = record.between(arms, rates)
+            rows[rule] = answers, record.answers(best)[: len(answers)].double()
+        costs = effects(rows)
+        table = Table(
+            "rule", "suggestions", "median", "points", "from", "to", "verdict"
+        )
+        table.title = f"{optimizer}, against {best}"
+        for rule, cost in costs.items():
+            each = ", ".join(f"{rate:.2g}" for rate in suggested[rule])
+            points = (cost.difference, cost.low, cost.high)
+            numbers = [f"{100 * value:+.1f}" for value in points]
+            middle = f"{median(suggested[rule]):.2g}"
+            table.add_row(rule, each, middle, *numbers, cost.verdict(MARGIN))
+        Console(width=130).print(table)
+
+
+if __name__ == "__main__":
+    main()
