@@ -319,6 +319,17 @@ def test_no_seeds_replace_images_that_are_too_few():
         seeds_needed(0.01, sd=0.01, image_error=0.02)
 
 
+def test_effects_are_written_in_points_and_estimates_in_percent():
+    first, second = (
+        torch.tensor([True, True, False]),
+        torch.tensor([True, False, False]),
+    )
+    one = effect(first, second)
+    ends = f"{100 * one.low:.1f}".replace("-", "−"), f"{100 * one.high:+.1f}"
+    assert one.written() == f"+33.3 ({ends[0]} to {ends[1]})"
+    assert estimate(first).written(2, scale=1) == "0.67 (0.21 to 0.94)"
+
+
 # --- what is refused --------------------------------------------------------------
 
 

@@ -2,7 +2,8 @@
 
 Answers are a table with a row for each seed and a column for each image. Seeds differ
 by luck, images by difficulty, and all networks are asked about the same images: neither
-the images of one network nor the means of the seeds are the whole sample.
+the images of one network nor the means of the seeds are the whole sample. How often the
+rule is right is measured by `studies/inference.py`.
 
 - The variance of a mean is that of two crossed random factors: what the seeds differ
   by, and what the images differ by, less what was counted twice. Cornfield and Tukey
@@ -11,11 +12,10 @@ the images of one network nor the means of the seeds are the whole sample.
 - Three seeds tell their variance badly, a thousand images tell theirs well. Each of the
   two has Student's distribution for its own number, and a p-value is the mean of both,
   weighted by their shares of the variance. With three seeds, Satterthwaite's degrees of
-  freedom are too bold, and resampling seeds is much too bold. So is this with two.
+  freedom are too bold, and resampling seeds is much too bold. With two seeds this rule
+  is too bold as well.
 - Shares, and differences of shares, have bounds. An interval is that of Wilson (1927),
   eq. 4, for as many independent answers as would be equally sure.
-
-`studies/inference.py` measures how often that is right.
 """
 
 import math
@@ -84,7 +84,8 @@ class Effect:
     def verdict(self, margin: float = 0.0) -> Verdict:
         """Say which is larger, or else whether the difference is below a margin.
 
-        It is where the whole interval is: two one-sided tests, Schuirmann (1987).
+        It is below where the whole interval is within the margin: two one-sided tests
+        at 2.5 % each, Schuirmann (1987), of this row alone.
         """
         if self.p <= LEVEL:
             return Verdict.LARGER if self.difference > 0 else Verdict.SMALLER
@@ -226,7 +227,7 @@ def power(
     Args:
         difference: that is to be seen.
         seeds: of each condition, at least 2.
-        sd: by which the paired difference varies from seed to seed on the same images.
+        sd: of the paired difference, from seed to seed on the same images; above 0.
         image_error: of the mean difference, were there infinitely many seeds. Both
             are fields of the `Effect` of an earlier, smaller study.
     """
@@ -296,8 +297,7 @@ def _spread(values: Tensor, bounds: Bounds, unseen: float = 0.0) -> _Spread:
             f"{wrong} within {low:g} to {high:g}: give values, and the bounds that "
             "they cannot leave"
         )
-    count, mean = len(known), known.mean().item()
-    left_out = values.numel() - count
+    count, mean, left_out = len(known), known.mean().item(), values.numel() - len(known)
     if count < 2:
         return _Spread(
             mean, bounds, 0.0, 0.0, count, count, left_out, math.nan, math.nan
