@@ -154,7 +154,9 @@ def order(test: str, both: Scored) -> dict[str, Verdict]:
 def transfer(first: Scored, second: Scored) -> dict[str, dict[str, int]]:
     """Count the pairs whose order the laboratory tells, by their fate elsewhere."""
     counts = {}
-    for test in first.scores.keys() & second.scores.keys():
+    for test in TESTS:
+        if test not in first.scores or test not in second.scores:
+            continue
         here, there = order(test, first), order(test, second)
         told = {n: v for n, v in here.items() if v != Verdict.OPEN and n in there}
         counts[test] = {

@@ -8,7 +8,7 @@ from torch import Tensor
 
 __all__ = ["FLAT", "enlarge", "is_blank", "is_flat", "scale"]
 
-#: what varies by less, measured by the largest value, is rounding: sums of n terms in
+#: what varies by less, measured by the largest value, is rounding; sums of n terms in
 #: float32 are off by about 4·√n·1.2e-7 of their size, and a layer adds some 500
 FLAT = 1e-5
 

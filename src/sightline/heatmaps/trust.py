@@ -38,7 +38,7 @@ __all__ = [
     "trust",
 ]
 
-#: a correlation below which Cohen (1988) speaks of less than a small one: maps that are
+#: a correlation below which Cohen (1988) speaks of less than a small one; maps that are
 #: alike by no more than that beyond maps of other pictures count as different
 MARGIN = 0.1
 
@@ -51,7 +51,7 @@ class Test:
 
     meaning: str  #: a sentence
     lower: bool = False  #: is better
-    #: what a map is compared with, on the same pictures: the best of the maps that know
+    #: what a map is compared with, on the same pictures; the best of the maps that know
     #: nothing, or its own likeness with the maps of other pictures
     rival: Literal["floors", "other pictures"] = "floors"
     least: float = 0.0  #: the smallest score that is possible; the largest is 1
