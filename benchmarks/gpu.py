@@ -8,7 +8,6 @@ resnet18: 20 epochs, compiled, data on the device; compiling, and all else (eval
 saving), apart.
 speedrun: beside airbench94_muon.py of KellerJordan/cifar10-airbench, in FOLDER, on the
 same pictures: time until the mean accuracy is at least its own.
-systems: every recipe in full, by benchmarks/systems.py; resumable.
 """
 
 import argparse
@@ -32,7 +31,7 @@ from sightline.training.recipes import RECIPES
 from sightline.training.runtime import choose_runtime
 from sightline.training.train import train
 
-PARTS = ("resnet18", "speedrun", "systems")
+PARTS = ("resnet18", "speedrun")
 SCRIPT, RUNS_IN_SCRIPT = "airbench94_muon.py", "range(200)"
 FEW = 256  # training images of a dry run
 # the speed run in the batches that a GPU likes; rates grow as the sum of losses does
@@ -71,7 +70,6 @@ def arguments() -> argparse.Namespace:
     add("--runs", type=int, default=20, help=f"of {SCRIPT}, and seeds of ours")
     add("--epochs", type=int, nargs="+", default=[8, 9, 10, 12, 16], help="to try")
     add("--mode", default="default", help="of torch.compile, for the speed run")
-    add("--seeds", type=int, default=3, help="of systems")
     add("--out", type=Path, default=Path("runs/gpu"))
     add("--json", type=Path, help="write the tables there, too")
     add("--dry-run", action="store_true", help="the whole path on a CPU, tiny")
@@ -204,24 +202,9 @@ def speedrun(options: argparse.Namespace, splits: Splits) -> list[dict]:
     ]
 
 
-def systems(options: argparse.Namespace, splits: Splits) -> None:
-    """Train every recipe in full; benchmarks/systems.py keeps the results."""
-    del splits  # the other process loads them itself
-    command = [sys.executable, str(Path(__file__).with_name("systems.py"))]
-    if options.dry_run:
-        command += ["resnet10", "--limit", "200", "--test-limit", "100"]
-        command += ["--epochs", "1", "--results", str(options.out / "systems.json")]
-        command += ["--device", "cpu"]
-    else:
-        command += ["--full", "--seeds", str(options.seeds), "--device", "cuda"]
-    command += ["--data", options.data, "--out", str(options.out / "systems")]
-    subprocess.run(command, check=True)
-
-
 MEASURES: dict[str, Callable] = {
     "resnet18": resnet18,
     "speedrun": speedrun,
-    "systems": systems,
 }
 
 

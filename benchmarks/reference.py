@@ -18,31 +18,31 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from sightline.data.datasets import Splits
-from sightline.data.transforms import TransformedDataset
+from sightline.data.transforms import FOLDS, TransformedDataset
+from sightline.training.recipe import Recipe
 
 __all__ = ["evaluate", "test_loader", "train", "train_loader"]
 
 WORKERS = 2
 
 
-def train_loader(
-    splits: Splits, batch_size: int, cutout_probability: float = 1.0
-) -> DataLoader:
-    """Normalise, pad by 2, crop, cut a hole of 16 pixels."""
+def train_loader(splits: Splits, recipe: Recipe) -> DataLoader:
+    """Normalise, pad by 2 as the recipe does, crop, cut a hole of 16 pixels."""
+    border_mode = FOLDS[recipe.augmentation.border]
     steps = [
         A.Normalize(splits.mean, splits.std),
-        A.PadIfNeeded(36, 36),
+        A.PadIfNeeded(36, 36, border_mode=border_mode),  # else: a colour, black
         A.RandomCrop(32, 32),
         A.CoarseDropout(
             num_holes_range=(1, 1),
             hole_height_range=(16, 16),
             hole_width_range=(16, 16),
-            p=cutout_probability,
+            p=recipe.augmentation.cutout_probability,
         ),
         A.ToTensorV2(),
     ]
     data = TransformedDataset(splits.train, A.Compose(steps))
-    return DataLoader(data, batch_size, shuffle=True, num_workers=WORKERS)
+    return DataLoader(data, recipe.batch_size, shuffle=True, num_workers=WORKERS)
 
 
 def test_loader(splits: Splits, batch_size: int) -> DataLoader:

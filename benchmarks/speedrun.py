@@ -85,7 +85,7 @@ def s4_epoch_seconds(splits: Splits, steps: int, epoch_images: int) -> float:
     optimizer = torch.optim.Adam(
         model.parameters(), lr=S4.max_lr / S4.div_factor, weight_decay=S4.weight_decay
     )
-    loader = reference.train_loader(splits, S4.batch_size, S4.cutout_probability)
+    loader = reference.train_loader(splits, S4)
     total = math.ceil(epoch_images / S4.batch_size) * S4.epochs
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, S4.max_lr, total)
     clock = Clock(loader, steps)

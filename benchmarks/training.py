@@ -13,7 +13,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -86,6 +86,7 @@ def trainer(step: Step, model: str, splits: Splits, steps: int) -> Callable:
         crop_padding=2,
         flip=0.0,
         cutout=16,
+        cutout_place="inside",
     )
     parts = build(recipe, splits, runtime)
 
@@ -108,7 +109,8 @@ def published_trainer(model: str, splits: Splits, steps: int) -> Callable:
     """Return what times the published loop."""
     network = build_model(model, num_classes=len(splits.classes))
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, weight_decay=1e-5)
-    loader = reference.train_loader(splits, BATCH)
+    s0 = replace(RECIPES["s0-published"], batch_size=BATCH)
+    loader = reference.train_loader(splits, s0)
 
     def measure() -> float:
         clock = Clock(loader, steps)

@@ -27,14 +27,21 @@ def pictures(count: int, size: int = 32) -> torch.Tensor:
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
 
 
-def test_equal_offsets_give_the_pixels_of_albumentations():
+@pytest.mark.parametrize(
+    ("border", "mode"),
+    [("reflect", cv2.BORDER_REFLECT_101), ("symmetric", cv2.BORDER_REFLECT)],
+)
+def test_equal_offsets_give_the_pixels_of_albumentations(border, mode):
     images = pictures(40)
     generator = torch.Generator().manual_seed(3)
     draw = draw_augmentation(
-        Augmentation(crop_padding=4, flip=0.5, cutout=8), 40, 32, generator
+        Augmentation(crop_padding=4, border=border, flip=0.5, cutout=8),
+        40,
+        32,
+        generator,
     )
     ours = apply_augmentation(images, draw, mean=MEAN, std=STD)
-    pad = A.PadIfNeeded(40, 40, border_mode=4, p=1)  # 4: reflect without the edge
+    pad = A.PadIfNeeded(40, 40, border_mode=mode, p=1)
     normalise = A.Normalize(mean=MEAN, std=STD)
     for i in range(40):
         top, left = (draw.shifts[i] + 4).tolist()
@@ -43,7 +50,7 @@ def test_equal_offsets_give_the_pixels_of_albumentations():
             steps.append(A.HorizontalFlip(p=1))
         theirs = A.Compose([*steps, normalise])(image=images[i].numpy())["image"]
         row, column = draw.holes[i].tolist()
-        theirs[row : row + 8, column : column + 8] = 0
+        theirs[max(row, 0) : row + 8, max(column, 0) : column + 8] = 0
         # divide by 255, subtract the mean, divide by the deviation: three roundings
         allowed = rounding(3, size=1 / min(STD))
         np.testing.assert_allclose(ours[i].permute(1, 2, 0), theirs, atol=allowed)
@@ -71,15 +78,20 @@ def test_draws_cover_exactly_the_allowed_range():
         Augmentation(crop_padding=4, flip=0.5, cutout=16), 4000, 32, generator
     )
     assert draw.shifts.unique().tolist() == list(range(-4, 5))
-    assert draw.holes.unique().tolist() == list(range(17))
+    assert (draw.holes + 8).unique().tolist() == list(range(32))  # any pixel: a centre
     assert 0.45 < draw.flips.float().mean() < 0.55
 
 
 def test_a_hole_has_the_size_asked_for_and_is_the_mean():
     generator = torch.Generator().manual_seed(0)
     draw = draw_augmentation(
-        Augmentation(crop_padding=0, flip=0, cutout=16), 20, 32, generator
+        Augmentation(crop_padding=0, flip=0, cutout=16, cutout_place="inside"),
+        20,
+        32,
+        generator,
     )
+    assert draw.holes.min() >= 0
+    assert draw.holes.max() <= 16
     images = torch.full((20, 32, 32, 3), 200, dtype=torch.uint8)
     batch = apply_augmentation(images, draw, mean=MEAN, std=STD)
     assert ((batch == 0).sum((1, 2, 3)) == 16 * 16 * 3).all()
@@ -152,14 +164,48 @@ def test_a_border_in_one_colour_covers_what_the_shift_uncovered():
     assert torch.equal(shows_right, expected)
 
 
-def test_a_clipped_hole_loses_what_lies_beyond_the_right_and_the_lower_border():
-    draw = drawn(cutout=16, cutout_place="clipped", crop_padding=0, flip=0)
-    assert draw.holes.min() == 0
-    assert draw.holes.max() == 23
-    images = torch.full((2000, 32, 32, 3), 200, dtype=torch.uint8)
-    batch = apply_augmentation(images, draw, mean=MEAN, std=STD)
-    sides = (32 - draw.holes).clamp(max=16)
-    assert torch.equal((batch == 0).all(1).sum((1, 2)), sides.prod(1))
+def holes_of(draw: Draw) -> torch.Tensor:
+    """Where the holes are in grey pictures, (B, 32, 32) bool."""
+    images = torch.full((len(draw.shifts), 32, 32, 3), 200, dtype=torch.uint8)
+    return (apply_augmentation(images, draw, mean=MEAN, std=STD) == 0).all(1)
+
+
+def square(top: int, left: int, bottom: int, right: int) -> torch.Tensor:
+    """The picture (32, 32) that is true from top to bottom and left to right."""
+    hole = torch.zeros(32, 32, dtype=torch.bool)
+    hole[top:bottom, left:right] = True
+    return hole
+
+
+def test_a_clipped_hole_is_that_of_the_authors_of_cutout():
+    draw = drawn(cutout=16, crop_padding=0, flip=0)
+    for hole, (y, x) in zip(holes_of(draw), (draw.holes + 8).tolist(), strict=True):
+        # util/cutout.py of uoguelph-mlrg/Cutout: both ends of both axes are clipped
+        rows, columns = np.clip([y - 8, y + 8], 0, 32), np.clip([x - 8, x + 8], 0, 32)
+        assert torch.equal(hole, square(rows[0], columns[0], rows[1], columns[1]))
+
+
+def test_an_asymmetric_hole_is_that_of_albumentations_1():
+    draw = drawn(cutout=16, cutout_place="asymmetric", crop_padding=0, flip=0)
+    # the centre is 0 to 32, both included; up to 8 the hole begins at the border
+    assert draw.holes.unique().tolist() == list(range(25))
+    share = (draw.holes == 0).double().mean().item()
+    assert share == pytest.approx(9 / 33, abs=4 * (9 * 24 / 33**2 / 4000) ** 0.5)
+    for hole, (y, x) in zip(holes_of(draw), draw.holes.tolist(), strict=True):
+        assert torch.equal(hole, square(y, x, y + 16, x + 16))
+
+
+def test_a_symmetric_border_repeats_the_edge_and_a_reflected_one_does_not():
+    row = torch.arange(32, dtype=torch.uint8)
+    images = row[None, None, :, None].expand(1, 32, 32, 3)
+    shifts, flips = torch.tensor([[0, -3]]), torch.zeros(1, dtype=torch.bool)
+    for border, edge in {
+        "symmetric": [2, 1, 0, 0, 1],
+        "reflect": [3, 2, 1, 0, 1],
+    }.items():
+        draw = Draw(shifts, flips, border=border)
+        batch = apply_augmentation(images, draw, mean=(0,) * 3, std=(1,) * 3)
+        assert (255 * batch[0, 0, 0, :5]).round().tolist() == edge
 
 
 def test_a_hole_on_the_canvas_is_drawn_before_the_crop():
@@ -174,23 +220,23 @@ def test_a_hole_on_the_canvas_is_drawn_before_the_crop():
 
 
 def test_holes_come_with_their_probability():
-    draw = drawn(cutout=8, cutout_probability=0.5, crop_padding=0, flip=0)
-    images = torch.full((2000, 32, 32, 3), 200, dtype=torch.uint8)
-    batch = apply_augmentation(images, draw, mean=MEAN, std=STD)
-    holes = (batch == 0).all(1).sum((1, 2))
+    chosen = {"cutout_probability": 0.5, "cutout_place": "inside"}
+    draw = drawn(cutout=8, crop_padding=0, flip=0, **chosen)
+    holes = holes_of(draw).sum((1, 2))
     assert set(holes.tolist()) == {0, 64}
     assert 0.45 < (holes > 0).float().mean() < 0.55
 
 
 @pytest.mark.parametrize("fill", ["raw_mean", "black"])
 def test_a_wrong_fill_is_the_value_that_the_slip_puts_there(fill):
-    draw = drawn(20, cutout=8, cutout_fill=fill, crop_padding=0, flip=0)
+    chosen = {"cutout_fill": fill, "cutout_place": "inside"}
+    draw = drawn(20, cutout=8, crop_padding=0, flip=0, **chosen)
     images = torch.full((20, 32, 32, 3), 200, dtype=torch.uint8)
     batch = apply_augmentation(images, draw, mean=MEAN, std=STD)
     wanted = torch.tensor(fill_values(fill, MEAN, STD))[None, :, None, None]
     assert ((batch - wanted).abs() < 1e-6).all(1).sum() == 20 * 64
     pixel = fill_values("black", MEAN, STD)[0] * STD[0] + MEAN[0]
-    assert pixel * 255 == pytest.approx(MEAN[0])
+    assert pixel == pytest.approx(0, abs=1e-12)  # what a byte keeps of 0.49
 
 
 def test_an_unknown_fill_is_refused_by_name():

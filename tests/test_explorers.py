@@ -85,7 +85,12 @@ def answers() -> list[dict[str, Explanation]]:
                 evidence[1], status[1] = 0, "blank"
             large = F.interpolate(evidence[:, None], (SIDE, SIDE), mode="bilinear")
             maps[layer] = Explanation(
-                layer, torch.tensor(targets), unit_range(large[:, 0]), evidence, status
+                layer,
+                torch.tensor(targets),
+                unit_range(large[:, 0]),
+                evidence,
+                torch.ones(2),
+                status,
             )
         found.append(maps)
     return found
@@ -194,6 +199,7 @@ def test_twelve_pictures_with_noise_in_every_map_stay_below_150_kb():
                     torch.full((count,), k),
                     torch.zeros(count, SIDE, SIDE),
                     torch.rand(count, side, side),
+                    torch.ones(count),
                     ["ok"] * count,
                 )
                 for name, side in zip("abcd", (32, 16, 8, 4), strict=True)

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from sightline.cli import looking, main, training
+from sightline.cli import heatmaps, main, training
 from sightline.cli.group import resumable
 from sightline.cli.options import chosen_recipe
 from sightline.data import shapes
@@ -70,7 +70,7 @@ def test_every_command_has_help(words):
 
 
 def test_the_methods_of_explain_are_those_of_the_library():
-    assert set(looking.METHODS) == {*METHODS, *SLOW}
+    assert set(heatmaps.METHODS) == {*METHODS, *SLOW}
 
 
 def test_every_recipe_field_is_an_option_of_train():
@@ -237,6 +237,18 @@ def test_explain_writes_one_figure_per_picture_and_names_the_broken_one(run, tmp
     assert done.exit_code == 1
     assert "bad.png" in done.output
     assert [file.name for file in out.iterdir()] == ["good-grad_cam.png"]
+
+
+def test_trust_prints_its_tables_and_writes_its_numbers(run, tmp_path):
+    more = ["--data", "shapes", "--limit", "400", *TINY[4:]]  # of which it knows a few
+    options = ["--pictures", "3", "--method", "hires_cam", "--layer", "layer4"]
+    done = sightline("trust", str(run), *more, *options, "--out", str(tmp_path / "a"))
+    assert done.exit_code == 0, done.output
+    assert "hires_cam layer4" in done.output and "does the test tell?" in done.output
+    numbers = json.loads((tmp_path / "a" / "trust.json").read_text())
+    assert numbers["tests"]["on the object"]["maps"]["hires_cam layer4"]["verdict"]
+    done = sightline("trust", str(run), *TINY, "--pictures", "1")
+    assert done.exit_code == 1 and "give at least 2" in done.output
 
 
 def test_explain_lays_the_heatmap_over_the_picture_as_thickly_as_it_is_told(

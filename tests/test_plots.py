@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -60,7 +61,8 @@ def explanation(status, side=4):
     heatmaps[[i for i, s in enumerate(status) if s != "ok"]] = 0
     targets = torch.arange(len(status)) % len(CLASSES)
     evidence = torch.rand(len(status), side, side)
-    return Explanation("layer4", targets, heatmaps, evidence, status)
+    scores = torch.ones(len(status))
+    return Explanation("layer4", targets, heatmaps, evidence, scores, status)
 
 
 FIGURES = {
@@ -221,6 +223,23 @@ def test_heatmaps_stand_beside_the_original_and_only_real_ones_are_drawn():
 def test_heatmaps_of_other_pictures_are_refused():
     with pytest.raises(SightlineError, match="2 maps 'layer4' for 7 pictures"):
         plots.heatmaps(IMAGES, {"layer4": explanation(["ok", "ok"])})
+
+
+def test_a_map_says_what_it_explains_and_how_strong_its_evidence_is():
+    plain = explanation(["ok", "blank"])
+    plain.evidence[0] *= 0.625 / plain.evidence[0].max()
+    rest = replace(plain, against="rest")
+    other = replace(plain, against=1 - plain.targets)
+    for maps, words in (
+        (plain, [f"for {CLASSES[0]}", "at most 0.62"]),
+        (rest, [f"for {CLASSES[0]}", "not the rest", "at most 0.62"]),
+        (other, [f"for {CLASSES[0]}", f"not {CLASSES[1]}", "at most 0.62"]),
+    ):
+        written = words_of(plots.heatmaps(IMAGES[:2], {"a": maps}, classes=CLASSES))
+        start = written.index(words[0])
+        assert written[start : start + len(words)] == words
+        assert sum("at most" in each for each in written) == 1  # not the blank one
+    assert "at most 0.62" in words_of(plots.heatmaps(IMAGES[:2], {"a": plain}))
 
 
 def test_heatmaps_of_no_pictures_say_so():

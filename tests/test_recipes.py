@@ -1,19 +1,27 @@
 """Recipes refuse what cannot be trained, and describe themselves."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from sightline.cli import main
 from sightline.cli.options import chosen_recipe
+from sightline.data.augmentation import Augmentation
 from sightline.errors import SightlineError
-from sightline.models import MODELS
+from sightline.models import MODELS, build_model
 from sightline.training.recipe import Recipe, describe_fields, variant
 from sightline.training.recipes import RECIPES, find_recipe
+from sightline.training.repairs import CORRECTED, REPAIRS, repaired
+from sightline.training.systems import PUBLISHED
+
+RESULTS = Path(__file__).parents[1] / "book/results"
 
 
 def test_every_recipe_names_a_network_that_exists():
@@ -74,15 +82,13 @@ def test_a_word_that_is_no_choice_is_named_with_the_choices():
         replace(RECIPES["resnet18"], keep="x")
 
 
-PUBLISHED = [name for name in RECIPES if name.endswith("-published")]
-
-
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", [recipe.name for recipe in PUBLISHED.values()])
 def test_every_published_recipe_has_a_source_and_a_corrected_twin(name):
     published = RECIPES[name]
     twin = RECIPES[name.replace("published", "corrected")]
     assert published.source
-    assert published.protocol
+    assert "seed" in published.protocol
+    assert "single precision" in published.protocol
     assert 0.8 < published.reported < 0.95
     assert (published.watch, published.repaired) == ("test", ())
     assert (twin.watch, twin.keep) == ("validation", "best")
@@ -92,6 +98,69 @@ def test_every_published_recipe_has_a_source_and_a_corrected_twin(name):
     # what was changed beyond split and checkpoint is told, in words
     assert len(twin.repaired) >= 2
     assert changed - {"watch", "keep"}
+
+
+EVERY_REPAIR = [(system, name) for system in REPAIRS for name in REPAIRS[system]]
+
+
+@pytest.mark.parametrize(("system", "name"), EVERY_REPAIR)
+def test_one_repair_changes_its_fields_and_says_why(system, name):
+    published, recipe = PUBLISHED[system], repaired(system, name)
+    repair = REPAIRS[system][name]
+    one, other = published.flat(), recipe.flat()
+    changed = {k: other[k] for k in describe_fields() if one[k] != other[k]}
+    # a checkpoint that already was the best one may stay it
+    assert changed.items() <= repair.changes.items()
+    assert changed
+    assert recipe.repaired == (repair.reason,)
+    assert recipe.name == f"{system}-{name}"
+
+
+@pytest.mark.parametrize("system", REPAIRS)
+def test_a_corrected_system_has_all_repairs_and_none_touches_the_field_of_another(
+    system,
+):
+    changes = [field for repair in REPAIRS[system].values() for field in repair.changes]
+    assert len(changes) == len(set(changes))
+    every = repaired(system, *REPAIRS[system])
+    assert replace(every, name=f"{system}-corrected") == CORRECTED[system]
+    assert repaired(system) == PUBLISHED[system]
+
+
+def test_choices_of_the_systems_are_not_repaired():
+    choices = {"flip", "crop_padding", "cutout_place", "cutout", "optimizer", "epochs"}
+    touched = {f for own in REPAIRS.values() for r in own.values() for f in r.changes}
+    assert not touched & choices
+
+
+def test_the_repaired_l1_penalty_starts_as_large_as_the_published_one():
+    recipes = PUBLISHED["s1"], repaired("s1", "l1")
+    torch.manual_seed(0)
+    model = build_model(recipes[0].model, num_classes=10, norm=recipes[0].norm)
+    means = sum(p.abs().mean().item() for p in model.parameters())
+    kernels = sum(p.abs().sum().item() for p in model.parameters() if p.ndim > 1)
+    assert recipes[0].l1 * means == pytest.approx(recipes[1].l1 * kernels, rel=0.05)
+
+
+def test_the_repaired_peaks_are_those_of_the_recorded_range_tests():
+    record = json.loads((RESULTS / "finder.json").read_text())
+    peaks = {
+        s: own["peak"].changes["max_lr"] for s, own in REPAIRS.items() if "peak" in own
+    }
+    assert peaks.keys() == record.keys() | {"s2-first"}
+    assert peaks["s2-first"] == peaks["s2"]
+    for system, test in record.items():
+        assert f"{peaks[system]:.2g}" == f"{test['max_lr']:.2g}"
+        assert Recipe.from_json(test["recipe"]) == PUBLISHED[system]
+
+
+@pytest.mark.parametrize("system", PUBLISHED)
+def test_the_printed_curve_of_a_system_ends_with_the_accuracy_that_it_reported(system):
+    curve = json.loads((RESULTS / "published_curves.json").read_text())[system]
+    recipe, accuracies = PUBLISHED[system], curve["test_accuracy"]
+    assert curve["first_epoch"] - 1 + len(accuracies) == recipe.epochs
+    assert accuracies[-1] == recipe.reported
+    assert recipe.source.split(",")[0] == re.split("[ ,]", curve["source"])[0]
 
 
 @pytest.mark.parametrize("name", list(RECIPES))
@@ -104,6 +173,19 @@ def test_a_record_of_an_older_version_is_flat_and_lacks_fields():
     old = {"name": "old", "max_lr": 0.3, "flip": 0.0, "affine": 0.5, "repaired": []}
     expected = variant(Recipe(name="old", max_lr=0.3), flip=0.0, affine_probability=0.5)
     assert Recipe.from_json(old) == expected
+
+
+@pytest.mark.parametrize(
+    ("recorded", "meaning"),
+    [
+        ({"cutout": 16, "cutout_place": "clipped"}, "asymmetric"),
+        ({"cutout": 16, "cutout_place": "inside"}, "inside"),
+        ({"cutout": 0, "cutout_place": "inside"}, Augmentation().cutout_place),
+    ],
+)
+def test_holes_of_an_older_record_keep_their_place(recorded, meaning):
+    recipe = Recipe.from_json({"name": "old", **recorded})
+    assert recipe.augmentation.cutout_place == meaning
 
 
 def test_a_record_of_a_newer_version_is_refused_by_name():

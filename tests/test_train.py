@@ -15,10 +15,11 @@ from sightline.data.datasets import draw_split
 from sightline.errors import NonFiniteLossError, RunError
 from sightline.training import train as module
 from sightline.training.classifier import Classifier
-from sightline.training.parts import build
+from sightline.training.parts import build, chosen_splits, make_loss
 from sightline.training.recipes import RECIPES
 from sightline.training.run import Run
 from sightline.training.runtime import choose_runtime
+from sightline.training.systems import PUBLISHED
 from sightline.training.train import range_tests, train
 
 CPU = choose_runtime("cpu", "fp32")
@@ -298,6 +299,42 @@ def test_imagenet_statistics_replace_those_of_the_training_images(tmp_path):
     run = go(tmp_path / "run", replace(tiny.RECIPE, epochs=1, statistics="imagenet"))
     assert run.mean == (0.485, 0.456, 0.406)
     assert run.std == (0.229, 0.224, 0.225)
+
+
+@pytest.mark.parametrize("system", PUBLISHED)
+def test_a_published_system_normalises_by_the_numbers_that_its_author_typed(system):
+    era = (0.4915, 0.4823, 0.4468), (0.2470, 0.2435, 0.2616)
+    s4 = (0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261)
+    typed = {
+        **dict.fromkeys(("s0", "s2", "s2-first", "a9"), era),
+        **dict.fromkeys(("s4", "s4-sgd", "s4b"), s4),
+        "s1": (
+            (0.49139968, 0.48215841, 0.44653091),
+            (0.24703223, 0.24348513, 0.26158784),
+        ),
+        "s3": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    }
+    splits = chosen_splits(PUBLISHED[system], tiny.splits())
+    assert (splits.mean, splits.std) == typed[system]
+
+
+@pytest.mark.parametrize("system", PUBLISHED)
+def test_a_second_log_softmax_trains_equally_and_is_where_it_was(system):
+    recipe = PUBLISHED[system]
+    assert recipe.log_softmax == (system in ("s2", "s2-first", "s4b"))
+    torch.manual_seed(0)
+    logits = 10 * torch.randn(50, 10, dtype=torch.float64)
+    labels = torch.arange(50) % 10
+    losses, gradients = [], []
+    for log_softmax in (False, True):
+        given = logits.clone().requires_grad_()
+        loss = make_loss(replace(recipe, log_softmax=log_softmax))(given, labels)
+        losses.append(loss.detach())
+        gradients += torch.autograd.grad(loss, given)
+    # a handful of roundings of numbers below 64; the same gradient is the same training
+    allowed = rounding(8, 64, torch.float64)
+    torch.testing.assert_close(*losses, rtol=0, atol=allowed)
+    torch.testing.assert_close(*gradients, rtol=0, atol=allowed)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Albumentations pipelines: exact numbers, loud mistakes, independent workers."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 
 import albumentations as A
@@ -101,7 +102,8 @@ def test_shifts_stay_within_the_padding_and_reflect_the_border(images):
 
 
 def test_cutout_is_one_hole_of_the_mean_colour(images):
-    cut = transforms.train_transform(replace(NOTHING, cutout=16), seed=0, **CONSTANTS)
+    whole = replace(NOTHING, cutout=16, cutout_place="inside")
+    cut = transforms.train_transform(whole, seed=0, **CONSTANTS)
     plain = transforms.train_transform(NOTHING, **CONSTANTS)
     for image in images:
         out = cut(image=image.numpy())["image"]
@@ -233,8 +235,49 @@ def test_a_border_in_one_colour_has_the_value_of_its_slip(images):
     assert ((shown - raw).abs() < 1e-6).all(1).float().mean() > 0.3
 
 
-def test_clipped_holes_are_refused_per_picture():
-    with pytest.raises(SightlineError, match="clipped needs workers 0"):
+@pytest.mark.parametrize("side", [4, 5])
+def test_every_pixel_is_the_centre_of_a_clipped_hole_equally_often(side):
+    image, size = np.full((6, 6, 3), 200, np.uint8), 6
+    cut = transforms.train_transform(
+        replace(NOTHING, cutout=side), image_size=size, seed=0, **CONSTANTS
+    )
+    shapes = Counter(
+        tuple(
+            map(tuple, torch.nonzero((cut(image=image)["image"] == 0).all(0)).tolist())
+        )
+        for _ in range(3600)
+    )
+    reach = range(-(side // 2), side - side // 2)
+    centres = [(y, x) for y in range(size) for x in range(size)]
+    expected = {
+        tuple(
+            (y + down, x + right)
+            for down in reach
+            for right in reach
+            if 0 <= y + down < size and 0 <= x + right < size
+        )
+        for y, x in centres
+    }
+    assert set(shapes) == expected
+    # 100 each, with a standard deviation of 10
+    assert all(50 < count < 150 for count in shapes.values())
+
+
+def test_a_symmetric_border_repeats_the_edge_per_picture(images):
+    image = images[0].numpy()
+    padded = np.pad(image, ((2, 2), (2, 2), (0, 0)), mode="symmetric")
+    shift = transforms.train_transform(
+        replace(NOTHING, crop_padding=2, border="symmetric"), seed=0, **CONSTANTS
+    )
+    windows = [padded[y : y + 32, x : x + 32] for y in range(5) for x in range(5)]
+    allowed = normalise(as_float(torch.from_numpy(np.stack(windows))), MEAN, STD)
+    for _ in range(50):
+        out = shift(image=image)["image"]
+        assert (allowed - out).abs().amax((1, 2, 3)).min() < 1e-6
+
+
+def test_holes_of_albumentations_1_are_refused_per_picture():
+    with pytest.raises(SightlineError, match="asymmetric needs workers 0"):
         transforms.train_transform(
-            Augmentation(cutout=8, cutout_place="clipped"), **CONSTANTS
+            Augmentation(cutout=8, cutout_place="asymmetric"), **CONSTANTS
         )

@@ -33,14 +33,14 @@ def fill_values(fill: str, mean: Triple, std: Triple) -> Triple:
 
     "mean" is 0. The others are slips that published recipes made: "raw_mean" puts the
     mean of 0..1 where normalised numbers are expected, and "black" puts it where
-    pixels of 0..255 are.
+    pixels of 0..255 are, whole numbers, of which it becomes 0.
     """
     if fill == "mean":
         return (0.0,) * len(mean)
     if fill == "raw_mean":
         return tuple(mean)
     if fill == "black":
-        return tuple((m / 255 - m) / s for m, s in zip(mean, std, strict=True))
+        return tuple(-m / s for m, s in zip(mean, std, strict=True))
     raise SightlineError(f"unknown fill {fill!r}; choose from: mean, raw_mean, black")
 
 
@@ -53,7 +53,7 @@ class Draw:
     holes: Tensor | None = None  #: (B, 2) int64, top-left corner of the hole
     cutout: int = 0  #: side of the hole in pixels
     affine: Tensor | None = None  #: (B, 2, 3), where in −1..1 each pixel comes from
-    border: str = "reflect"  #: what lies beyond the border, reflect or a fill
+    border: str = "reflect"  #: what lies beyond the border, one of FOLDS or a fill
     fill: str = "mean"  #: of the hole
 
     def to(self, device: torch.device) -> "Draw":
@@ -102,14 +102,24 @@ def draw_augmentation(
 def draw_holes(
     augmentation: Augmentation, shifts: Tensor, size: int, generator: Generator
 ) -> Tensor:
-    """Draw the corners of the holes, (B, 2); one beyond the border is no hole."""
+    """Draw the corners of the holes, (B, 2); one beyond the border is no hole.
+
+    Places: "clipped": the centre is any pixel, and what lies outside is lost, on all
+    sides (DeVries & Taylor, 2017, section 3.2); "inside": the hole is whole, which they
+    recommend for half of the pictures; "asymmetric": the centre is any pixel or one
+    beyond, holes that begin outside are moved in, those that end outside are clipped
+    (`Cutout` of albumentations 1); "canvas": whole, but in the padded picture, of which
+    the crop is a part.
+    """
     shape, side = shifts.shape, augmentation.cutout
-    if augmentation.cutout_place == "inside":
+    if augmentation.cutout_place == "clipped":
+        corners = torch.randint(0, size, shape, generator=generator) - side // 2
+    elif augmentation.cutout_place == "inside":
         corners = torch.randint(0, size - side + 1, shape, generator=generator)
-    elif augmentation.cutout_place == "clipped":  # a centre anywhere in the picture
-        centres = torch.randint(0, size, shape, generator=generator)
+    elif augmentation.cutout_place == "asymmetric":
+        centres = torch.randint(0, size + 1, shape, generator=generator)
         corners = (centres - side // 2).clamp(min=0)
-    else:  # inside the padded picture, of which the crop is a part
+    else:
         room = size + 2 * augmentation.crop_padding - side + 1
         corners = torch.randint(0, room, shape, generator=generator)
         corners = corners - augmentation.crop_padding - shifts
@@ -143,6 +153,16 @@ def draw_matrices(
 def reflect(index: Tensor, size: int) -> Tensor:
     """Fold indices beyond the border back inside, without repeating the edge."""
     return (size - 1) - ((size - 1) - index.abs()).abs()
+
+
+def symmetric(index: Tensor, size: int) -> Tensor:
+    """Fold indices beyond the border back inside; the edge comes twice."""
+    index = torch.where(index < 0, -1 - index, index)
+    return torch.where(index < size, index, 2 * size - 1 - index)
+
+
+#: how indices beyond the border are folded back, by numpy's names of paddings
+FOLDS = {"reflect": reflect, "symmetric": symmetric}
 
 
 def normalise_uint8(images: Tensor, mean: Triple, std: Triple) -> Tensor:
@@ -237,11 +257,12 @@ def apply_augmentation(
     draw = draw.to(device)
     if draw.affine is not None:
         images = transform_affine(images, draw.affine)
-    rows = reflect(torch.arange(height, device=device) + draw.shifts[:, :1], height)
-    columns = reflect(torch.arange(width, device=device) + draw.shifts[:, 1:], width)
+    fold = FOLDS.get(draw.border, reflect)  # any will do where a fill covers it
+    rows = fold(torch.arange(height, device=device) + draw.shifts[:, :1], height)
+    columns = fold(torch.arange(width, device=device) + draw.shifts[:, 1:], width)
     columns = torch.where(draw.flips[:, None], columns.flip(1), columns)
     batch = normalise_uint8(pick(images, rows, columns), mean, std)
-    if draw.border != "reflect":
+    if draw.border not in FOLDS:
         beyond = beyond_border(draw, height, width)
         batch = paint(batch, beyond, fill_values(draw.border, mean, std))
     if draw.holes is not None:

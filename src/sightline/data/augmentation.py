@@ -19,8 +19,8 @@ class Augmentation:
     """What may happen to a picture: affine, then crop and flip, then hole."""
 
     crop_padding: int = option(4, "pixels of 32: largest random shift", at_least=0)
-    border: Literal["reflect", "mean", "raw_mean"] = option(
-        "reflect", "beyond the border; raw_mean is a slip"
+    border: Literal["reflect", "symmetric", "mean", "raw_mean"] = option(
+        "reflect", "beyond the border; symmetric repeats the edge, raw_mean is a slip"
     )
     flip: float = option(0.5, "probability of a mirror image", at_least=0, at_most=1)
     rotate: float = option(0.0, "degrees: largest random rotation", at_least=0)
@@ -38,8 +38,9 @@ class Augmentation:
         1.0, "probability of a hole", at_least=0, at_most=1
     )
     cutout_fill: Fill = option("mean", "of the hole; raw_mean and black are slips")
-    cutout_place: Literal["inside", "clipped", "canvas"] = option(
-        "inside", "hole inside the image, clipped at its border, or on the canvas"
+    cutout_place: Literal["clipped", "inside", "asymmetric", "canvas"] = option(
+        "clipped",
+        "hole clipped at the border, inside, as of albumentations 1, or on the canvas",
     )
 
     def __post_init__(self) -> None:

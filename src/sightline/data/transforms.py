@@ -29,6 +29,9 @@ __all__ = [
     "train_transform",
 ]
 
+#: OpenCV's names of the ways to fold a border
+FOLDS = {"reflect": cv2.BORDER_REFLECT_101, "symmetric": cv2.BORDER_REFLECT}
+
 warnings.filterwarnings("error", message=r"Argument\(s\)", category=UserWarning)
 
 
@@ -61,7 +64,7 @@ def train_transform(
     `seed` is that of this pipeline: numpy's and Python's global ones have no effect.
 
     Raises:
-        SightlineError: for holes clipped at the border: these are drawn per batch.
+        SightlineError: for holes of albumentations 1, which version 2 does not have.
     """
     mean, std = tuple(mean), tuple(std)
     steps: list[A.BasicTransform] = [A.HorizontalFlip(p=augmentation.flip)]
@@ -71,27 +74,38 @@ def train_transform(
     if augmentation.crop_padding:
         steps.append(_padding(augmentation, mean, std))
     crop = A.RandomCrop(image_size, image_size)
-    holes = [_hole(augmentation, mean, std)] if augmentation.cutout else []
+    holes = _holes(augmentation, mean, std, image_size) if augmentation.cutout else []
     crop_last = augmentation.cutout_place == "canvas"
     steps += [*holes, crop] if crop_last else [crop, *holes]
     return A.Compose([*steps, A.ToTensorV2()], seed=seed)
 
 
-def _hole(augmentation: Augmentation, mean: tuple, std: tuple) -> A.CoarseDropout:
-    """Cut one square hole into a normalised picture."""
-    if augmentation.cutout_place == "clipped":
+def _holes(
+    augmentation: Augmentation, mean: tuple, std: tuple, image_size: int
+) -> list[A.BasicTransform]:
+    """Cut one square hole into a normalised picture.
+
+    albumentations draws whole holes: one that the border clips is drawn in a picture
+    that is wider by half a hole on each side.
+    """
+    if augmentation.cutout_place == "asymmetric":
         raise SightlineError(
-            "cutout_place clipped needs workers 0: albumentations draws whole holes; "
-            "choose inside, or augment whole batches"
+            "cutout_place asymmetric needs workers 0: albumentations 2 draws no such "
+            "holes; choose clipped, or augment whole batches"
         )
-    side = (augmentation.cutout, augmentation.cutout)
-    return A.CoarseDropout(
+    side = augmentation.cutout
+    hole = A.CoarseDropout(
         num_holes_range=(1, 1),
-        hole_height_range=side,
-        hole_width_range=side,
+        hole_height_range=(side, side),
+        hole_width_range=(side, side),
         fill=fill_values(augmentation.cutout_fill, mean, std),
         p=augmentation.cutout_probability,
     )
+    if augmentation.cutout_place != "clipped":
+        return [hole]
+    before, after = side // 2, (side - 1) // 2  # so that every pixel is a centre
+    inner = (before, before, before + image_size, before + image_size)
+    return [A.Pad((before, before, after, after)), hole, A.Crop(*inner)]
 
 
 def _affine(augmentation: Augmentation) -> A.Affine:
@@ -109,8 +123,8 @@ def _affine(augmentation: Augmentation) -> A.Affine:
 
 def _padding(augmentation: Augmentation, mean: tuple, std: tuple) -> A.Pad:
     """Widen a normalised picture on all sides, by reflection or with one colour."""
-    if augmentation.border == "reflect":
-        return A.Pad(augmentation.crop_padding, border_mode=cv2.BORDER_REFLECT_101)
+    if augmentation.border in FOLDS:
+        return A.Pad(augmentation.crop_padding, border_mode=FOLDS[augmentation.border])
     return A.Pad(
         augmentation.crop_padding,
         border_mode=cv2.BORDER_CONSTANT,

@@ -3,7 +3,8 @@
 ===========  ====================================================================
 recipe       everything that decides how a network is trained, as one value
 recipes      our recipes, and all recipes by name
-systems      five published course systems: as published, and corrected
+systems      five published course systems, with their mistakes
+repairs      what is wrong with them, and the systems put right
 parts        what a recipe becomes for one data set on one machine
 optim        optimizers, which parameters decay, the L1 penalty
 schedules    learning rate and momentum of every step

@@ -21,10 +21,21 @@ from sightline.training.recipe import Recipe
 from sightline.training.runtime import Runtime, seed_everything
 from sightline.training.schedules import build_scheduler
 
-__all__ = ["Parts", "build", "evaluation_loader", "training_loader"]
+__all__ = ["STATISTICS", "Parts", "build", "evaluation_loader", "training_loader"]
 
 Loader = BatchLoader | DataLoader
 Loss = Callable[[Tensor, Tensor], Tensor]  # of logits (B, K) and labels (B,), a scalar
+#: mean and std of pixels in 0..1 that a recipe may name, besides "training"
+STATISTICS: dict[str, tuple[Colour, Colour]] = {
+    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
+    # CIFAR-10's, with the digits that the authors of S0, S1 and S4 typed
+    "cifar10-s0": ((0.4915, 0.4823, 0.4468), (0.2470, 0.2435, 0.2616)),
+    "cifar10-s1": (
+        (0.49139968, 0.48215841, 0.44653091),
+        (0.24703223, 0.24348513, 0.26158784),
+    ),
+    "cifar10-s4": ((0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261)),
+}
 WHITENING_IMAGES = 5000
 EVALUATION_BATCH = 500  # images; larger gains nothing on a CPU
 
@@ -45,8 +56,8 @@ def chosen_splits(recipe: Recipe, splits: Splits) -> Splits:
     """Return the splits as the recipe uses them.
 
     A recipe that watches the test images trains on the validation images, too, as
-    published systems do. ImageNet's statistics, which its weights expect, replace those
-    of the training images.
+    published systems do. Statistics that it names replace those of the training images;
+    ImageNet's weights expect ImageNet's.
 
     Raises:
         SightlineError: if the pictures have another size than the recipe says.
@@ -60,8 +71,10 @@ def chosen_splits(recipe: Recipe, splits: Splits) -> Splits:
     if recipe.watch == "test":
         everything = splits.train.join(splits.validation)
         splits = replace(splits, train=everything, validation=splits.test)
-    if recipe.statistics == "imagenet" or recipe.pretrained:
-        splits = replace(splits, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    name = "imagenet" if recipe.pretrained else recipe.statistics
+    if name != "training":
+        mean, std = STATISTICS[name]
+        splits = replace(splits, mean=mean, std=std)
     return splits
 
 
@@ -124,6 +137,14 @@ def make_scheduler(
     return build_scheduler(recipe, optimizer, recipe.epochs * steps)
 
 
+def make_loss(recipe: Recipe) -> Callable[[Tensor, Tensor], Tensor]:
+    """Build the recipe's loss of logits (B, K) and labels (B,)."""
+    loss_fn = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+    if not recipe.log_softmax:
+        return loss_fn
+    return lambda logits, labels: loss_fn(logits.log_softmax(1), labels)
+
+
 def make_model(recipe: Recipe, splits: Splits, *, blank: bool = False) -> nn.Module:
     """Build the recipe's network; one that whitens its input sees the first images."""
     model = build_model(
@@ -169,5 +190,5 @@ def build(
         validation_loader=evaluation_loader(
             splits.validation, splits.mean, splits.std, runtime
         ),
-        loss_fn=loss_fn or nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
+        loss_fn=loss_fn or make_loss(recipe),
     )

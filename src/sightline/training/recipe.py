@@ -46,6 +46,9 @@ class Recipe:
     l1_of: Literal["kernels", "means"] = option(
         "kernels", "L1 of kernels (sum of |w|) or of means (of each tensor)"
     )
+    log_softmax: bool = option(
+        False, "log-softmax before the cross-entropy, which has its own: no effect"
+    )
     label_smoothing: float = option(
         0.1, "share of the target spread over all classes", at_least=0, at_most=1
     )
@@ -81,9 +84,9 @@ class Recipe:
         "batches", "steps of an epoch: its batches or images"
     )
     augmentation: Augmentation = Augmentation()
-    statistics: Literal["training", "imagenet"] = option(
-        "training", "images by whose mean and std to normalise"
-    )
+    statistics: Literal[
+        "training", "imagenet", "cifar10-s0", "cifar10-s1", "cifar10-s4"
+    ] = option("training", "whose mean and std normalise, a key of STATISTICS")
     watch: Literal["validation", "test"] = option(
         "validation", "measured each epoch; test: a leak"
     )
@@ -132,6 +135,11 @@ class Recipe:
         values |= values.pop("augmentation", {})
         if "affine" in values:  # its name in flat recipes
             values["affine_probability"] = values.pop("affine")
+        if "log_softmax" not in values:  # holes had another default then
+            if not values.get("cutout"):
+                values.pop("cutout_place", None)
+            elif values["cutout_place"] == "clipped":
+                values["cutout_place"] = "asymmetric"
         known = {f.name for f in (*fields(cls), *fields(Augmentation))}
         if unknown := set(values) - known:
             raise SightlineError(

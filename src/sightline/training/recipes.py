@@ -5,7 +5,8 @@ A variant is `dataclasses.replace(RECIPES["resnet18"], max_lr=0.05)`.
 
 from sightline.errors import SightlineError
 from sightline.training.recipe import Recipe, variant
-from sightline.training.systems import SYSTEMS
+from sightline.training.repairs import CORRECTED
+from sightline.training.systems import PUBLISHED
 
 __all__ = ["RECIPES", "find_recipe"]
 
@@ -52,6 +53,8 @@ OURS = (
         target=0.9,
     ),
 )
+
+SYSTEMS = [r for name in PUBLISHED for r in (PUBLISHED[name], CORRECTED[name])]
 
 #: every recipe by name, as `sightline recipes` lists them
 #:
