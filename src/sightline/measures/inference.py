@@ -25,8 +25,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import torch
-from scipy.optimize import brentq
-from scipy.special import chdtri, ndtr, stdtr
 from torch import Tensor
 
 from sightline.errors import SightlineError
@@ -231,6 +229,8 @@ def power(
         image_error: of the mean difference, were there infinitely many seeds. Both
             are fields of the `Effect` of an earlier, smaller study.
     """
+    from scipy.special import chdtri, ndtr  # late: half a second
+
     quantiles = (torch.arange(QUANTILES, dtype=torch.double) + 0.5) / QUANTILES
     true = math.hypot(sd / math.sqrt(seeds), image_error)
     shares = []
@@ -340,10 +340,14 @@ def _variances(table: Tensor, mean: float) -> tuple[float, float, float]:
 
 def _tail(errors: float, by_seeds: float, seeds: int, images: int) -> float:
     """Return how often a mean is further off than so many standard errors."""
+    from scipy.special import stdtr
+
     of_seeds, of_images = (stdtr(max(n - 1, 1), -errors) for n in (seeds, images))
     return float(2 * (by_seeds * of_seeds + (1 - by_seeds) * of_images))
 
 
 def _reach(by_seeds: float, seeds: int, images: int) -> float:
     """Return the standard errors beyond which a mean is as rarely as the level."""
+    from scipy.optimize import brentq
+
     return float(brentq(lambda x: _tail(x, by_seeds, seeds, images) - LEVEL, 0, MOST))
