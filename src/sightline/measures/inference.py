@@ -310,17 +310,12 @@ def _spread(values: Tensor, bounds: Bounds, unseen: float = 0.0) -> _Spread:
     variance = max(of_seeds, in_both / 4) + lasting
     room = max((mean - low) * (high - mean), 0.0)
     answers = room / variance if variance else math.inf
-    return _Spread(
-        mean,
-        bounds,
-        answers=answers if room else float(max(seeds, images)),  # all at one end
-        by_seeds=of_seeds / variance if variance else 0.0,
-        seeds=seeds,
-        images=images,
-        left_out=left_out,
-        seed_sd=math.sqrt(of_seeds * seeds) if seeds > 1 else math.nan,
-        image_error=math.sqrt(lasting),
-    )
+    if not room:  # all at one end
+        answers = float(max(seeds, images))
+    share = of_seeds / variance if variance else 0.0
+    sd = math.sqrt(of_seeds * seeds) if seeds > 1 else math.nan
+    error = math.sqrt(lasting)
+    return _Spread(mean, bounds, answers, share, seeds, images, left_out, sd, error)
 
 
 def _variances(table: Tensor, mean: float) -> tuple[float, float, float]:
