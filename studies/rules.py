@@ -17,7 +17,7 @@ from rich.table import Table
 from sightline.book.studies import StudyRecord
 from sightline.files import read_json
 from sightline.measures.inference import effects
-from sightline.training.lr_finder import RULES, RangeTest
+from sightline.training.lr_finder import RULES, RangeTest, recommended
 
 MARGIN = 0.005  # of accuracy
 
@@ -29,7 +29,8 @@ def suggestions(optimizer: str) -> dict[str, list[float]]:
         (r for r in rows if r["recipe"] == optimizer), key=lambda r: r["seed"]
     )
     tests = [RangeTest(row["lrs"], row["losses"], row["stopped"]) for row in rows]
-    return {name: [rule(test) for test in tests] for name, rule in RULES.items()}
+    rules = {**RULES, "recommended": recommended}
+    return {name: [rule(test) for test in tests] for name, rule in rules.items()}
 
 
 def main() -> None:

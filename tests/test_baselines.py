@@ -9,7 +9,7 @@ from sightline.heatmaps.baselines import (
     BASELINES,
     ceiling,
     centre,
-    coarse_mask,
+    coarsened,
     edges,
     random,
     uniform,
@@ -64,16 +64,16 @@ def test_a_baseline_leaves_the_random_state_alone():
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_with_a_cell_for_each_pixel_the_coarse_mask_is_the_mask():
+def test_with_a_cell_for_each_pixel_the_coarsened_is_the_mask():
     masks = torch.from_numpy(draw_shapes(5).masks)
-    assert torch.equal(coarse_mask(masks, 32), masks.float())
+    assert torch.equal(coarsened(masks, 32), masks.float())
     assert energy_in_mask(ceiling(masks, 32), masks).tolist() == [1] * 5
 
 
 def test_a_mask_that_ends_at_cells_keeps_them():
     masks = torch.zeros(1, 32, 32, dtype=torch.bool)
     masks[:, 8:24, 8:24] = True  # the four cells in the middle of 4 × 4
-    coarse = coarse_mask(masks, 4)
+    coarse = coarsened(masks, 4)
     assert coarse[0, 12:20, 12:20].min() == 1
     assert pointing_game(coarse, masks).item() == 1
 
@@ -88,7 +88,7 @@ def test_no_map_of_so_few_cells_has_more_of_itself_inside_than_the_ceiling(cells
         maps = F.interpolate(maps, (32, 32), mode="bilinear")[:, 0]
         for one in maps:
             assert (energy_in_mask(one.expand(12, -1, -1), masks) <= best).all()
-    assert (energy_in_mask(coarse_mask(masks, cells), masks) <= best).all()
+    assert (energy_in_mask(coarsened(masks, cells), masks) <= best).all()
 
 
 def test_finer_cells_raise_the_ceiling():

@@ -263,6 +263,22 @@ def test_the_command_explains_torchvisions_resnet_at_224_pixels(folder):
     assert (folder / "explanations" / "photo-grad_cam.png").exists()
 
 
+def test_the_command_explains_against_the_rest_unless_it_is_told_otherwise(folder):
+    arguments = ["explain", "mynet:made", "photo.png", "--image-size", 48]  # 2 classes
+    arguments += ["--target", "0"]
+    answers = {}
+    for against in ("", "rest", "1", "0", "nothing"):
+        option = ["--against", against] if against else []
+        done = sightline(*arguments, *option)
+        assert done.exit_code == 0, done.output
+        answers[against] = done.output.split("score ")[1].split(" →")[0]
+    assert answers[""] == answers["rest"] == answers["1"]  # of two classes
+    assert answers["0"].startswith("0;") and answers["0"] != answers["nothing"]
+    assert answers["nothing"] != answers["rest"]
+    done = sightline(*arguments, "--against", "cat")
+    assert "unknown --against 'cat'; rest, nothing, predicted, or one of" in done.output
+
+
 def test_options_of_a_foreign_network_are_refused_for_a_run(folder):
     done = sightline("explain", "some/run", "photo.png", "--image-size", 64)
     assert done.exit_code == 1

@@ -5,11 +5,13 @@ import shutil
 from dataclasses import replace
 
 import pytest
+import torch
 from click.testing import CliRunner
 from tiny import ON_CPU, RECIPE, splits
 
 from sightline.cli import main
 from sightline.errors import RunError, SightlineError
+from sightline.measures.inference import effect, wilson_interval
 from sightline.models import build_model
 from sightline.reports.comparison import (
     compare,
@@ -68,12 +70,12 @@ def test_only_what_differs_between_the_recipes_is_listed(runs):
     assert differences == {"max_lr": {"first": 0.1, "slow": 0.002}}
 
 
-def test_a_row_has_the_result_with_its_standard_error(runs):
+def test_a_row_has_the_result_with_its_interval(runs):
     entry = compared(*runs).runs[0]
     accuracy = Run(runs[0]).test.accuracy
     assert entry.test_accuracy == pytest.approx(accuracy)
-    error = (accuracy * (1 - accuracy) / 20) ** 0.5
-    assert entry.test_standard_error == pytest.approx(error)
+    low, high = wilson_interval(torch.tensor([20 * accuracy]), torch.tensor([20]))
+    assert entry.test_interval == pytest.approx((low.item(), high.item()))
     history = Run(runs[0]).history
     best = max(epoch["validation_accuracy"] for epoch in history)
     assert entry.best_accuracy == best
@@ -89,8 +91,9 @@ def test_two_results_on_the_same_images_are_compared_image_by_image(runs):
     assert (pair.run, pair.minus, pair.images) == ("slow", "first", 20)
     assert pair.difference == pytest.approx(slow.accuracy - first.accuracy)
     assert pair.only_run - pair.only_minus == round(20 * pair.difference)
-    middle = sum(pair.interval) / 2
-    assert middle == pytest.approx(pair.difference)
+    one = effect(slow.right, first.right)
+    assert pair.interval == (one.low, one.high)
+    assert (pair.p, pair.verdict) == (one.p, one.verdict())
     diagonal = [row[i] for i, row in enumerate(pair.confusion_difference)]
     assert sum(diagonal) == pair.only_run - pair.only_minus
 
@@ -143,7 +146,7 @@ def test_an_unfinished_run_shows_what_it_has(runs, altered):
     comparison = compared(runs[0], altered(epochs=1))
     cells = cells_of(comparison)
     assert cells["epochs"] == "1/2"
-    assert cells["test accuracy ± SE"] == "–"
+    assert cells["test accuracy (95% interval)"] == "–"
     assert cells["best validation accuracy (epoch)"].endswith("(1)")
     assert "unfinished: 1 of 2 epochs" in " ".join(comparison.notes)
     assert comparison.paired == ()

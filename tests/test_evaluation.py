@@ -1,12 +1,14 @@
 """Evaluations: who is right, who is not, and how that is written."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from sightline.errors import SightlineError
 from sightline.measures.evaluation import Evaluation
-from sightline.measures.numbers import signed
+from sightline.measures.numbers import signed, with_interval
 
 CLASSES = ("cat", "dog", "ship")
 
@@ -77,3 +79,9 @@ def test_captions_give_actual_and_predicted_class_with_confidence():
 def test_a_number_is_written_with_its_sign_unless_it_is_zero(value, decimals, written):
     assert signed(value, decimals) == written
     assert signed(value, decimals, plus=False) == written.removeprefix("+")
+
+
+def test_an_interval_has_true_minus_signs_and_a_dash_without_a_number():
+    assert with_interval((1.24, -0.31, 2.79)) == "+1.2 (−0.3 to +2.8)"
+    assert with_interval((0.5, 0, 1), 2, plus=False) == "0.50 (0.00 to 1.00)"
+    assert with_interval((math.nan, -1, 1)) == "–"

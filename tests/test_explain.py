@@ -18,7 +18,7 @@ from tolerance import rounding
 from torch import Tensor, nn
 
 from sightline.errors import SightlineError
-from sightline.heatmaps.explain import Explanation, explain
+from sightline.heatmaps.explain import Explanation, cam, explain
 from sightline.heatmaps.layers import default_layers, find_layer
 from sightline.heatmaps.localisation import pointing_game
 from sightline.heatmaps.methods import METHODS, SLOW
@@ -86,6 +86,17 @@ def gradient_rounding(model, images, found: Explanation, method="grad_cam") -> T
         size = maps.flatten(1).norm(dim=1)
     terms = maps[0].numel()
     return SCALING + rounding(terms, over_range(size, found))
+
+
+def shifted(model, size: float = 5.0):
+    """Add one vector to every row of the head: no answer of the network changes."""
+    other = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        other.head.weight += size * torch.randn(
+            model.head.in_features, generator=generator
+        )
+    return other
 
 
 def ablation_rounding(model, images, found: Explanation) -> Tensor:
@@ -260,6 +271,98 @@ def test_ablation_cam_is_the_same_whatever_the_sign_of_the_score(model, images, 
     assert_within(found.heatmaps, expected.heatmaps, bound)
 
 
+@pytest.mark.parametrize("against", ["rest", "predicted"])
+@pytest.mark.parametrize("method", ["grad_cam", "hires_cam", "layer_cam", "score_cam"])
+def test_a_contrast_ignores_a_vector_added_to_every_row_of_the_head(
+    model, images, against, method
+):
+    other, targets = shifted(model), torch.arange(6)
+    before, after = model(images).softmax(1), other(images).softmax(1)
+    torch.testing.assert_close(before, after, rtol=0, atol=1e-4)
+    asked = {"layers": "layer3", "targets": targets, "method": method}
+    one, two = (
+        explain(net, images, against=against, **asked)["layer3"]
+        for net in (model, other)
+    )
+    assert one.status == two.status and one.heatmaps.max() > 0.9
+    # the terms of the shifted head cancel: they are as large as its own
+    for found in (one, two):
+        bound = 2 * gradient_rounding(other, images, found)
+        assert_within(one.heatmaps, two.heatmaps, bound)
+    plain, moved = (explain(net, images, **asked)["layer3"] for net in (model, other))
+    assert (plain.heatmaps - moved.heatmaps).abs().max() > 0.05
+
+
+def test_whether_a_plain_map_is_blank_depends_on_what_no_answer_depends_on(
+    model, images
+):
+    def blanks(net, against):
+        return explain(net, images, targets=3, against=against)["layer4"].status
+
+    ways = [copy.deepcopy(model) for _ in range(2)]
+    for net, sign in zip(ways, (-1, 1), strict=True):
+        with torch.no_grad():  # the features are not negative
+            net.head.weight += sign * 10 * net.head.weight.abs().max()
+    assert blanks(ways[0], None) == ["blank"] * 6
+    assert "blank" not in blanks(ways[1], None)
+    assert blanks(ways[0], "rest") == blanks(ways[1], "rest") == blanks(model, "rest")
+
+
+def test_against_the_rest_explains_the_log_odds(model, images):
+    targets = torch.arange(6)
+    found = explain(model, images, layers="layer3", targets=targets, against="rest")
+    seen = {}
+    model.layer3.register_forward_hook(lambda m, i, output: seen.update(maps=output))
+    probabilities = model(images).softmax(1).gather(1, targets[:, None])[:, 0]
+    (gradients,) = torch.autograd.grad(probabilities.logit().sum(), seen["maps"])
+    evidence = METHODS["grad_cam"](seen["maps"], gradients).relu().detach()
+    torch.testing.assert_close(found["layer3"].evidence, evidence, rtol=1e-3, atol=1e-5)
+    assert found["layer3"].against == "rest"
+
+
+def test_the_cells_of_the_last_layer_add_up_to_the_difference_of_two_logits(
+    model, images
+):
+    for_it, against_it = (
+        explain(model, images, targets=one, against=other)["layer4"]
+        for one, other in ((3, 7), (7, 3))
+    )
+    cells = for_it.evidence - against_it.evidence  # what speaks for 3, and for 7
+    logits = model(images).detach()
+    difference = logits[:, 3] - logits[:, 7]
+    torch.testing.assert_close(for_it.scores, difference)
+    of_biases = (model.head.bias[3] - model.head.bias[7]).item()  # they have no place
+    torch.testing.assert_close(cells.sum((1, 2)) + of_biases, difference)
+
+
+def test_the_score_against_the_rest_is_the_logit_minus_their_mean(model, images):
+    logits = model(images).detach()
+    others = logits[:, [0, 1, 2, 4, 5, 6, 7, 8, 9]]
+    mean = (others.softmax(1) * others).sum(1)
+    found = explain(model, images, targets=3, against="rest")["layer4"]
+    torch.testing.assert_close(found.scores, logits[:, 3] - mean)
+
+
+def test_the_size_of_the_logits_decides_neither_blank_nor_even(model, images):
+    expected = explain(model, images, layers=LAYERS, targets=4)
+    with torch.no_grad():
+        model.head.weight.mul_(2.0**-40)
+    found = explain(model, images, layers=LAYERS, targets=4)
+    for layer in LAYERS:
+        assert found[layer].status == expected[layer].status
+        assert torch.equal(found[layer].heatmaps, expected[layer].heatmaps)
+    assert found["layer4"].evidence.max() < 1e-9 < found["layer4"].heatmaps.max()
+
+
+def test_scores_take_maps_from_which_no_minimum_was_subtracted(model, images):
+    found = explain(model, images, layers="layer2", method="layer_cam")["layer2"]
+    enlarged = F.interpolate(found.evidence[:, None], (32, 32), mode="bilinear")[:, 0]
+    assert torch.equal(found.enlarged, enlarged) and enlarged.amin((1, 2)).max() > 0
+    assert torch.equal(
+        cam("layer_cam", "layer2")(model, images, found.targets), enlarged
+    )
+
+
 def test_eigen_cam_knows_no_class(model, images):
     one, other = (
         explain(model, images, targets=target, method="eigen_cam")["layer4"].heatmaps
@@ -327,7 +430,9 @@ def test_targets_are_the_predicted_classes_one_class_or_one_per_image(model, ima
     ("arguments", "message"),
     [
         ({"targets": [1, 2]}, "2 targets for 6 images: give one per image"),
-        ({"targets": "actual"}, "unknown targets 'actual'"),
+        ({"targets": "actual"}, "unknown targets 'actual'; give 'predicted', a class"),
+        ({"targets": "rest"}, "unknown targets 'rest'"),
+        ({"against": "others"}, "unknown targets 'others'; give 'rest' or 'predicted'"),
         ({"targets": 10}, "target 10 is not a class: the model has 10"),
         ({"targets": -1}, "target -1 is not a class"),
         ({"targets": torch.zeros(6)}, "type torch.float32: expected class numbers"),

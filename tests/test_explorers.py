@@ -69,15 +69,7 @@ def range_test(seed: int, points: int = 120) -> RangeTest:
     place = np.log10(lrs)
     shape = 2.3 - 1 / (1 + np.exp(-3 * (place + 1.5))) + np.exp(4 * (place - 0.5))
     losses = np.float32(shape + noise).astype(float).tolist()
-    return RangeTest(lrs, losses, smooth(losses, 0.05), "end")
-
-
-def smooth(losses: list[float], weight: float) -> list[float]:
-    """The running mean of torch-lr-finder."""
-    means = losses[:1]
-    for loss in losses[1:]:
-        means.append(weight * loss + (1 - weight) * means[-1])
-    return means
+    return RangeTest(lrs, losses, "end")
 
 
 def answers() -> list[dict[str, Explanation]]:
@@ -93,7 +85,12 @@ def answers() -> list[dict[str, Explanation]]:
                 evidence[1], status[1] = 0, "blank"
             large = F.interpolate(evidence[:, None], (SIDE, SIDE), mode="bilinear")
             maps[layer] = Explanation(
-                layer, torch.tensor(targets), unit_range(large[:, 0]), evidence, status
+                layer,
+                torch.tensor(targets),
+                unit_range(large[:, 0]),
+                evidence,
+                torch.ones(2),
+                status,
             )
         found.append(maps)
     return found
@@ -202,6 +199,7 @@ def test_twelve_pictures_with_noise_in_every_map_stay_below_150_kb():
                     torch.full((count,), k),
                     torch.zeros(count, SIDE, SIDE),
                     torch.rand(count, side, side),
+                    torch.ones(count),
                     ["ok"] * count,
                 )
                 for name, side in zip("abcd", (32, 16, 8, 4), strict=True)
@@ -247,7 +245,7 @@ DRAWS = [  # down, right, mirrored, border, row, column, side of the hole, fill
     (-8, 8, True, "reflect", 28, 30, 12, "raw_mean"),
     (3, 5, True, "mean", 0, 31, 5, "black"),
 ]
-READINGS = [(0.05, 10, 5), (1.0, 10, 5), (0.2, 0, 0), (0.02, 40, 30)]
+READINGS = [(0.05, 5), (1.0, 5), (0.2, 0), (0.025, 30)]
 CYCLES = [
     {},
     {"pct_start": 0.3, "total_steps": 97, "anneal_strategy": "linear"},
@@ -296,10 +294,8 @@ def computed() -> dict[str, str]:
           return convolve(grey, KERNELS.edge[1], {SIDE});
         }})()""",
         "suggested": f"""{DATA.format("lr-finder")}.tests.map(({{ lrs, losses }}) =>
-          {json.dumps(READINGS)}.map(([weight, start, end]) => {{
-            const {{ smooth, suggest }} = {kind}['lr-finder'];
-            return suggest(lrs, smooth(losses, weight), start, end);
-          }}))""",
+          {json.dumps(READINGS)}.map(([weight, end]) =>
+            {kind}['lr-finder'].suggest(lrs, losses, weight, end)))""",
         "reached": f"""[0.003, 0.01, 0.0316227766, 0.5].map((lr) =>
           {kind}['lr-finder'].accuracyAt(lr, {DATA.format("lr-finder")}.trained))""",
         "cycles": f"{json.dumps(cycles)}.map({kind}['one-cycle'].wholeCycle)",
@@ -497,14 +493,12 @@ def test_the_script_convolves_as_torch_does(seen):
 def test_the_script_suggests_what_the_library_suggests(seen, monkeypatch):
     for seed, readings in enumerate(seen["suggested"]):
         test = range_test(seed)
-        for (weight, start, end), found in zip(READINGS, readings, strict=True):
+        for (weight, end), found in zip(READINGS, readings, strict=True):
             if weight == 0.05:
                 assert found == pytest.approx(suggest(test), rel=1e-5)
-            monkeypatch.setattr(lr_finder, "SKIP_START", start)
             monkeypatch.setattr(lr_finder, "SKIP_END", end or -len(test.lrs))
-            smoothed = smooth(test.losses, weight)
-            wanted = suggest(replace(test, smoothed=smoothed))
-            assert found == pytest.approx(wanted, rel=1e-5), (seed, weight, start, end)
+            wanted = suggest(replace(test, smoothing=weight))
+            assert found == pytest.approx(wanted, rel=1e-5), (seed, weight, end)
             monkeypatch.undo()
 
 

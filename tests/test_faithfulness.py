@@ -10,17 +10,22 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from sightline.errors import SightlineError
+from sightline.heatmaps import imputation
 from sightline.heatmaps.baselines import edges, random, uniform
 from sightline.heatmaps.explain import cam
 from sightline.heatmaps.faithfulness import (
+    Grids,
     deletion_insertion,
+    disconnected_maps,
     grid_pointing_game,
     picture_grids,
     road,
 )
+from sightline.heatmaps.localisation import energy_in_mask
 from sightline.heatmaps.sanity import (
     cascading_randomisation,
     class_sensitivity,
+    likeness,
     max_sensitivity,
     rank_correlation,
 )
@@ -122,6 +127,8 @@ def test_pixels_can_be_replaced_by_other_pictures():
 @pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # its own
 def test_road_equals_the_package_where_no_pixels_are_equal(model, images, monkeypatch):
     monkeypatch.setattr(torch, "randn_like", torch.zeros_like)  # its noise
+    monkeypatch.setattr(imputation, "NOISE", 0)
+    monkeypatch.setattr(imputation, "RESIDUAL", 1e-6)
     maps, model = random(images), model.eval()
     asked = [ClassifierOutputSoftmaxTarget(target) for target in TARGETS.tolist()]
     # ranks of its own: percentiles of values may fall on a pixel
@@ -173,17 +180,19 @@ def test_maps_without_knowledge_share_a_grid_equally():
     assert (shares == 0.25).all()
 
 
-def test_grids_hold_the_most_confident_correct_pictures_of_four_classes():
+def test_grids_hold_correct_pictures_of_four_classes_in_their_order():
     labels = torch.arange(5).repeat(4)
     pictures = coloured(labels)
-    pictures[:5] *= 2  # surer than the others
+    pictures[5:] *= 2  # surer than the first of each class
     wrong = labels.clone()
-    wrong[7] = 0  # is taken for class 2
-    images, targets, masks = picture_grids(Colours(), pictures, wrong, count=1)
-    assert images.shape == (4, 5, 16, 16) and targets.unique().numel() == 4
-    assert (masks.sum(0) == 1).all()  # the four cells cover the grid
-    for image, target, mask in zip(images, targets, masks, strict=True):
-        assert torch.equal(image[:, mask].view(5, 8, 8), pictures[target])
+    wrong[2] = 0  # is taken for class 2, whose first correct picture is the seventh
+    images, targets, masks = picture_grids(Colours(), pictures, wrong, count=2)
+    assert images.shape == (8, 5, 16, 16) and targets[:4].unique().numel() == 4
+    assert (masks[:4].sum(0) == 1).all()  # the four cells cover the grid
+    first = {0: 0, 1: 1, 2: 7, 3: 3, 4: 4}
+    for image, target, mask in list(zip(images, targets, masks, strict=True))[:4]:
+        expected = pictures[first[target.item()]]
+        assert torch.equal(image[:, mask].view(5, 8, 8), expected)
 
 
 def test_no_picture_is_in_two_grids():
@@ -205,6 +214,53 @@ def test_a_grid_needs_four_classes_and_a_network_of_any_size():
         fixed[1].weight.copy_(torch.eye(5).repeat_interleave(64, 1))
     with pytest.raises(SightlineError, match="does not take pictures of 16×16"):
         picture_grids(fixed, pictures, labels)
+
+
+@pytest.mark.parametrize("against", [None, "rest"])
+def test_a_map_place_by_place_knows_which_cells_have_no_part_in_the_answer(
+    model, images, against
+):
+    with torch.no_grad():
+        model.eval()
+        targets = model(images).argmax(1)
+    grids = grids_of(images, targets)
+    shares = {
+        method: energy_in_mask(
+            disconnected_maps(model, grids, "layer3", method=method, against=against),
+            grids.masks,
+        )
+        for method in ("hires_cam", "grad_cam", "eigen_cam")
+    }
+    own = shares["hires_cam"]
+    # enlarged, the cells at a border reach into the neighbouring picture
+    assert own[~own.isnan()].min() > 0.8
+    assert shares["eigen_cam"].mean().item() == pytest.approx(0.25, abs=0.05)
+    assert shares["grad_cam"].nanmean() < own.nanmean() - 0.1
+
+
+def test_a_disconnected_network_answers_as_for_the_single_picture(model, images):
+    model.eval()
+    targets = torch.tensor([0, 3, 3, 7])
+    grids = grids_of(images, targets)
+    seen = []
+    model.head.register_forward_hook(lambda module, inputs, logits: seen.append(logits))
+    disconnected_maps(model, grids, "layer4")
+    expected = model(images).detach()
+    # the four cells of the first grid, then those of the other three copies
+    torch.testing.assert_close(seen[0][:4].detach(), expected)
+    assert not any(module._forward_hooks for module in model.layer4.modules())
+
+
+def grids_of(images, targets) -> Grids:
+    """One grid of the first four images, whatever the network takes them for."""
+    top, bottom = (torch.cat(list(pair), 2) for pair in (images[:2], images[2:]))
+    grid = torch.cat([top, bottom], 1)
+    masks = torch.zeros(4, *grid.shape[1:], dtype=torch.bool)
+    side = images.shape[-1]
+    for k in range(4):
+        i, j = divmod(k, 2)
+        masks[k, i * side : (i + 1) * side, j * side : (j + 1) * side] = True
+    return Grids(grid.expand(4, -1, -1, -1), targets, masks)
 
 
 # --- sanity checks ----------------------------------------------------------------
@@ -245,13 +301,26 @@ def test_randomising_reaches_down_to_the_stage_and_no_further(model, images):
 def test_the_stages_can_be_chosen_and_the_seed_repeats_them(model, images):
     one, again = (
         cascading_randomisation(
-            model, images, TARGETS, HIRES, stages=["layer2"], seed=5
+            model, images, TARGETS, HIRES, stages={"layer2": ["layer2"]}, seed=5
         )
         for _ in range(2)
     )
     assert list(one) == ["layer2"]
     assert torch.equal(one["layer2"], again["layer2"])
     assert one["layer2"].max() < 0.9
+
+
+def test_one_step_may_reach_the_whole_network(model, images):
+    stages = {
+        "head": ["head"],
+        "rest": ["stem", "layer1", "layer2", "layer3", "layer4"],
+    }
+    found = cascading_randomisation(model, images, TARGETS, HIRES, stages=stages)
+    assert list(found) == ["head", "rest"]
+    whole = cascading_randomisation(
+        model, images, TARGETS, HIRES, stages={"all": ["head", *stages["rest"]]}
+    )
+    torch.testing.assert_close(found["rest"], whole["all"])  # the same numbers drawn
 
 
 def test_weights_that_cannot_be_made_anew_are_named(images):
@@ -299,6 +368,14 @@ def test_max_sensitivity_of_a_map_that_never_changes_is_zero(model, images):
     assert found.tolist() == [0] * 4
 
 
+def test_likeness_counts_maps_that_say_nothing():
+    some, flat = torch.rand(3, 8, 8), torch.zeros(3, 8, 8)
+    flat[1] = 1
+    assert likeness(some, flat).tolist() == [0, 0, 0]
+    assert likeness(flat, flat.flip(0)).tolist() == [1, 1, 1]
+    torch.testing.assert_close(likeness(some, -some), -torch.ones(3))
+
+
 def test_rank_correlation_is_that_of_scipy_with_equal_values():
     generator = torch.Generator().manual_seed(0)
     one = torch.randint(0, 6, (5, 8, 8), generator=generator).float()
@@ -328,7 +405,7 @@ def scores(model, images):
         "insertion": lambda maps: deletion_insertion(model, images, TARGETS, maps)[1],
         "road": lambda maps: road(model, images, TARGETS, maps, percentiles=(50,)),
         "cascade": lambda maps: cascading_randomisation(
-            model, images, TARGETS, explainer(maps), stages=["head"]
+            model, images, TARGETS, explainer(maps), stages={"head": ["head"]}
         )["head"],
         "class": lambda maps: class_sensitivity(
             model, images, TARGETS, TARGETS, explainer(maps)
@@ -343,7 +420,10 @@ def test_a_blank_map_has_no_score_and_leaves_the_others_alone(scores, images):
     maps = random(images)
     maps[2] = 0
     for name, score in scores.items():
-        assert score(maps).isnan().tolist() == [False, False, True, False], name
+        expected = [False, False, name not in ("cascade", "class"), False]
+        assert score(maps).isnan().tolist() == expected, name
+    for name in ("cascade", "class"):  # of two maps, which are blank both
+        assert scores[name](maps)[2] == 1
 
 
 def test_nothing_is_left_on_the_network_or_on_the_random_state(model, scores, images):

@@ -16,6 +16,7 @@ from sightline.measures.inference import (
     estimate,
     power,
     seeds_needed,
+    wilson_interval,
 )
 
 UNBOUNDED = (-1e6, 1e6)  # so wide that an interval is mean ± quantile · error
@@ -127,6 +128,31 @@ def test_the_answers_of_one_network_have_wilsons_interval():
     assert result.mean == pytest.approx(56 / 60)
 
 
+def test_wilsons_interval_ends_where_the_share_is_z_standard_errors_away():
+    low, high = wilson_interval(torch.tensor([80, 3]), torch.tensor([100, 4]))
+    for i, (share, n) in enumerate([(0.8, 100), (0.75, 4)]):
+        for end in (low[i].item(), high[i].item()):
+            assert abs(share - end) == pytest.approx(
+                1.96 * math.sqrt(end * (1 - end) / n)
+            )
+        assert low[i] < share < high[i]
+
+
+def test_wilsons_interval_has_a_width_when_all_or_none_is_right():
+    low, high = wilson_interval(torch.tensor([0, 50, 0]), torch.tensor([50, 50, 0]))
+    z2 = 1.96**2
+    assert low.tolist() == pytest.approx([0, 50 / (50 + z2), 0], abs=1e-12)
+    assert high.tolist() == pytest.approx([z2 / (50 + z2), 1, 1])
+
+
+def test_wilsons_interval_holds_the_truth_as_often_as_it_says():
+    generator = torch.Generator().manual_seed(0)
+    right = (torch.rand(20_000, 60, generator=generator) < 0.93).sum(1)
+    low, high = wilson_interval(right, torch.full((20_000,), 60))
+    inside = ((low <= 0.93) & (high >= 0.93)).double().mean().item()
+    assert inside == pytest.approx(0.95, abs=0.02)
+
+
 def test_holm_multiplies_the_smallest_p_by_the_number_of_rows():
     scores = torch.randn(4, 300, generator=generator())
     scores += torch.tensor([[0.2], [0.0], [0.13], [0.12]]) - scores.mean(
@@ -167,6 +193,17 @@ def test_three_seeds_that_happen_to_agree_leave_the_doubt_of_their_images():
     assert same.seed_sd == pytest.approx(0)
     assert (same.low, same.high) == pytest.approx((one.low, one.high))
     assert one.high - one.low > 0.03
+
+
+def test_seeds_that_agree_by_luck_are_not_surer_than_half_of_what_images_leave():
+    # each seed is right about other images, but equally often
+    first = torch.zeros(3, 900, dtype=torch.bool)
+    for seed in range(3):
+        first[seed, 100 * seed : 100 * seed + 60] = True
+    result = effect(first, torch.zeros_like(first))
+    error = first.double().std().item() / math.sqrt(3 * 900)
+    assert result.seed_sd == pytest.approx(0)
+    assert result.high - result.low > 2 * 1.96 * error / 2
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -280,6 +317,17 @@ def test_seeds_needed_are_the_fewest_with_the_power():
 def test_no_seeds_replace_images_that_are_too_few():
     with pytest.raises(SightlineError, match="ask about more images"):
         seeds_needed(0.01, sd=0.01, image_error=0.02)
+
+
+def test_effects_are_written_in_points_and_estimates_in_percent():
+    first, second = (
+        torch.tensor([True, True, False]),
+        torch.tensor([True, False, False]),
+    )
+    one = effect(first, second)
+    ends = f"{100 * one.low:.1f}".replace("-", "−"), f"{100 * one.high:+.1f}"
+    assert one.written() == f"+33.3 ({ends[0]} to {ends[1]})"
+    assert estimate(first).written(2, scale=1) == "0.67 (0.21 to 0.94)"
 
 
 # --- what is refused --------------------------------------------------------------

@@ -3,8 +3,14 @@
 import pytest
 import torch
 
+from sightline.data.shapes import CLASSES, draw_shapes
 from sightline.errors import SightlineError
-from sightline.heatmaps.localisation import energy_in_mask, pointing_game, rank_accuracy
+from sightline.heatmaps.localisation import (
+    energy_in_mask,
+    filled_hull,
+    pointing_game,
+    rank_accuracy,
+)
 
 SCORES = (pointing_game, energy_in_mask, rank_accuracy)
 MASKS = torch.zeros(1, 8, 8, dtype=torch.bool)
@@ -69,3 +75,28 @@ def test_rank_accuracy_of_distinct_values_is_a_count():
 def test_maps_that_do_not_fit_their_masks_are_refused(score):
     with pytest.raises(SightlineError, match=r"\(1, 4, 4\) do not fit \(1, 8, 8\)"):
         score(torch.ones(1, 4, 4), MASKS)
+
+
+def test_the_hull_of_a_square_is_the_square_and_a_pixel_around_it():
+    grown = torch.zeros(1, 8, 8, dtype=torch.bool)
+    grown[:, 1:5, 1:7] = True
+    hull = filled_hull(MASKS)
+    assert (hull <= grown).all() and (hull >= MASKS).all()
+    corners = [(1, 1), (1, 6), (4, 1), (4, 6)]  # further than a pixel from the square
+    assert hull.sum() == grown.sum() - len(corners)
+    assert torch.equal(filled_hull(MASKS, margin=0), MASKS)
+    assert not filled_hull(MASKS & False).any()
+
+
+def test_the_hull_holds_what_tells_one_outline_from_another():
+    drawn = draw_shapes(400)
+    masks, labels = torch.from_numpy(drawn.masks), torch.from_numpy(drawn.labels)
+    grown = filled_hull(masks).sum((1, 2)) / masks.sum((1, 2))
+    of_class = {name: grown[labels == k].mean() for k, name in enumerate(CLASSES)}
+    assert of_class["ring"] > of_class["disc"] and of_class["frame"] > of_class["disc"]
+    ring = masks[labels == CLASSES.index("ring")]
+    rows, columns = torch.meshgrid(torch.arange(32), torch.arange(32), indexing="ij")
+    for mask, hull in zip(ring, filled_hull(ring), strict=True):
+        middle = rows[mask].float().mean().round(), columns[mask].float().mean().round()
+        i, j = (int(place) for place in middle)
+        assert hull[i, j]  # the hole

@@ -17,7 +17,10 @@ from sightline.errors import SightlineError
 from sightline.training.lr_finder import (
     RULES,
     RangeTest,
+    doubts,
     range_test,
+    recommended,
+    spread,
     suggest,
     suggest_range,
 )
@@ -68,14 +71,22 @@ def swept(model=None, loader=None, **changes) -> RangeTest:
     )
 
 
-def curve(smoothed) -> RangeTest:
-    values = [float(value) for value in smoothed]
-    return RangeTest(list(RATES[: len(values)]), values, values, "end")
+def curve(losses) -> RangeTest:
+    """A test whose loss after an update with RATES[i] is losses[i], not smoothed."""
+    lrs = [*RATES[: len(losses)], 2 * RATES[len(losses) - 1]]
+    recorded = [2.3, *map(float, losses)]  # each before the update with its rate
+    return RangeTest(list(map(float, lrs)), recorded, "end", smoothing=1.0)
 
 
 def bowl(bottom: int, width: float = 12.0) -> np.ndarray:
     """Loss with its minimum at point `bottom`, falling fastest a `width` before it."""
     return 2 - np.exp(-(((np.arange(POINTS) - bottom) / width) ** 2) / 2)
+
+
+def descent(middle: int) -> np.ndarray:
+    """Loss that falls from 2 to 1 in 30 points around `middle`, and climbs again."""
+    place = np.arange(POINTS) - middle
+    return np.where(place < 15, 1.5 - place.clip(-15) / 30, 1 + (place - 15) / 100)
 
 
 # --- the sweep ----------------------------------------------------------------
@@ -307,15 +318,45 @@ def test_valley_is_the_middle_of_the_longest_descent():
     losses = np.concatenate(
         [np.full(30, 2.0), np.linspace(1.99, 1, 40), np.full(30, 3)]
     )
-    assert RULES["valley"](curve(losses)) == pytest.approx(RATES[49], rel=0.2)
+    # the last point of the flat part, then forty: number 20 of 0..40
+    assert RULES["valley"](curve(losses)) == RATES[49]
 
 
 def test_valley_skips_over_small_bumps_in_the_descent():
     losses = np.concatenate(
         [np.full(30, 2.0), np.linspace(1.99, 1, 40), np.full(30, 3)]
     )
-    losses[40:60:7] += 0.2
-    assert RULES["valley"](curve(losses)) == pytest.approx(RATES[49], rel=0.2)
+    losses[[40, 47, 54]] += 0.2
+    # number 18 of 0..37, and two of the three bumps are before it
+    assert RULES["valley"](curve(losses)) == RATES[49]
+
+
+def test_valley_stays_in_the_descent_when_a_noisy_bottom_ends_with_a_last_low():
+    place = np.arange(60)
+    noise = 0.1 + 0.05 * (place % 2) + 0.001 * place  # jumps, and falls nowhere far
+    descent = np.linspace(2.0, 1.0, 20)
+    losses = np.concatenate([descent, 1 + noise, [0.9], np.full(10, 3.0)])
+    # the descent and the last low: number 10 of 0..20
+    assert RULES["valley"](curve(losses)) == RATES[10]
+    beside = 80 - 21 // 2  # where fastai's shortcut ends: in the noise
+    assert losses[beside] > descent[-1]
+
+
+def descends_to(losses: np.ndarray, last: int) -> int:
+    """The length of a longest falling subsequence that ends at `last`, by its law."""
+    before = [j for j in range(last) if losses[j] > losses[last]]
+    return 1 + max((descends_to(losses, j) for j in before), default=0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_valley_lies_on_a_longest_falling_subsequence(seed):
+    losses = np.random.default_rng(seed).normal(size=12)
+    point = int(np.searchsorted(RATES, RULES["valley"](curve([*losses, *[9.0] * 5]))))
+    before = descends_to(losses, point)
+    after = descends_to(-losses[::-1], len(losses) - 1 - point)
+    longest = max(descends_to(losses, last) for last in range(len(losses)))
+    assert before + after - 1 == longest
+    assert 0 <= after - before <= 1
 
 
 def test_slide_stands_left_of_the_explosion():
@@ -332,24 +373,68 @@ def test_slide_does_not_move_where_nothing_explodes():
 
 def test_slide_gives_the_lowest_rate_when_the_slopes_never_agree():
     losses = np.cumsum(np.arange(POINTS) ** 2.0)
-    assert RULES["slide"](curve(losses)) == RATES[10]
+    assert RULES["slide"](curve(losses)) == RATES[0]
 
 
-def test_no_rule_reads_the_first_ten_and_the_last_five_points():
+def test_no_rule_reads_the_last_five_points():
     plain, disturbed = bowl(60), bowl(60)
-    disturbed[:10], disturbed[-5:] = -50, -50
+    disturbed[-5:] = -50
     assert suggest(curve(plain)) == suggest(curve(disturbed))
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_curve_of_too_few_points_gives_a_clear_message(rule):
-    with pytest.raises(SightlineError, match="only 16 points.*needs 17: start lower"):
-        RULES[rule](curve(bowl(60)[:16]))
+    losses = bowl(8)[:26].tolist()
+    short = RangeTest(RATES[:26].tolist(), losses, "diverged")
+    with pytest.raises(SightlineError, match="only 26 points.*needs 27: start lower"):
+        RULES[rule](short)
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_seventeen_points_are_enough_for_every_rule(rule):
-    assert RULES[rule](curve(bowl(8)[:17])) > 0
+def test_twenty_seven_points_are_enough_for_every_rule(rule):
+    assert RULES[rule](RangeTest(RATES[:27].tolist(), bowl(8)[:27].tolist(), "end")) > 0
+
+
+# --- the lag of the running mean ----------------------------------------------
+
+
+@pytest.mark.parametrize("weight", [0.05, 0.1, 0.5])
+def test_the_curve_of_a_slope_has_each_loss_at_the_rate_that_made_it(weight):
+    slope, points = 0.01, 400
+    losses = [5 - slope * k for k in range(points)]
+    lrs = np.geomspace(1e-5, 10, points).tolist()
+    rates, smoothed = RangeTest(lrs, losses, "end", smoothing=weight).curve()
+    assert len(rates) == len(smoothed) == points - round(1 / weight)
+    # an update with rates[i] is seen in losses[i + 1]; what is left is the memory of
+    # the first loss, which a mean over so many steps has forgotten
+    forgotten = slope / weight * (1 - weight) ** 100
+    late = slice(100, None)
+    expected = losses[101 : len(rates) + 1]
+    assert smoothed[late] == pytest.approx(expected, abs=1.01 * forgotten + 1e-9)
+    assert list(rates) == lrs[: len(rates)]
+
+
+def test_steepest_finds_the_middle_of_a_descent_though_the_mean_is_late():
+    middle, points = 200, 400
+    losses = 2.3 - 1 / (1 + np.exp(-(np.arange(points) - middle) / 25))
+    lrs = np.geomspace(1e-5, 10, points)
+    test = RangeTest(lrs.tolist(), losses.tolist(), "end")
+    place = int(np.searchsorted(lrs, RULES["steepest"](test)))
+    late = int(np.gradient(test.smoothed).argmin())
+    assert 4 * abs(place + 1 - middle) < late - middle
+
+
+def test_the_density_of_the_sweep_hardly_moves_what_is_read_from_it():
+    def read(points: int) -> dict[str, float]:
+        lrs = np.geomspace(1e-5, 10, points)
+        place = np.log10(lrs)
+        losses = 2.3 - 1 / (1 + np.exp(-3 * (place + 2))) + 10 ** (2 * place)
+        return suggest(RangeTest(lrs.tolist(), losses.tolist(), "end"))
+
+    coarse, fine = read(200), read(2000)
+    for rule in ("steepest", "valley", "minimum"):
+        # the lag is 0.6 decades of the coarse sweep and 0.06 of the fine one
+        assert 0.5 < coarse[rule] / fine[rule] < 2, rule
 
 
 def test_suggest_asks_every_rule():
@@ -360,3 +445,34 @@ def test_suggest_range_gives_lowest_median_and_highest_over_seeds():
     ranges = suggest_range([curve(bowl(bottom)) for bottom in (50, 70, 60)])
     expected = [RATES[bottom] / 10 for bottom in (50, 60, 70)]
     assert list(ranges["minimum"]) == pytest.approx(expected)
+
+
+# --- what is made of it -------------------------------------------------------
+
+
+def test_the_recommended_rate_is_above_the_one_of_the_smallest_loss():
+    tests = [curve(bowl(bottom)) for bottom in (50, 70, 60)]
+    assert recommended(tests[0]) == pytest.approx(3 * RATES[50])
+    assert spread(recommended, tests)[1] == pytest.approx(3 * RATES[60])
+
+
+def test_a_good_curve_raises_no_doubts_though_slide_is_decades_away():
+    tests = [curve(descent(middle)) for middle in (40, 50, 60)]
+    ranges = suggest_range(tests)
+    assert ranges["slide"][1] > 10 * ranges["minimum"][1]
+    assert doubts(tests, ranges, 10) == []
+
+
+def test_a_curve_without_a_clear_descent_is_doubted():
+    cliff = bowl(30)
+    cliff[78:85] = [1.2, 0.9, 0.85, 0.9, 1.3, 1.5, 1.6]  # a plunge, far to the right
+    cliff[60:78] = 1.9
+    tests = [curve(cliff)]
+    (doubt,) = doubts(tests, suggest_range(tests), 10)
+    assert "no clear descent: its steepest point and its middle are at" in doubt
+
+
+def test_a_loss_that_never_falls_below_guessing_is_doubted():
+    tests = [curve(descent(50) + 1.3)]
+    (doubt,) = doubts(tests, suggest_range(tests), 10)
+    assert "never fell clearly below chance (2.30, ln 10 = 2.30)" in doubt

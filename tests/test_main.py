@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from sightline.cli import looking, main, training
+from sightline.cli import heatmaps, main, training
 from sightline.cli.group import resumable
 from sightline.cli.options import chosen_recipe
 from sightline.data import shapes
@@ -70,7 +70,7 @@ def test_every_command_has_help(words):
 
 
 def test_the_methods_of_explain_are_those_of_the_library():
-    assert set(looking.METHODS) == {*METHODS, *SLOW}
+    assert set(heatmaps.METHODS) == {*METHODS, *SLOW}
 
 
 def test_every_recipe_field_is_an_option_of_train():
@@ -204,11 +204,11 @@ def test_a_run_remembers_its_folder_even_if_that_is_called_cifar10(
 def test_lr_find_prints_four_rules_over_seeds(tmp_path):
     plot = tmp_path / "curves.png"
     done = sightline(
-        "lr-find", "resnet10", *TINY, "--seeds", "2", "--num-iter", "25", "--end-lr",
+        "lr-find", "resnet10", *TINY, "--seeds", "2", "--num-iter", "30", "--end-lr",
         "1", "--batch-size", "10", "--json", "--plot", str(plot),
     )  # fmt: skip
     ranges = json.loads(done.stdout)
-    assert set(ranges) == {"steepest", "valley", "minimum", "slide"}
+    assert set(ranges) == {"steepest", "valley", "minimum", "slide", "recommended"}
     for lowest, median, highest in ranges.values():
         assert 0 < lowest <= median <= highest
     with Image.open(plot) as curves:
@@ -216,14 +216,15 @@ def test_lr_find_prints_four_rules_over_seeds(tmp_path):
 
 
 def test_a_range_test_that_says_little_is_doubted_aloud(capsys):
-    ranges = {"valley": (0.001, 0.001, 0.002), "slide": (0.3, 0.4, 0.4)}
-    flat = RangeTest(lrs=[1e-5], losses=[2.3], smoothed=[2.29], stopped="end")
+    ranges = {"valley": (0.001, 0.001, 0.002), "steepest": (0.3, 0.4, 0.4)}
+    flat = RangeTest(lrs=[1e-5], losses=[2.29], stopped="end")
     training.print_doubts([flat], ranges, 10)
     said = " ".join(capsys.readouterr().out.split())
     assert "never fell clearly below chance (2.29, ln 10 = 2.30)" in said
-    assert "the rules disagree, from 0.001 to 0.4" in said
-    fell = replace(flat, smoothed=[1.9])
-    training.print_doubts([fell], {"valley": (0.1, 0.1, 0.2)}, 10)
+    assert "no clear descent: its steepest point and its middle are at 0.001" in said
+    fell = replace(flat, losses=[1.9])
+    agreeing = {**dict.fromkeys(ranges, (0.1, 0.1, 0.2)), "slide": (9.0, 9.0, 9.0)}
+    training.print_doubts([fell], agreeing, 10)
     assert capsys.readouterr().out == ""
 
 
@@ -236,6 +237,37 @@ def test_explain_writes_one_figure_per_picture_and_names_the_broken_one(run, tmp
     assert done.exit_code == 1
     assert "bad.png" in done.output
     assert [file.name for file in out.iterdir()] == ["good-grad_cam.png"]
+
+
+def test_trust_prints_its_tables_and_writes_its_numbers(run, tmp_path):
+    more = ["--data", "shapes", "--limit", "400", *TINY[4:]]  # of which it knows a few
+    options = ["--pictures", "3", "--method", "hires_cam", "--layer", "layer4"]
+    done = sightline("trust", str(run), *more, *options, "--out", str(tmp_path / "a"))
+    assert done.exit_code == 0, done.output
+    assert "hires_cam layer4" in done.output and "does the test tell?" in done.output
+    numbers = json.loads((tmp_path / "a" / "trust.json").read_text())
+    assert numbers["tests"]["on the object"]["maps"]["hires_cam layer4"]["verdict"]
+    done = sightline("trust", str(run), *TINY, "--pictures", "1")
+    assert done.exit_code == 1 and "give at least 2" in done.output
+
+
+def test_explain_lays_the_heatmap_over_the_picture_as_thickly_as_it_is_told(
+    run, tmp_path
+):
+    Image.new("RGB", (32, 32), (200, 0, 0)).save(tmp_path / "red.png")
+    drawn = {}
+    for opacity in ("0", "0.6", "1"):
+        out = tmp_path / opacity
+        options = ["--opacity", opacity, "--out", str(out)]
+        done = sightline("explain", str(run), str(tmp_path / "red.png"), *options)
+        assert done.exit_code == 0
+        drawn[opacity] = (out / "red-grad_cam.png").read_bytes()
+    usual = tmp_path / "usual"
+    sightline("explain", str(run), str(tmp_path / "red.png"), "--out", str(usual))
+    assert (usual / "red-grad_cam.png").read_bytes() == drawn["0.6"]
+    assert len(set(drawn.values())) == 3
+    wrong = sightline("explain", str(run), str(tmp_path / "red.png"), "--opacity", "2")
+    assert wrong.exit_code == 2 and "0<=x<=1" in wrong.output
 
 
 @pytest.mark.processes
@@ -302,6 +334,34 @@ def test_pretrained_alone_means_the_network_that_has_such_weights():
     with pytest.raises(SightlineError, match="resnet18, not resnet34"):
         chosen_recipe("folder", {**flags, "model": "resnet34"})
     assert chosen_recipe("folder", {**flags, "pretrained": None}).model == "resnet10"
+
+
+def test_summary_shows_and_draws_a_network_of_ours_of_a_run_and_of_others(
+    run, tmp_path
+):
+    ours = sightline("summary", "resnet18", "--plot", str(tmp_path / "net.png"))
+    assert "11,173,962 parameters" in ours.stdout
+    assert "512×4×4" in ours.stdout and "109" in ours.stdout
+    with Image.open(tmp_path / "net.png") as drawn:
+        assert drawn.size[0] > 300
+    trained = sightline("summary", str(run)).stdout
+    assert "layer4" in trained and "pictures of 32×32" in trained
+    other = sightline("summary", "torchvision.models:alexnet", "--image-size", "64")
+    assert "features" in other.stdout and "pictures of 64×64" in other.stdout
+    nothing = sightline("summary", "resnet19")
+    assert nothing.exit_code == 1 and "is not a run" in nothing.output
+
+
+def test_the_peak_of_a_cycle_may_be_named_by_its_epoch():
+    published = RECIPES["s2-published"]  # peaks at the end of epoch 5 of 24
+    flat = replace(published, pct_start=0.9)
+    assert training.with_peak(flat, 5, {}) == published
+    assert training.with_peak(flat, None, {}) == flat
+    with pytest.raises(SightlineError, match=r"must lie in 0..24.*not 25"):
+        training.with_peak(flat, 25, {})
+    twice = sightline("train", "--peak-epoch", "5", "--pct-start", "0.2")
+    assert twice.exit_code == 1
+    assert "--peak-epoch and --pct-start say the same" in twice.output
 
 
 def test_the_command_that_goes_on_can_be_pasted_into_a_shell(monkeypatch, capsys):

@@ -13,7 +13,12 @@ from sightline.models.dilated_net import dilated_net, dilated_net_published
 from sightline.models.fast_net import fast_net
 from sightline.models.norms import NORMS, make_norm
 from sightline.models.resnet import ResNet
-from sightline.models.summary import receptive_fields, stage_shapes, summary
+from sightline.models.summary import (
+    describe_stages,
+    receptive_fields,
+    stage_shapes,
+    summary,
+)
 
 # the same networks with few channels, where the number of channels plays no part
 NARROW = {
@@ -115,6 +120,42 @@ def test_stages_have_the_published_shapes(name, shapes):
     expected = [*((c, side, side) for c, side in shapes), (channels, 1, 1), (10,)]
     model = NARROW[name]()
     assert stage_shapes(model) == dict(zip(model.stages, expected, strict=True))
+
+
+def test_the_stages_of_a_network_carry_its_shapes_fields_and_parameters():
+    model = build_model("resnet18", num_classes=10)
+    stages = describe_stages(model)
+    assert [stage.name for stage in stages] == list(model.stages)
+    assert {stage.name: stage.shape for stage in stages} == stage_shapes(model)
+    fields = {s.name: (s.field, s.stride) for s in stages if s.field}
+    assert fields == receptive_fields(model)
+    parameters = sum(p.numel() for p in model.parameters())
+    assert sum(stage.parameters for stage in stages) == parameters
+    assert stages[1].kind == "2 × BasicBlock"
+
+
+def test_any_network_is_described_in_the_order_of_execution_to_any_depth():
+    class Backwards(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(8, 3)
+            self.unused = nn.Linear(2, 2)
+            self.body = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU())
+
+        def forward(self, images):
+            return self.head(self.body(images).mean((2, 3)))
+
+    coarse = describe_stages(Backwards(), 16)
+    assert [(stage.name, stage.shape) for stage in coarse] == [
+        ("body", (8, 7, 7)),
+        ("head", (3,)),
+    ]
+    assert coarse[0].field is None  # a field needs the order that `stages` gives
+    fine = describe_stages(Backwards(), 16, depth=2)
+    assert [stage.name for stage in fine] == ["body.0", "body.1", "head"]
+    assert [stage.parameters for stage in fine] == [8 * 28, 0, 27]
+    ours = describe_stages(build_model("resnet10", num_classes=2), depth=2)
+    assert {"layer1.0", "layer4.0", "head"} <= {stage.name for stage in ours}
 
 
 def test_the_summary_counts_what_the_model_has():

@@ -48,6 +48,35 @@ def test_the_fused_optimizer_steps_like_torchs_plain_one(name):
     torch.testing.assert_close(weights(True), weights(False))
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "options"),
+    [
+        ("rmsprop", torch.optim.RMSprop, {"momentum": 0.8}),
+        ("adagrad", torch.optim.Adagrad, {}),
+    ],
+)
+def test_rmsprop_and_adagrad_are_torchs_with_the_values_of_the_recipe(
+    name, kind, options
+):
+    def weights(make) -> torch.Tensor:
+        torch.manual_seed(0)
+        layer = torch.nn.Linear(8, 8, bias=False)
+        optimizer = make(layer)
+        for _ in range(3):
+            optimizer.zero_grad()
+            layer(torch.ones(1, 8)).square().sum().backward()
+            optimizer.step()
+        return layer.weight.detach()
+
+    values = {"max_lr": 0.01, "weight_decay": 0.1, "momentum": 0.8}
+    recipe = replace(tiny.RECIPE, optimizer=name, **values)
+    ours = weights(lambda layer: make_optimizer(recipe, layer))
+    torchs = weights(
+        lambda layer: kind(layer.parameters(), lr=0.01, weight_decay=0.1, **options)
+    )
+    torch.testing.assert_close(ours, torchs)
+
+
 def test_sgd_is_nesterov_unless_there_is_no_momentum():
     model = build_model("resnet10", num_classes=2)
     for momentum in (0.9, 0.0):

@@ -2,7 +2,7 @@
 
 import io
 import re
-from types import SimpleNamespace
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,7 +12,9 @@ import torch
 from sightline import plots
 from sightline.errors import SightlineError
 from sightline.heatmaps.explain import Explanation
-from sightline.measures.calibration import Reliability
+from sightline.measures.calibration import Reliability, risk_coverage
+from sightline.models.summary import Stage
+from sightline.training.lr_finder import RangeTest
 
 CLASSES = ("cat", "dog", "ship")
 IMAGES = torch.from_numpy(
@@ -21,7 +23,7 @@ IMAGES = torch.from_numpy(
 LABELS = torch.tensor([0, 1, 0, 1, 0, 1, 0])  # no ship
 LRS = np.geomspace(1e-5, 1, 60).tolist()
 LOSSES = [2.3 - 1 / (1 + np.exp(-8 * (lr - 0.1))) + 50 * (lr > 0.9) for lr in LRS]
-TEST = SimpleNamespace(lrs=LRS, losses=LOSSES, smoothed=LOSSES)
+TEST = RangeTest(LRS, LOSSES, "end", smoothing=1.0)
 RULES = {"steepest": 0.02, "valley": 0.01, "minimum": 0.03}
 ROWS = [
     {
@@ -39,11 +41,19 @@ CHANGE = torch.tensor([[1200, -4, -1196], [2, -2, 0], [0, 0, 0]])
 
 
 BINS = Reliability(
+    torch.tensor([0, 0.25, 0.5, 0.75, 1]).double(),
     torch.tensor([0, 10, 0, 90]),
     torch.tensor([0, 0.4, 0, 0.95]).double(),
     torch.tensor([0, 0.5, 0, 0.8]).double(),
 )
+SURE = torch.tensor([0.9, 0.4, 0.8, 0.6])
+RISK = risk_coverage(SURE, torch.tensor([True, False, False, True]))
 SEVERITIES = {"noise": (90, 80, 70), "blur": (90, 89, 30), "jpeg": (90, 85, 70)}
+STAGES = [
+    Stage("layer1", "2 × BasicBlock", (64, 16, 16), 9408, 11, 2),
+    Stage("a_part_with_a_long_name", "ReLU", (64, 8, 16), 0, None, None),
+    Stage("head", "Linear", (10,), 650, None, None),
+]
 
 
 def explanation(status, side=4):
@@ -51,7 +61,8 @@ def explanation(status, side=4):
     heatmaps[[i for i, s in enumerate(status) if s != "ok"]] = 0
     targets = torch.arange(len(status)) % len(CLASSES)
     evidence = torch.rand(len(status), side, side)
-    return Explanation("layer4", targets, heatmaps, evidence, status)
+    scores = torch.ones(len(status))
+    return Explanation("layer4", targets, heatmaps, evidence, scores, status)
 
 
 FIGURES = {
@@ -66,6 +77,7 @@ FIGURES = {
     ),
     "lr_curve": lambda: plots.lr_curve(TEST, RULES),
     "lr_curves": lambda: plots.lr_curves([TEST, TEST], [RULES, RULES]),
+    "network": lambda: plots.network(STAGES, 32),
     "schedule": lambda: plots.schedule(range(60), LRS, LRS),
     "schedules": lambda: plots.schedule(range(60), {"one": LRS, "other": LRS}),
     "history": lambda: plots.history(ROWS),
@@ -77,6 +89,7 @@ FIGURES = {
     "reliability_diagram": lambda: plots.reliability_diagram(
         {"as trained": BINS, "temperature 1.4": BINS}
     ),
+    "risk_coverage": lambda: plots.risk_coverage({"margin": RISK, "chance": RISK}),
     "corruption_curves": lambda: plots.corruption_curves(
         {"Accuracy, %": SEVERITIES, "ECE, points": SEVERITIES}
     ),
@@ -210,6 +223,23 @@ def test_heatmaps_stand_beside_the_original_and_only_real_ones_are_drawn():
 def test_heatmaps_of_other_pictures_are_refused():
     with pytest.raises(SightlineError, match="2 maps 'layer4' for 7 pictures"):
         plots.heatmaps(IMAGES, {"layer4": explanation(["ok", "ok"])})
+
+
+def test_a_map_says_what_it_explains_and_how_strong_its_evidence_is():
+    plain = explanation(["ok", "blank"])
+    plain.evidence[0] *= 0.625 / plain.evidence[0].max()
+    rest = replace(plain, against="rest")
+    other = replace(plain, against=1 - plain.targets)
+    for maps, words in (
+        (plain, [f"for {CLASSES[0]}", "at most 0.62"]),
+        (rest, [f"for {CLASSES[0]}", "not the rest", "at most 0.62"]),
+        (other, [f"for {CLASSES[0]}", f"not {CLASSES[1]}", "at most 0.62"]),
+    ):
+        written = words_of(plots.heatmaps(IMAGES[:2], {"a": maps}, classes=CLASSES))
+        start = written.index(words[0])
+        assert written[start : start + len(words)] == words
+        assert sum("at most" in each for each in written) == 1  # not the blank one
+    assert "at most 0.62" in words_of(plots.heatmaps(IMAGES[:2], {"a": plain}))
 
 
 def test_heatmaps_of_no_pictures_say_so():
@@ -349,13 +379,13 @@ def test_confusion_of_many_classes_leaves_out_the_counts():
     assert figure.get_figwidth() <= 7.2
 
 
-def test_class_accuracy_sorts_classes_and_gives_their_intervals():
+def test_class_accuracy_sorts_classes_and_gives_intervals_that_hold_together():
     figure = FIGURES["class_accuracy"]()
     words = words_of(figure)
     (axes,) = figure.axes
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == ["dog", "cat", "ship"]
-    assert "100.0   92.9 to 100.0" in words and "90.0   59.6 to 98.2" in words
+    assert "100.0   89.7 to 100.0" in words and "90.0   52.2 to 98.7" in words
     assert "no image" in words and "dashed: all images, 98.3 %" in words
 
 
@@ -367,6 +397,15 @@ def test_reliability_diagram_draws_only_bins_that_have_images():
     assert points[0].get_xdata() == pytest.approx([40, 95])
     assert points[0].get_ydata() == pytest.approx([50, 80])
     assert "as trained: ECE 14.5 points" in words_of(figure)
+
+
+def test_risk_over_coverage_ends_at_the_error_rate_and_shows_the_best_order():
+    figure = FIGURES["risk_coverage"]()
+    (axes,) = figure.axes
+    risk, best = axes.lines[:2]
+    assert risk.get_ydata() == pytest.approx([0, 50, 100 / 3, 50])
+    assert best.get_ydata() == pytest.approx([0, 0, 100 / 3, 50])
+    assert f"margin, area {25 * (0.5 + 1 / 3 + 0.5):.1f}" in words_of(figure)
 
 
 def test_corruption_curves_end_in_the_name_and_the_value():
@@ -382,3 +421,13 @@ def test_save_writes_what_the_ending_names_and_refuses_others(tmp_path):
     assert (tmp_path / "new" / "history.png").read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(SightlineError, match="cannot write.*history.xyz.*png"):
         plots.save(figure, tmp_path / "history.xyz")
+
+
+def test_a_network_is_drawn_as_wide_as_its_maps_with_what_each_part_is():
+    figure = plots.network(STAGES, 32)
+    words = words_of(figure)
+    assert "2 × BasicBlock → 64×16×16, 9,408 parameters, sees 11 px" in words
+    assert "ReLU → 64×8×16" in words
+    assert "Linear → 10, 650 parameters" in words
+    boxes = [patch.get_width() for patch in figure.axes[0].patches]
+    assert boxes == [1, 0.5, 0.5, 1 / 32]

@@ -11,7 +11,11 @@ from tiny import ON_CPU, RECIPE, splits
 from sightline.cli import main
 from sightline.data.datasets import Split
 from sightline.errors import SightlineError
-from sightline.reports.answers import damage
+from sightline.measures.calibration import calibration_test
+from sightline.measures.evaluation import Evaluation
+from sightline.measures.metrics import margins
+from sightline.reports.answers import confidence, damage
+from sightline.reports.data_doubts import against_chance, repeated_pictures
 from sightline.reports.heatmap_trust import heatmap_trust
 from sightline.reports.report import write_report
 from sightline.reports.sections import SECTIONS
@@ -65,7 +69,7 @@ def test_every_figure_has_words_for_who_cannot_see_it(written):
 
 def test_the_accuracy_is_that_of_the_run(run, written):
     assert written[1]["run"]["test_accuracy"] == run.manifest["test"]["accuracy"]
-    assert f"{run.test.accuracy:.2%}" in written[0]
+    assert f"{100 * run.test.accuracy:.2f} (" in written[0]
 
 
 def test_mistakes_are_counted_and_the_confident_ones_are_wrong(run, written):
@@ -96,6 +100,61 @@ def test_damage_of_no_severity_is_the_accuracy_as_it_is(run):
     whole = 100 * looked_at.classifier.ask(splits().test.take(index)).accuracy
     assert {curve[0] for curve in found.values()} == {whole}
     assert all(len(curve) == 6 for curve in found.values())
+
+
+def test_every_calibration_error_is_beside_that_of_calibrated_networks(run, written):
+    found = written[1]["confidence"]["errors"]["as trained"]
+    expected = calibration_test(run.test.probabilities, run.test.labels)
+    assert found["ECE"]["error"] == pytest.approx(expected.error)
+    assert found["ECE"]["floor"] == pytest.approx(expected.floor)
+    assert str(expected) in written[0]
+    assert set(found) == {"ECE", "equal mass", "debiased", "class-wise"}
+    assert all(0 < each["p"] <= 1 for each in found.values())
+
+
+def test_the_margin_to_decline_below_is_chosen_on_validation_images(run):
+    looked_at = subject(run)
+    numbers = confidence(looked_at).numbers
+    validation = looked_at.classifier.ask(splits().validation)
+    threshold = margins(validation.probabilities).quantile(0.1).item()
+    answered = margins(run.test.probabilities) > threshold
+    assert numbers["threshold"] == pytest.approx(threshold)
+    assert numbers["answered"] == answered.double().mean().item()
+    assert numbers["accuracy_of_answered"] == pytest.approx(
+        run.test.right[answered].double().mean().item()
+    )
+    assert 0 <= numbers["best_aurc"] <= numbers["aurc"] <= 1
+
+
+def test_damage_shows_the_error_of_calibrated_networks_on_as_few_images(run):
+    found = damage(subject(run)).numbers
+    assert set(found["ece"]) == set(found["accuracy"])
+    assert len(found["calibrated"]) == 6 and min(found["calibrated"]) > 0
+
+
+def test_copies_of_training_and_of_validation_pictures_are_found(run):
+    data = splits()
+    images = data.test.images.clone()
+    images[0], images[1] = data.train.images[3], data.validation.images[5].flip(1)
+    planted = replace(data, test=Split(images, data.test.labels), digest="planted")
+    numbers = repeated_pictures(subject(run, planted)).numbers
+    plain = repeated_pictures(subject(run)).numbers
+    assert numbers["pairs"] == plain["pairs"] + 2
+    assert numbers["exact"] == plain["exact"] + 2
+
+
+def test_suspects_are_compared_with_mistakes_drawn_at_random():
+    # 40 mistakes of 100, 10 of them wrong labels; the list has all ten among its 20
+    labels = torch.zeros(100).long()
+    logits = torch.tensor([2.0, 0.0]).repeat(100, 1)
+    logits[:40] = torch.tensor([0.0, 2.0])
+    logits[:20, 1] = 4  # the surest ones
+    known = torch.arange(10)
+    _, table = against_chance(Evaluation(logits, labels), torch.arange(20), known)
+    _, _, ours, baseline = table.splitlines()
+    assert ours.startswith("| confident learning | 10 | 5.0 |")
+    assert float(ours.split("|")[4]) < 0.001
+    assert baseline.startswith("| least self-confident | 10 | 5.0 |")
 
 
 def test_too_few_recognised_images_are_said_to_be_too_few(run):

@@ -3,9 +3,15 @@
 import pytest
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 from sightline.errors import SightlineError
-from sightline.training.optim import Muon, muon_groups
+from sightline.training.optim import (
+    OPTIMIZERS,
+    Muon,
+    make_optimizer,
+    muon_groups,
+)
 from sightline.training.recipe import Recipe
 from sightline.training.schedules import (
     SCHEDULES,
@@ -15,6 +21,7 @@ from sightline.training.schedules import (
     linear,
     one_cycle,
     one_cycle_momentum,
+    warmup_cosine,
 )
 
 
@@ -79,12 +86,61 @@ def test_cosine_and_constant_match_torch_at_every_step(name, form):
         assert lr == pytest.approx(form(step, total_steps=40, max_lr=0.1), abs=1e-9)
 
 
+@pytest.mark.parametrize("total_steps", [2, 7, 40, 97])
+@pytest.mark.parametrize("pct_start", [0.0, 0.1, 0.5, 1.0])
+def test_warmup_cosine_is_torchs_line_followed_by_torchs_cosine(total_steps, pct_start):
+    peak = round(pct_start * total_steps)
+    torchs = sgd()
+    line = LinearLR(torchs, start_factor=1 / (peak + 1), total_iters=peak)
+    fall = CosineAnnealingLR(torchs, T_max=max(total_steps - peak, 1))
+    expected = run(SequentialLR(torchs, [line, fall], [peak]), torchs, total_steps)
+    ours = sgd()
+    recipe = Recipe("", schedule="warmup_cosine", pct_start=pct_start)
+    rates = run(build_scheduler(recipe, ours, total_steps), ours, total_steps)
+    form = {"total_steps": total_steps, "max_lr": 0.1, "pct_start": pct_start}
+    for step, (lr, momentum) in enumerate(rates):
+        assert (lr, momentum) == pytest.approx(expected[step], abs=1e-12)
+        assert lr == pytest.approx(warmup_cosine(step, **form), abs=1e-12)
+        assert lr > 0 and momentum == 0.9
+
+
+def test_warmup_cosine_without_a_climb_is_cosine():
+    steps = {"total_steps": 30, "max_lr": 0.1}
+    for step in range(30):
+        assert warmup_cosine(step, **steps, pct_start=0.0) == cosine(step, **steps)
+
+
+def test_one_cycle_leaves_the_momentum_alone_where_the_recipe_says_so():
+    optimizer, cycling = sgd(), sgd()
+    recipe = Recipe("", cycle_momentum=False)
+    fixed = run(build_scheduler(recipe, optimizer, 40), optimizer, 40)
+    cycled = run(build_scheduler(Recipe(""), cycling, 40), cycling, 40)
+    assert {momentum for _, momentum in fixed} == {0.9}
+    assert [lr for lr, _ in fixed] == [lr for lr, _ in cycled]
+
+
 def test_plateau_drops_after_five_epochs_without_progress():
     optimizer = sgd()
     scheduler = build_scheduler(Recipe("", schedule="plateau"), optimizer, 1)
     for _ in range(6):
         scheduler.step(1.0)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.01)
+
+
+def test_plateau_has_the_factor_and_the_patience_of_its_recipe():
+    optimizer = sgd()
+    recipe = Recipe("", schedule="plateau", plateau_factor=0.5, plateau_patience=1)
+    scheduler = build_scheduler(recipe, optimizer, 1)
+    rates = []
+    for loss in (1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5):
+        scheduler.step(loss)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.1, 0.1, 0.05, 0.05, 0.05, 0.05, 0.025])
+
+
+def test_a_plateau_that_would_never_end_is_refused():
+    with pytest.raises(SightlineError, match=r"plateau_factor must lie in 0..0.99"):
+        Recipe("", plateau_factor=1.0)
 
 
 def test_a_recipe_names_every_schedule_that_exists_and_no_other():
@@ -128,6 +184,20 @@ def test_no_schedule_changes_the_ratio_of_the_groups_rates(name, bias_lr):
         optimizer.step()
         scheduler.step(*[1.0] * (name == "plateau"))
     assert highest == pytest.approx(list(own.values()), rel=1e-2)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_schedule_drives_every_optimizer(optimizer, schedule):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(4, 2))
+    recipe = Recipe("", optimizer=optimizer, schedule=schedule)
+    built = make_optimizer(recipe, model)
+    peak = built.param_groups[0]["lr"]
+    scheduler = build_scheduler(recipe, built, 10)
+    for _ in range(10):
+        assert 0 < built.param_groups[0]["lr"] <= peak
+        built.step()
+        scheduler.step(*[1.0] * (schedule == "plateau"))
 
 
 def test_one_cycle_gives_all_groups_its_own_momentum():

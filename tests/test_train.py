@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import tiny
 import torch
+import torch.nn.functional as F
 from tolerance import rounding
 
 from sightline.data.datasets import draw_split
@@ -58,6 +59,26 @@ def test_a_run_records_what_was_trained_on_what_with_what_result(finished):
     assert manifest["test"]["loss"] == pytest.approx(finished.test.loss)
     assert finished.recipe.epochs == len(finished.history) == 2
     assert finished.finished
+
+
+def test_a_loss_of_ones_own_is_trained_named_and_asked_for_again(
+    tmp_path, monkeypatch, finished
+):
+    def margins(logits, labels):
+        return F.multi_margin_loss(logits, labels)
+
+    with monkeypatch.context() as patch:
+        cut_after_one_epoch(patch)
+        with pytest.raises(KeyboardInterrupt):
+            go(tmp_path, loss_fn=margins)
+    with pytest.raises(RunError, match="with the loss margins, not cross-entropy"):
+        go(tmp_path, resume=True)
+    run = go(tmp_path, resume=True, loss_fn=margins)
+    assert run.manifest["loss_fn"] == "margins"
+    assert finished.manifest["loss_fn"] == "cross-entropy"
+    # margins of logits near 0 cost (K - 1) / K, while cross-entropy costs ln K
+    assert run.history[0]["train_loss"] < 1.5 < finished.history[0]["train_loss"]
+    assert run.history[0]["validation_loss"] > 1.5  # is cross-entropy
 
 
 def test_a_folder_that_holds_a_run_is_refused_without_resume(finished):

@@ -29,11 +29,8 @@ from sightline.data.check import check_folder
 from sightline.data.datasets import Splits, data_folder, load_folder
 from sightline.errors import DataError, RunError, SightlineError
 from sightline.files import read_json, write_json, write_text
-from sightline.measures.metrics import (
-    balanced_accuracy,
-    confusion_matrix,
-    wilson_interval,
-)
+from sightline.measures.inference import estimate
+from sightline.measures.metrics import balanced_accuracy, confusion_matrix
 from sightline.reports.report import render, write_report
 from sightline.reports.subject import Section, Subject
 from sightline.reports.tables import markdown_table
@@ -259,9 +256,9 @@ def results(pipeline: Pipeline) -> list[str]:
     """Say how good the network is on the test pictures, and what it confuses."""
     test, classes = pipeline.run.test, pipeline.run.classes
     counts = confusion_matrix(test.labels, test.predictions, len(classes))
-    low, high = wilson_interval(counts.diagonal().sum()[None], counts.sum()[None])
+    accuracy = estimate(test.right)
     lines = [
-        f"test accuracy {test.accuracy:.1%} ({float(low):.1%} to {float(high):.1%}) on "
+        f"test accuracy {accuracy.written()} % on "
         f"{len(test.labels):,} pictures, balanced {balanced_accuracy(counts):.1%}"
     ]
     wrong = counts.clone().fill_diagonal_(0)

@@ -29,13 +29,21 @@
       return [lowest(gradient(losses).slice(0, lowest(losses) + 1)), 1];
     },
     valley(losses) {
-      const length = [];
+      const length = []; // of the longest descent that ends at each point
+      const previous = []; // point of it
       losses.forEach((loss, i) => {
-        const before = length.filter((_, j) => losses[j] > loss);
-        length[i] = 1 + Math.max(0, ...before);
+        length[i] = 1;
+        for (let j = 0; j < i; j++) {
+          if (losses[j] > loss && length[j] >= length[i]) {
+            length[i] = length[j] + 1;
+            previous[i] = j;
+          }
+        }
       });
-      const end = length.indexOf(Math.max(...length));
-      return [end - Math.floor(length[end] / 2), 1];
+      const longest = Math.max(...length);
+      let point = length.indexOf(longest);
+      for (let i = 0; i < Math.floor(longest / 2); i++) point = previous[point];
+      return [point, 1];
     },
     minimum(losses) {
       return [lowest(losses), 1 / 10];
@@ -51,19 +59,25 @@
     },
   };
 
+  /** Rates, and the running mean that is seen 1/weight steps after each. */
+  function curveOf(lrs, losses, weight) {
+    const lag = Math.round(1 / weight);
+    return { rates: lrs.slice(0, -lag), smoothed: smooth(losses, weight).slice(lag) };
+  }
+
   /**
    * What every rule suggests, as `sightline.training.lr_finder.suggest`.
-   * @param {number[]} lrs @param {number[]} smoothed
-   * @param {number} start points left out at the left @param {number} end at the right
+   * @param {number[]} lrs @param {number[]} losses
+   * @param {number} weight of the newest loss
+   * @param {number} end points left out at the right
    * @returns {Record<string, number>}
    */
-  function suggest(lrs, smoothed, start, end) {
-    const stop = lrs.length - end;
-    const losses = smoothed.slice(start, stop);
-    const rates = lrs.slice(start, stop);
+  function suggest(lrs, losses, weight, end) {
+    const { rates, smoothed } = curveOf(lrs, losses, weight);
+    const seen = smoothed.slice(0, smoothed.length - end);
     return Object.fromEntries(
       Object.entries(RULES).map(([name, rule]) => {
-        const [place, factor] = rule(losses);
+        const [place, factor] = rule(seen);
         return [name, rates[place] * factor];
       }),
     );
@@ -84,20 +98,24 @@
   function mount(place, data) {
     const { tests, trained, guess, skip } = data;
     const change = () => refresh();
-    const most = Math.floor(0.4 * Math.min(...tests.map(({ lrs }) => lrs.length)));
-    const points = (v) => `${v} points`;
+    const shortest = Math.min(...tests.map(({ lrs }) => lrs.length));
     const weight = slider({
       label: "Weight w of the newest loss",
-      low: 1,
+      low: Math.ceil(300 / shortest), // the mean is late by a third of the points
       high: 100,
       value: Math.round(100 * data.smoothing),
       at: (p) => p / 100,
       text: (v) => v.toFixed(2),
       change,
     });
-    const trim = { low: 0, high: most, text: points, change };
-    const start = slider({ label: "Left out at the start", value: skip[0], ...trim });
-    const end = slider({ label: "Left out at the end", value: skip[1], ...trim });
+    const end = slider({
+      label: "Left out at the end",
+      low: 0,
+      high: Math.floor(0.4 * shortest),
+      value: skip,
+      text: (v) => `${v} points`,
+      change,
+    });
     const found = {}; // where each rule's suggestion is written
     const rule = radios({
       legend: "Rule, and what it suggests",
@@ -131,8 +149,8 @@
 
     function update() {
       const { lrs, losses } = tests[Number(seed.value)];
-      const smoothed = smooth(losses, weight.value);
-      const suggested = suggest(lrs, smoothed, start.value, end.value);
+      const { rates, smoothed } = curveOf(lrs, losses, weight.value);
+      const suggested = suggest(lrs, losses, weight.value, end.value);
       for (const [name, lr] of Object.entries(suggested)) {
         found[name].textContent = short(lr);
       }
@@ -147,14 +165,11 @@
         x,
         y: [Math.max(0, low - 0.1 * (high - low)), high],
         logX: true,
-        bands: [
-          [x[0], lrs[start.value]],
-          [lrs[lrs.length - 1 - end.value], x[1]],
-        ],
+        bands: [[rates[rates.length - 1 - end.value], x[1]]],
         levels: [[guess, "guessing"]],
         lines: [
           { points: lrs.map((rate, i) => [rate, losses[i]]), kind: "raw" },
-          { points: lrs.map((rate, i) => [rate, smoothed[i]]), kind: "first" },
+          { points: rates.map((rate, i) => [rate, smoothed[i]]), kind: "first" },
         ],
         verticals: others,
       });
@@ -184,7 +199,7 @@
 
     const refresh = frame(place, "Read one curve yourself", {
       views: [curve.root, honest.root],
-      controls: [weight, start, end, rule, seed],
+      controls: [weight, end, rule, seed],
       update,
     });
   }

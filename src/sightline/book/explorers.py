@@ -21,7 +21,7 @@ from sightline.export.page import png
 from sightline.heatmaps.explain import Explanation
 from sightline.models.lend import evaluating
 from sightline.models.summary import receptive_fields
-from sightline.training.lr_finder import SKIP_END, SKIP_START, RangeTest
+from sightline.training.lr_finder import SKIP_END, RangeTest
 
 __all__ = ["augmentation", "grad_cam", "lr_finder", "one_cycle", "receptive_field"]
 
@@ -102,7 +102,6 @@ def lr_finder(
     trained: Mapping[float, float],
     *,
     guess: float,
-    smoothing: float = 0.05,
 ) -> HTML:
     """Let the reader smooth, trim and read recorded range tests.
 
@@ -111,7 +110,6 @@ def lr_finder(
         trained: the accuracy, 0..1, after a short training with each rate; NaN where
             it diverged.
         guess: loss of guessing.
-        smoothing: weight of the newest loss, as it was recorded.
     """
     rates = sorted(trained)
     data = {
@@ -126,8 +124,8 @@ def lr_finder(
             ],
         },
         "guess": round(guess, 4),
-        "smoothing": smoothing,
-        "skip": [SKIP_START, SKIP_END],
+        "smoothing": tests[0].smoothing,
+        "skip": SKIP_END,
     }
     return element("lr-finder", data)
 

@@ -4,13 +4,14 @@
 group     the group of all commands, and how a command ends
 options   options that several commands share
 training  recipes, train, lr-find
-looking   evaluate, compare, explain, report
+looking   evaluate, compare, report, summary
+heatmaps  explain, trust
 folder    check, all, export
 book      what makes the book
 ========  =======================================================================
 """
 
-from sightline.cli import book, folder, looking, training
+from sightline.cli import book, folder, heatmaps, looking, training
 from sightline.cli.group import main
 
-__all__ = ["book", "folder", "looking", "main", "training"]
+__all__ = ["book", "folder", "heatmaps", "looking", "main", "training"]

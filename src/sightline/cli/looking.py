@@ -1,7 +1,6 @@
-"""Commands that look at runs: evaluate, compare, explain, report."""
+"""Commands that look: evaluate, compare, report, summary."""
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,17 +10,11 @@ from rich.table import Table
 
 from sightline.cli.group import console, main, print_line
 from sightline.cli.options import PATH, pictures_for, run_data_options
-from sightline.errors import DataError, SightlineError
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
-    from sightline.measures.evaluation import Evaluation
-    from sightline.training.classifier import Classifier
-    from sightline.training.runtime import Runtime
+    from torch import nn
 
-METHODS = (  # those of sightline.heatmaps, which need torch
-    *("grad_cam", "hires_cam", "layer_cam", "grad_cam_plus_plus", "x_grad_cam"),
-    *("eigen_cam", "score_cam", "ablation_cam"),
-)
+    from sightline.measures.evaluation import Evaluation
 
 
 @main.command()
@@ -120,108 +113,6 @@ def compare(run: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("run")
-@click.argument("image", nargs=-1, required=True, type=PATH)
-@click.option(
-    "--method",
-    type=click.Choice(METHODS),
-    default="grad_cam",
-    show_default=True,
-    help="the last two take seconds per picture",
-)
-@click.option(
-    "--layer",
-    "layers",
-    multiple=True,
-    help="may be given several times; without it, the last two that give maps",
-)
-@click.option(
-    "--target", default="predicted", show_default=True, help="predicted, or a class"
-)
-@click.option("--against", help="predicted, or a class whose evidence is subtracted")
-@click.option(
-    "--out",
-    default="explanations",
-    show_default=True,
-    type=PATH,
-    help="folder for the figures",
-)
-@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-@click.option("--weights", type=PATH, help="of module:attribute")
-@click.option("--classes", type=PATH, help="their names, one a line")
-@click.option("--image-size", type=int, help="of module:attribute  [default: 224]")
-@click.option("--mean", type=float, nargs=3, help="colour  [default: ImageNet's]")
-@click.option("--std", type=float, nargs=3, help="colour  [default: ImageNet's]")
-def explain(
-    run: str,
-    image: tuple[Path, ...],
-    method: str,
-    layers: tuple[str, ...],
-    target: str,
-    against: str | None,
-    out: Path,
-    device: str,
-    **description: object,
-) -> None:
-    """Show where a network finds its evidence in each IMAGE: one figure per picture.
-
-    RUN is the folder of a run, or names any other network as module:attribute, such as
-    torchvision.models:resnet18; the options from --weights on describe that one.
-    """
-    from sightline.heatmaps.layers import default_layers
-    from sightline.reports.picture import explain_picture
-    from sightline.training.runtime import choose_runtime
-
-    options = {key: value for key, value in description.items() if value is not None}
-    classifier = classifier_of(run, choose_runtime(device, "fp32"), options)
-    question: dict[str, Any] = {
-        "layers": layers or default_layers(classifier.model, classifier.image_size),
-        "targets": class_number("--target", target, classifier.classes),
-        "against": class_number("--against", against, classifier.classes),
-        "method": method,
-    }
-    failed = 0
-    for path in image:
-        try:
-            print_line(explain_picture(classifier, path, out, **question))
-        except DataError as error:  # one bad picture does not end the others
-            click.secho(f"sightline: {error}", fg="red", err=True)
-            failed += 1
-    if failed:
-        sys.exit(1)
-
-
-def classifier_of(name: str, runtime: "Runtime", options: dict) -> "Classifier":
-    """Open a run folder, or build the network that `module:attribute` names."""
-    from sightline.training.classifier import from_module
-    from sightline.training.run import Run
-
-    if ":" in name and not Path(name).exists():
-        if "weights" not in options:
-            click.secho(f"note: {name} as it is made, no --weights given", err=True)
-        return from_module(name, runtime=runtime, **options)
-    if options:
-        flags = ", ".join("--" + key.replace("_", "-") for key in options)
-        raise SightlineError(
-            f"{flags} describes a network given as module:attribute; {name} is a run "
-            "folder and knows its own"
-        )
-    return Run.open(name).classifier(runtime)
-
-
-def class_number(
-    flag: str, name: str | None, classes: Sequence[str]
-) -> int | str | None:
-    """Return the number of a class; None and "predicted" stay as they are."""
-    if name in (None, "predicted"):
-        return name
-    if name not in classes:
-        known = ", ".join(classes[:20]) + ", ..." * (len(classes) > 20)
-        raise SightlineError(f"unknown {flag} {name!r}; predicted, or one of {known}")
-    return classes.index(name)
-
-
-@main.command()
 @click.argument("run", type=PATH)
 @run_data_options
 @click.option("--out", type=PATH, help="folder for the report  [default: RUN/report]")
@@ -245,3 +136,55 @@ def report(
     subject = Subject(opened, splits, classifier)
     page, _ = write_report(subject, out or run / "report", say=click.echo)
     print_line(f"the report: {page}\nlook at it: open it in a browser")
+
+
+@main.command()
+@click.argument("network")
+@click.option("--image-size", type=int, help="side of the pictures  [default: its own]")
+@click.option("--depth", default=1, show_default=True, help="levels of parts in parts")
+@click.option("--plot", type=PATH, help="draw the network here")
+def summary(
+    network: str, image_size: int | None, depth: int, plot: Path | None
+) -> None:
+    """Show what NETWORK is made of, part by part.
+
+    NETWORK is a model of ours such as resnet18, the folder of a run, or names any other
+    as module:attribute.
+    """
+    from sightline.models.summary import describe_stages
+
+    model, size = network_of(network, image_size)
+    stages = describe_stages(model, size, depth)
+    columns = ("part", "made of", "output", "parameters", "sees, px", "stride, px")
+    table = Table(*columns, title=f"{network}, pictures of {size}×{size} pixels")
+    for stage in stages:
+        shape = "×".join(map(str, stage.shape))
+        field = "" if stage.field is None else str(stage.field)
+        stride = "" if stage.stride is None else str(stage.stride)
+        numbers = (f"{stage.parameters:,}", field, stride)
+        table.add_row(stage.name, stage.kind, shape, *numbers)
+    console.print(table)
+    total = sum(p.numel() for p in model.parameters())
+    console.print(f"{total:,} parameters", highlight=False)
+    if plot:
+        from sightline import plots
+
+        plots.save(plots.network(stages, size), plot)
+
+
+def network_of(name: str, image_size: int | None) -> tuple["nn.Module", int]:
+    """Return a network on the CPU, and the side of its pictures."""
+    from sightline.models import MODELS, build_model
+    from sightline.training.classifier import IMAGENET_SIZE, from_module
+    from sightline.training.run import Run
+    from sightline.training.runtime import choose_runtime
+
+    if name in MODELS:
+        size = image_size or 32
+        return build_model(name, num_classes=10, image_size=size), size
+    if ":" in name and not Path(name).exists():
+        size = image_size or IMAGENET_SIZE
+        runtime = choose_runtime("cpu", "fp32")
+        return from_module(name, runtime=runtime, image_size=size).model, size
+    run = Run.open(name)
+    return run.load_model(), image_size or run.manifest["image_size"]

@@ -18,10 +18,12 @@ from sightline.cli.options import (
     pictures_of,
     recipe_options,
 )
-from sightline.training.recipe import Recipe, describe_fields
+from sightline.errors import SightlineError
+from sightline.training.recipe import Recipe, describe_fields, variant
 from sightline.training.recipes import RECIPES, find_recipe
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
+    from sightline.data.datasets import Splits
     from sightline.training.lr_finder import RangeTest
     from sightline.training.run import Run
 
@@ -77,7 +79,8 @@ def print_differences(recipes: list[Recipe]) -> None:
 @data_options
 @click.option("--out", type=PATH, help="run folder")
 @click.option("--resume", is_flag=True, help="go on with the run in --out")
-@click.option("--tensorboard", is_flag=True, help="also write TensorBoard scalars")
+@click.option("--peak-epoch", type=float, help="epoch of the peak, for --pct-start")
+@click.option("--tensorboard", is_flag=True, help="also write TensorBoard's files")
 @click.option(
     "--compile", "compiled", is_flag=True, help="compile first: long GPU runs"
 )
@@ -90,6 +93,7 @@ def train(
     precision: str,
     out: Path | None,
     resume: bool,
+    peak_epoch: float | None,
     tensorboard: bool,
     compiled: bool,
     **overrides: Any,
@@ -103,7 +107,7 @@ def train(
     from sightline.training.train import train as train_recipe
 
     keep_freed_memory()
-    chosen = chosen_recipe(recipe, overrides)
+    chosen = with_peak(chosen_recipe(recipe, overrides), peak_epoch, overrides)
     with resumable(*([] if resume else ["--resume"])), process_group():
         with first_process_first():  # it downloads and decodes
             splits = pictures_of(data, chosen, limit)
@@ -118,8 +122,34 @@ def train(
             compiled=compiled,
         )
     if os.environ.get("RANK", "0") == "0":  # the first of those torchrun started
+        if tensorboard:
+            add_pictures(run, splits, device, precision)
         print_result(run, chosen)
         print_next("evaluate", run.path)
+
+
+def add_pictures(run: "Run", splits: "Splits", device: str, precision: str) -> None:
+    """Add the network's graph and its pictures to TensorBoard's files."""
+    from sightline.reports import tensorboard
+    from sightline.reports.subject import Subject
+    from sightline.training.runtime import choose_runtime
+
+    classifier = run.classifier(choose_runtime(device, precision))
+    tensorboard.add_pictures(Subject(run, splits, classifier))
+
+
+def with_peak(recipe: Recipe, epoch: float | None, overrides: dict) -> Recipe:
+    """Return `recipe` with the peak of its schedule after a number of epochs."""
+    if epoch is None:
+        return recipe
+    if overrides.get("pct_start") is not None:
+        raise SightlineError("--peak-epoch and --pct-start say the same: name one")
+    if not 0 <= epoch <= recipe.epochs:
+        raise SightlineError(
+            f"--peak-epoch must lie in 0..{recipe.epochs}, the epochs of the training, "
+            f"not {epoch:g}"
+        )
+    return variant(recipe, pct_start=epoch / recipe.epochs)
 
 
 def print_result(run: "Run", recipe: Recipe) -> None:
@@ -160,8 +190,8 @@ def lr_find(
     as_json: bool,
     **overrides: Any,
 ) -> None:
-    """Run the LR range test for RECIPE: four rules, each over several seeds."""
-    from sightline.training.lr_finder import suggest_range
+    """Run the LR range test for RECIPE: what rules read from it, over several seeds."""
+    from sightline.training.lr_finder import recommended, spread, suggest_range
     from sightline.training.machine import keep_freed_memory
     from sightline.training.runtime import choose_runtime
     from sightline.training.train import range_tests
@@ -178,7 +208,7 @@ def lr_find(
         end_lr=end_lr,
         num_iter=num_iter,
     )
-    ranges = suggest_range(tests)
+    ranges = {**suggest_range(tests), "recommended": spread(recommended, tests)}
     if plot:
         plot_curves(tests, plot)
     if as_json:
@@ -205,7 +235,7 @@ def print_ranges(
     for name, values in ranges.items():
         table.add_row(name, *(f"{value:.2g}" for value in values))
     console.print(table)
-    max_lr = f"{ranges['valley'][1]:.2g}"
+    max_lr = f"{ranges['recommended'][1]:.2g}"
     print_next("train", recipe, "--data", data, "--max-lr", max_lr)
 
 
@@ -214,7 +244,7 @@ def print_doubts(
     ranges: Mapping[str, tuple[float, ...]],
     num_classes: int,
 ) -> None:
-    """Warn where a range test says little: no real fall, or rules that disagree."""
+    """Warn where a range test says little: no real fall, or no clear descent."""
     from sightline.training.lr_finder import doubts
 
     for doubt in doubts(tests, ranges, num_classes):

@@ -15,7 +15,7 @@ transforms    the same picture by picture, with albumentations
 loaders       batches
 check         what would spoil a training on a folder
 duplicates    equal and nearly equal pictures
-corruptions   damaged copies of pictures
+corruptions   damaged copies of pictures, as in CIFAR-10-C
 label_errors  labels that are probably wrong
 ============  ===================================================================
 """

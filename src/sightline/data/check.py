@@ -15,7 +15,7 @@ from tqdm import tqdm
 from sightline.data.duplicates import near_duplicates_within
 from sightline.data.folders import Decoded, decode_once, find_lacking
 from sightline.data.listing import Listing, list_folder
-from sightline.measures.metrics import wilson_interval
+from sightline.measures.inference import wilson_interval
 
 __all__ = ["Finding", "FolderCheck", "check_folder", "equal_files"]
 

@@ -1,12 +1,17 @@
 """Labels that may be wrong: found by confident learning, or by people.
 
+Probabilities must come from networks that did not train on the pictures: `out_of_fold`
+makes them for training pictures. A list of suspects is worth what it holds beyond
+mistakes drawn at random, see `compare_with_chance`.
+
 `label_errors.json` holds 54 images of CIFAR-10's test part whose label fewer than
 three of five people kept (Northcutt et al., 2021, "Pervasive Label Errors"), from
 github.com/cleanlab/label-errors, Apache-2.0.
 """
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import NamedTuple
@@ -15,13 +20,17 @@ import torch
 from torch import Tensor
 
 from sightline.data.datasets import Split
-from sightline.errors import DataError
+from sightline.errors import DataError, SightlineError
 
 __all__ = [
+    "ChanceLevel",
     "LabelError",
     "Suspects",
+    "compare_with_chance",
     "confident_joint",
     "find_validated",
+    "least_self_confident",
+    "out_of_fold",
     "suspects",
     "validated",
 ]
@@ -40,6 +49,14 @@ class Suspects(NamedTuple):
     indices: Tensor  #: (S,) int64
     suggested: Tensor  #: (S,) int64, the class that is confidently predicted
     self_confidence: Tensor  #: (S,) probability of the given label
+
+
+class ChanceLevel(NamedTuple):
+    """How many wrong labels a list holds, and how many one drawn at random would."""
+
+    hits: int  #: of the list
+    expected: float  #: of as many images, drawn at random from the same ones
+    p: float  #: probability that a random list holds at least as many
 
 
 @dataclass(frozen=True)
@@ -88,6 +105,76 @@ def suspects(probabilities: Tensor, labels: Tensor) -> Suspects:
     order = own.argsort(stable=True)
     chosen = doubtful[order]
     return Suspects(chosen, confident[chosen], own[order])
+
+
+def least_self_confident(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Order images by the probability of their label, the least probable first, (N,).
+
+    The baseline of confident learning: it needs no threshold and no count.
+    """
+    own = probabilities.gather(1, labels[:, None])[:, 0]
+    return own.argsort(stable=True)
+
+
+def out_of_fold(
+    train: Split,
+    ask: Callable[[Split, Split], Tensor],
+    *,
+    folds: int = 5,
+    seed: int = 0,
+) -> Tensor:
+    """Return each picture's probabilities by a network that was not trained on it.
+
+    Costs as many trainings as there are folds, each on the rest of the pictures. Every
+    fold has its share of each class.
+
+    Args:
+        train: the pictures whose labels are in doubt.
+        ask: trains a network on the first split, and returns what it answers about the
+            second one, (n, K) probabilities.
+        folds: into which the pictures are divided, 2 or more.
+        seed: of the division.
+
+    Raises:
+        SightlineError: if there are fewer pictures than folds, or one fold only.
+    """
+    if not 2 <= folds <= len(train):
+        raise SightlineError(
+            f"{folds} folds of {len(train)} pictures: give at least 2, and a picture "
+            "for each"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    mixed = torch.randperm(len(train), generator=generator)
+    by_class = mixed[train.labels[mixed].argsort(stable=True)]
+    parts = [by_class[start::folds] for start in range(folds)]
+    answers = [
+        ask(train.take(torch.cat(parts[:i] + parts[i + 1 :])), train.take(part))
+        for i, part in enumerate(parts)
+    ]
+    return torch.cat(answers)[torch.cat(parts).argsort()]
+
+
+def compare_with_chance(listed: Tensor, wrong: Tensor, among: Tensor) -> ChanceLevel:
+    """Compare the wrong labels on a list with those on a list drawn at random.
+
+    Suspects are mistakes of the network, nearly all, and so are many wrong labels:
+    drawn from all images, a random list has too few of them. So draw from the mistakes.
+    The test is Fisher's exact one, from the hypergeometric distribution.
+
+    Args:
+        listed: places on the list, (S,); those outside `among` do not count.
+        wrong: which labels are wrong, (N,) bool.
+        among: which images a random list is drawn from, (N,) bool, such as mistakes.
+    """
+    listed = listed[among[listed]]
+    hits, draws = int(wrong[listed].sum()), len(listed)
+    images, marked = int(among.sum()), int((wrong & among).sum())
+    ways = sum(
+        math.comb(marked, k) * math.comb(images - marked, draws - k)
+        for k in range(hits, min(marked, draws) + 1)
+    )
+    expected = draws * marked / max(images, 1)
+    return ChanceLevel(hits, expected, ways / math.comb(images, draws))
 
 
 def _confident_class(probabilities: Tensor, labels: Tensor) -> Tensor:

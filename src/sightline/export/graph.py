@@ -161,8 +161,8 @@ def _noting(name: str, outputs: dict[str, Tensor]) -> Callable:
 
 def _heatmap(activations: Tensor, gradients: Tensor, stretch: Tensor) -> Tensor:
     """Return the heatmap (H, H) of one picture whose layer gave (1, C, h, h)."""
-    evidence = grad_cam(activations, gradients).relu()
-    return scale(stretch @ evidence @ stretch.T, evidence)[0]
+    maps = grad_cam(activations, gradients)
+    return scale(stretch @ maps.relu() @ stretch.T, maps)[0]
 
 
 def _stretching(side: int, size: int) -> Tensor:

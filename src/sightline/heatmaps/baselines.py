@@ -12,7 +12,7 @@ __all__ = [
     "BASELINES",
     "ceiling",
     "centre",
-    "coarse_mask",
+    "coarsened",
     "edges",
     "random",
     "uniform",
@@ -69,14 +69,13 @@ BASELINES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def coarse_mask(masks: Tensor, cells: int) -> Tensor:
-    """Make maps (B, H, W) of the true mask, averaged over cells² and enlarged again.
+def coarsened(maps: Tensor, cells: int) -> Tensor:
+    """Average maps (B, H, W) over cells², and enlarge them again.
 
-    What a map of that size that knew the whole object would look like. It is no upper
-    bound: a map that keeps to the inside of the object has more of itself on it.
+    Of a mask that is what a map of so few cells that knew the whole object would look
+    like. It is no upper bound: one that keeps to the inside has more of itself there.
     """
-    coarse = F.adaptive_avg_pool2d(masks.float(), cells)
-    return enlarge(coarse, masks.shape[1:])
+    return enlarge(F.adaptive_avg_pool2d(maps.float(), cells), maps.shape[1:])
 
 
 def ceiling(masks: Tensor, cells: int) -> Tensor:

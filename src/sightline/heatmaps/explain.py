@@ -1,10 +1,17 @@
-"""Heatmaps: where a model found evidence for a class, without a trace left on it."""
+"""Heatmaps: where a model found evidence for a class, without a trace left on it.
+
+A map explains a *score*. The plain one is the logit of a class, as the methods were
+published. But softmax ignores whatever is added to all logits alike: one vector added
+to every row of the head changes no answer, and every plain map. So a plain map, its
+sign and its blank places included, depends on a number that the training left where it
+happened to be. Differences of logits do not: `against` explains those.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,12 +24,14 @@ from sightline.heatmaps.methods import METHODS, SLOW
 from sightline.heatmaps.scaling import enlarge, is_blank, is_flat, scale
 from sightline.models.lend import borrowed
 
-__all__ = ["Explainer", "Explanation", "cam", "explain", "explain_batch"]
+__all__ = ["Against", "Explainer", "Explanation", "cam", "explain", "explain_batch"]
 
 SLOW_BATCH = 4  # images between two steps of the progress bar of a slow method
 
 Status = Literal["ok", "blank", "even", "not finite"]
 Targets = Literal["predicted"] | int | Sequence[int] | Tensor
+#: "rest" for all other classes, or a class as in `Targets`; None subtracts nothing
+Against = Literal["rest"] | Targets | None
 #: takes a model, images (B, C, H, W), targets (B,), and returns heatmaps (B, H, W)
 Explainer = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
@@ -35,10 +44,23 @@ class Explanation:
     targets: Tensor  #: (B,) int64, the class that each map explains
     heatmaps: Tensor  #: (B, H, W) float32 in [0, 1], each scaled on its own
     evidence: Tensor  #: (B, h, w) float32 after ReLU, neither scaled nor resized
+    scores: Tensor  #: (B,) float32, what is explained, in units of a logit
     #: "blank" without evidence (the heatmap is 0), "even" with the same evidence
     #: everywhere (it is 1), "not finite" with NaN or infinity in logits or evidence (0)
     status: list[Status]
-    against: Tensor | None = None  #: (B,) int64, the class whose logit was subtracted
+    #: (B,) int64, the class whose logit was subtracted, or "rest" for all others
+    against: Tensor | Literal["rest"] | None = None
+
+    @property
+    def enlarged(self) -> Tensor:
+        """Return the evidence at the size of the images, (B, H, W), zero if blank.
+
+        A heatmap also has its minimum subtracted, as grad-cam does and the papers do
+        not: that moves share onto the brightest place. Scores take these maps.
+        """
+        drawn = torch.tensor([state in ("ok", "even") for state in self.status])
+        maps = enlarge(self.evidence, self.heatmaps.shape[1:])
+        return torch.where(drawn[:, None, None], maps, 0)
 
 
 def explain(
@@ -47,7 +69,7 @@ def explain(
     *,
     layers: str | Sequence[str] = "layer4",
     targets: Targets = "predicted",
-    against: Targets | None = None,
+    against: Against = None,
     method: str = "grad_cam",
     batch_size: int = 128,
 ) -> dict[str, Explanation]:
@@ -60,7 +82,9 @@ def explain(
         images: (B, C, H, W), normalised as in training.
         layers: names from `model.named_modules()`; a stage means its last block.
         targets: "predicted", one class for all images, or one for each.
-        against: the same; what speaks for this class is subtracted.
+        against: classes whose logits are subtracted; None: the published method. "rest"
+            is all others, each by its probability among them: the gradient is then
+            that of the log-odds of the target, log p / (1 - p).
         method: a key of `METHODS`, or one of `SLOW`, which take seconds per image.
         batch_size: images per pass; it bounds the memory, not the result.
 
@@ -71,9 +95,7 @@ def explain(
     layers = [layers] if isinstance(layers, str) else list(layers)
     step = SLOW_BATCH if method in SLOW else batch_size
     classes = _class_numbers(targets, len(images), step)
-    others: Iterable[Tensor | str | None] = repeat(None)
-    if against is not None:
-        others = _class_numbers(against, len(images), step)
+    others = _class_numbers(against, len(images), step, ("rest", "predicted"))
     with borrowed(model) as model:
         # a bar only on a terminal, and only when the wait is long
         bar = tqdm(images.split(step), desc=method, delay=3, leave=False, disable=None)
@@ -99,11 +121,11 @@ def explain_batch(
     images = images.detach().to(place, torch.float32, copy=True)
     logits, activations = _forward(model, images, layers)
     targets = _choose(targets, logits)
-    question = F.one_hot(targets, logits.shape[1]).to(logits)
-    if against is not None:
+    if against is not None and against != "rest":
         against = _choose(against, logits)
-        question -= F.one_hot(against, logits.shape[1]).to(logits)
-    gradients = _backward((logits * question).sum(), activations, layers)
+    question = _question(targets, against, logits.detach())
+    scores = (logits * question).sum(1)
+    gradients = _backward(scores.sum(), activations, layers)
     explanations = {}
     for name in layers:
         values = activations[name].detach()
@@ -115,19 +137,34 @@ def explain_batch(
         else:
             maps = METHODS[method](values, gradients[name])
         explanations[name] = _explanation(
-            name, targets, against, maps.relu(), logits, images.shape[2:]
+            name, targets, against, maps, scores, images.shape[2:]
         )
     return explanations
 
 
-def cam(method: str, layer: str) -> Explainer:
-    """Return a function that makes the heatmaps of `explain` at one layer."""
+def cam(method: str, layer: str, against: Against = None) -> Explainer:
+    """Return a function that makes the maps of `explain` at one layer.
+
+    They are `Explanation.enlarged`: not negative, zero where blank, not scaled.
+    """
 
     def explainer(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
-        maps = explain(model, images, targets=targets, layers=layer, method=method)
-        return maps[layer].heatmaps
+        asked: dict[str, Any] = {"targets": targets, "against": against}
+        maps = explain(model, images, layers=layer, method=method, **asked)
+        return maps[layer].enlarged
 
     return explainer
+
+
+def _question(targets: Tensor, against: Tensor | str | None, logits: Tensor) -> Tensor:
+    """Return (B, K) numbers, whose product with the logits adds up to the score."""
+    question = F.one_hot(targets, logits.shape[1]).to(logits)
+    if isinstance(against, Tensor):
+        return question - F.one_hot(against, logits.shape[1]).to(logits)
+    if against is None:
+        return question
+    others = logits.masked_fill(question.bool(), -torch.inf)
+    return question - others.softmax(1)
 
 
 def _check(images: Tensor, method: str) -> None:
@@ -142,12 +179,17 @@ def _check(images: Tensor, method: str) -> None:
         raise SightlineError(f"unknown method {method!r}; choose from: {known}")
 
 
-def _class_numbers(classes: Targets, count: int, step: int) -> Iterable[Tensor | str]:
-    """Return the classes of `count` images, or "predicted", for batches of `step`."""
+def _class_numbers(
+    classes: Against, count: int, step: int, words: Sequence[str] = ("predicted",)
+) -> Iterable[Any]:
+    """Return what is asked about `count` images, in batches of `step`."""
+    if classes is None:
+        return repeat(None)
     if isinstance(classes, str):
-        if classes != "predicted":
+        if classes not in words:
+            known = "' or '".join(words)
             raise SightlineError(
-                f"unknown targets {classes!r}; give 'predicted', a class number, or "
+                f"unknown targets {classes!r}; give '{known}', a class number, or "
                 "one per image (for the actual classes: the labels)"
             )
         return repeat(classes)
@@ -235,22 +277,25 @@ def _backward(
 def _explanation(
     layer: str,
     targets: Tensor,
-    against: Tensor | None,
-    evidence: Tensor,
-    logits: Tensor,
+    against: Tensor | str | None,
+    maps: Tensor,
+    scores: Tensor,
     size: Sequence[int],
 ) -> Explanation:
-    """Scale the evidence of one layer, and say which maps show nothing."""
-    finite = logits.isfinite().all(1) & evidence.isfinite().all(2).all(1)
-    heatmaps = scale(enlarge(evidence, size), evidence)
-    flags = torch.stack([finite, is_blank(evidence), is_flat(evidence)], 1).tolist()
+    """Scale the maps of one layer, and say which of them show nothing."""
+    finite = scores.isfinite() & maps.isfinite().all(2).all(1)
+    others = against.cpu() if isinstance(against, Tensor) else None
+    evidence = maps.relu()
+    heatmaps = scale(enlarge(evidence, size), maps)
+    flags = torch.stack([finite, is_blank(maps), is_flat(maps)], 1).tolist()
     return Explanation(
         layer=layer,
         targets=targets.cpu(),
         heatmaps=torch.where(finite[:, None, None], heatmaps, 0).cpu(),
         evidence=evidence.cpu(),
+        scores=scores.detach().cpu(),
         status=[_status(*each) for each in flags],
-        against=None if against is None else against.cpu(),
+        against="rest" if isinstance(against, str) else others,
     )
 
 
@@ -263,12 +308,14 @@ def _status(finite: bool, blank: bool, flat: bool) -> Status:
 
 def _joined(batches: Sequence[Explanation]) -> Explanation:
     """Join the explanations of batches at one layer."""
-    against = [batch.against for batch in batches if batch.against is not None]
+    parts = [batch.against for batch in batches]
+    others = [part for part in parts if isinstance(part, Tensor)]
     return Explanation(
         layer=batches[0].layer,
         targets=torch.cat([batch.targets for batch in batches]),
         heatmaps=torch.cat([batch.heatmaps for batch in batches]),
         evidence=torch.cat([batch.evidence for batch in batches]),
+        scores=torch.cat([batch.scores for batch in batches]),
         status=[status for batch in batches for status in batch.status],
-        against=torch.cat(against) if against else None,
+        against=torch.cat(others) if others else batches[0].against,
     )

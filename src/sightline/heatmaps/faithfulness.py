@@ -5,7 +5,6 @@ class for each (B,), and heatmaps (B, H, W) or the function that makes them. As 
 `localisation`, every score is one number per image, and NaN where a map is blank.
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,7 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sightline.errors import SightlineError
-from sightline.heatmaps.explain import Explainer
+from sightline.heatmaps.explain import Against, Explainer, cam
+from sightline.heatmaps.imputation import impute
+from sightline.heatmaps.layers import find_layer
 from sightline.heatmaps.localisation import (
     check_same_shape,
     energy_in_mask,
@@ -26,6 +27,7 @@ __all__ = [
     "Areas",
     "Grids",
     "deletion_insertion",
+    "disconnected_maps",
     "grid_pointing_game",
     "picture_grids",
     "road",
@@ -52,9 +54,10 @@ class Grids(NamedTuple):
 def picture_grids(
     model: nn.Module, images: Tensor, labels: Tensor, *, count: int = 50, seed: int = 0
 ) -> Grids:
-    """Lay confidently correct pictures of four different classes into 2×2 grids.
+    """Lay correctly classified pictures of four different classes into 2×2 grids.
 
-    Of each class the most confident pictures come first, and none comes twice.
+    Of each class the pictures come in their order, and none comes twice. The paper
+    takes the most confident ones instead: its grids say nothing about the others.
     Source: Böhle et al. (2021), "Convolutional Dynamic Alignment Networks".
 
     Args:
@@ -68,7 +71,7 @@ def picture_grids(
         SightlineError: if no four classes have a correct picture, or the model takes
             pictures of one size only.
     """
-    pictures = _most_confident(model, images, labels)
+    pictures = _correct_ones(model, images, labels)
     generator = torch.Generator().manual_seed(seed)
     places: list[list[int]] = []
     targets: list[list[int]] = []
@@ -83,7 +86,7 @@ def picture_grids(
             f"correct pictures of {len(pictures)} classes make no grid: give pictures "
             "of at least 4 classes that the model recognises"
         )
-    grids = _lay_out(images, places)
+    grids = _joined(images[torch.tensor(places).flatten().to(images.device)])
     _check_size(model, grids[:1])
     cells = torch.eye(4, dtype=torch.bool)[:, None].repeat(len(targets), 1, 1)
     masks = F.interpolate(cells.view(-1, 1, 2, 2).float(), grids.shape[2:])[:, 0].bool()
@@ -101,7 +104,8 @@ def grid_pointing_game(
 ) -> Tensor:
     """Return the share of a grid's map that lies in the cell of the explained class.
 
-    Chance is a quarter, whatever the map looks like. No masks are needed.
+    The four shares of a map that ignores the class add up to one: its mean is a quarter
+    by algebra, and the four of one grid are one observation. No masks are needed.
     `explainer` makes the maps; the other arguments are those of `picture_grids`.
     Source: Böhle et al. (2021), "Convolutional Dynamic Alignment Networks".
 
@@ -111,6 +115,51 @@ def grid_pointing_game(
     grids = picture_grids(model, images, labels, count=count, seed=seed)
     maps = explainer(model, grids.images, grids.targets)
     return energy_in_mask(maps.cpu(), grids.masks).view(-1, 4)
+
+
+def disconnected_maps(
+    model: nn.Module,
+    grids: Grids,
+    layer: str,
+    *,
+    method: str = "grad_cam",
+    against: Against = None,
+) -> Tensor:
+    """Make maps of grids whose answer depends on one cell alone, and provably so.
+
+    The network sees each cell apart, and answers for the one that is asked for; only
+    the output of `layer` is laid out as a grid, where the method reads it. What a map,
+    (4G, 2H, 2W), has in other cells is wrong by construction.
+    Source: Rao et al. (2022), "Towards Better Understanding Attribution Methods",
+    DiFull; two of their four pictures are of one class, ours are of four.
+    """
+    maps = cam(method, "grid", against)
+    return maps(_Disconnected(model, layer), grids.images, grids.targets)
+
+
+class _Disconnected(nn.Module):
+    """A network for the images of `Grids`: of image i it sees cell i % 4.
+
+    Batches hold whole grids.
+    """
+
+    def __init__(self, model: nn.Module, layer: str):
+        super().__init__()
+        self.model, self.layer, self.grid = model, layer, nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits (B, K) of one cell of each image."""
+
+        def lay_out(layer: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
+            return _cut_up(self.grid(_joined(output)))
+
+        hook = find_layer(self.model, self.layer).register_forward_hook(lay_out)
+        try:
+            logits = self.model(_cut_up(images))
+        finally:
+            hook.remove()
+        image = torch.arange(len(images), device=logits.device)
+        return logits.view(len(images), 4, -1)[image, image % 4]
 
 
 def deletion_insertion(
@@ -128,7 +177,7 @@ def deletion_insertion(
     The areas under both curves are mean probabilities in [0, 1], by the trapezoidal
     rule over `steps` equal parts of the pixels. Equally bright ones come in random
     order. Removed ones become `fill`: 0, the mean colour, or a tensor that fits
-    `images`, such as blurred pictures.
+    `images`. RISE deletes to grey, and inserts into `imputation.blurred` pictures.
     Source: Petsiuk et al. (2018), "RISE", section 4.2.
     """
     check_same_shape(heatmaps, images[:, 0])
@@ -150,40 +199,31 @@ def road(
     targets: Tensor,
     heatmaps: Tensor,
     *,
-    percentiles: Sequence[int] = (20, 40, 60, 80),
+    percentiles: Sequence[int] = (10, 30, 50, 70, 90),
     seed: int = 0,
 ) -> Tensor:
     """Replace the dimmest pixels, and the brightest; compare the probabilities.
 
-    The score is half of their difference, as in grad-cam's `ROADCombined`, whose
-    imputation it uses: -1..1, about 0 for maps without knowledge. It is the mean over
-    `percentiles`, the shares of the picture that stay. Equal pixels are ranked at
-    random: ranked by value, a map with many zeros would lose all its pixels at once.
+    The score is half of their difference, as in grad-cam's `ROADCombined`, in -1..1.
+    It is about 0 for a random order, but not for every map that knows nothing: a bright
+    centre scores high where objects lie there. It is the mean over `percentiles`, the
+    shares of the picture that go; the paper has every tenth, and accuracies instead of
+    probabilities. Equal pixels are ranked at random: ranked by value, a map with many
+    zeros would lose all its pixels at once.
     Source: Rong et al. (2022), "A Consistent and Efficient Evaluation Strategy for
     Attribution Methods".
     """
     check_same_shape(heatmaps, images[:, 0])
-    heatmaps = heatmaps.cpu()
-    ranks = _ranks(heatmaps, seed).view_as(heatmaps)
+    ranks = _ranks(heatmaps.cpu(), seed).view_as(heatmaps).to(images.device)
     last, change = ranks[0].numel() - 1, torch.zeros(len(images))
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        for percentile in percentiles:
-            for order, sign in ((ranks, -1), (last - ranks, 1)):
-                pictures = _impute(images, order < percentile / 100 * last)
-                change += sign * _probability(model, pictures, targets)
+    for percentile in percentiles:
+        for order, sign in (
+            (ranks, 1),
+            (last - ranks, -1),
+        ):  # the dimmest go, the others
+            pictures = impute(images, order >= percentile / 100 * last, seed=seed)
+            change += sign * _probability(model, pictures, targets)
     return nan_where_blank(change / (2 * len(percentiles)), heatmaps)
-
-
-def _impute(images: Tensor, masks: Tensor) -> Tensor:
-    """Fill in the pixels of images (B, C, H, W) that masks (B, H, W) leave out."""
-    from pytorch_grad_cam.metrics.road import NoisyLinearImputer
-
-    impute, pairs = NoisyLinearImputer(), zip(images.detach().cpu(), masks, strict=True)
-    with warnings.catch_warnings():
-        # NumPy's advice to the package, which calls it on tensors
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return torch.stack([impute(image, mask.float()) for image, mask in pairs])
 
 
 def _check_size(model: nn.Module, grid: Tensor) -> None:
@@ -212,22 +252,26 @@ def _ranks(maps: Tensor, seed: int) -> Tensor:
     return torch.empty_like(order).scatter_(1, order, places)
 
 
-def _lay_out(images: Tensor, places: list[list[int]]) -> Tensor:
-    """Join four images of (B, C, H, W) to one, row by row, for each four places."""
-    rows = images[torch.tensor(places).to(images.device)].unflatten(1, (2, 2))
-    rows = rows.permute(0, 3, 1, 4, 2, 5)  # (G, C, 2, H, 2, W)
-    return rows.flatten(4, 5).flatten(2, 3)
+def _joined(cells: Tensor) -> Tensor:
+    """Join each four of (4B, C, H, W) to one (B, C, 2H, 2W), row by row."""
+    rows = cells.unflatten(0, (-1, 2, 2)).permute(0, 3, 1, 4, 2, 5)
+    return rows.flatten(4, 5).flatten(2, 3)  # of (B, C, 2, H, 2, W)
 
 
-def _most_confident(
+def _cut_up(grids: Tensor) -> Tensor:
+    """Cut each of (B, C, 2H, 2W) into its four cells (4B, C, H, W), row by row."""
+    rows = grids.unflatten(3, (2, -1)).unflatten(2, (2, -1))
+    return rows.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
+
+
+def _correct_ones(
     model: nn.Module, images: Tensor, labels: Tensor
 ) -> dict[int, list[int]]:
-    """List the correct pictures of each class by number, the most confident first."""
-    confidences, predictions = _probabilities(model, images).max(1)
+    """List the correct pictures of each class by number, in their order."""
+    predictions = _probabilities(model, images).argmax(1)
     places: dict[int, list[int]] = {}
-    for i in confidences.argsort(descending=True, stable=True).tolist():
-        if predictions[i] == labels[i]:
-            places.setdefault(int(labels[i]), []).append(i)
+    for i in (predictions == labels.cpu()).nonzero().flatten().tolist():
+        places.setdefault(int(labels[i]), []).append(i)
     return places
 
 

@@ -8,12 +8,16 @@ the others: a method that gives blank maps for hard pictures would otherwise loo
 than it is.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
 from sightline.errors import SightlineError
 
-__all__ = ["energy_in_mask", "pointing_game", "rank_accuracy"]
+__all__ = ["energy_in_mask", "filled_hull", "pointing_game", "rank_accuracy"]
+
+DIRECTIONS = 64  # of the half-planes whose intersection is a hull
 
 
 def pointing_game(heatmaps: Tensor, masks: Tensor) -> Tensor:
@@ -21,7 +25,8 @@ def pointing_game(heatmaps: Tensor, masks: Tensor) -> Tensor:
 
     Where several are equally bright it is the share of them that do, which is what
     choosing one at random would hit: an even map scores the area of the mask.
-    Source: Zhang et al. (2018), "Top-Down Neural Attention by Excitation Backprop".
+    Source: Zhang et al. (2018), "Top-Down Neural Attention by Excitation Backprop",
+    who count hits up to 15 pixels off, in photographs of some 400.
     """
     check_same_shape(heatmaps, masks)
     top = heatmaps == heatmaps.amax((1, 2), keepdim=True)
@@ -32,7 +37,7 @@ def pointing_game(heatmaps: Tensor, masks: Tensor) -> Tensor:
 def energy_in_mask(heatmaps: Tensor, masks: Tensor) -> Tensor:
     """Return the share of each map that lies in its mask.
 
-    Source: Wang et al. (2020), "Score-CAM", section 4.3.
+    Source: Wang et al. (2020), "Score-CAM", section 4.3, with boxes for masks.
     """
     check_same_shape(heatmaps, masks)
     share = (heatmaps * masks).sum((1, 2)) / heatmaps.sum((1, 2))
@@ -60,6 +65,23 @@ def rank_accuracy(heatmaps: Tensor, masks: Tensor) -> Tensor:
     share = (tied & inside).sum(1) / tied.sum(1)
     hits = (above & inside).sum(1) + room[:, 0] * share
     return nan_where_blank(hits / area[:, 0], heatmaps, masks)
+
+
+def filled_hull(masks: Tensor, *, margin: float = 1.0) -> Tensor:
+    """Fill the convex hull of each mask (B, H, W), and `margin` pixels around it.
+
+    What tells one outline from another may lie off the object: the hole of a ring tells
+    it from a disc. Nothing outside the hull does, but for the edge itself, which takes
+    a pixel on either side.
+    """
+    rows, columns = (torch.arange(n, device=masks.device) for n in masks.shape[1:])
+    inside = masks.flatten(1).any(1)[:, None, None].expand_as(masks)
+    for turn in range(DIRECTIONS):
+        angle = 2 * math.pi * turn / DIRECTIONS
+        along = math.sin(angle) * rows[:, None] + math.cos(angle) * columns
+        reach = torch.where(masks, along, -torch.inf).amax((1, 2), keepdim=True)
+        inside = inside & (along <= reach + margin)
+    return inside
 
 
 def check_same_shape(heatmaps: Tensor, others: Tensor) -> None:

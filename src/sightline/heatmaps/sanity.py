@@ -1,12 +1,11 @@
 """Heatmaps against nonsense: other classes, random weights, noise.
 
 All take a classifier, images (B, C, H, W), normalised, and the classes to explain (B,);
-`explainer` makes the maps. Every score is one number per image, and NaN where a map is
-blank or flat.
+`explainer` makes the maps. Every score is one number per image.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +17,9 @@ from sightline.heatmaps.localisation import check_same_shape, nan_where_blank
 __all__ = [
     "cascading_randomisation",
     "class_sensitivity",
+    "likeness",
     "max_sensitivity",
+    "parts_with_weights",
     "rank_correlation",
 ]
 
@@ -29,12 +30,14 @@ def cascading_randomisation(
     targets: Tensor,
     explainer: Explainer,
     *,
-    stages: Sequence[str] | None = None,
+    stages: Mapping[str, Sequence[str]] | None = None,
     seed: int = 0,
 ) -> dict[str, Tensor]:
-    """Re-initialise a copy of the model stage by stage, from the head downwards.
+    """Re-initialise a copy of the model step by step, from the head downwards.
 
-    A map that still looks like the original one does not depend on what was learned.
+    A map that still looks like the original one does not depend on what was learned
+    there. One draw of the weights is an anecdote: repeat it with several seeds. Maps
+    that are little more than activations keep their order (Binder et al., 2023).
     Source: Adebayo et al. (2018), "Sanity Checks for Saliency Maps", section 3.
 
     Args:
@@ -42,26 +45,30 @@ def cascading_randomisation(
         images: (B, C, H, W), normalised.
         targets: (B,) classes to explain.
         explainer: makes the maps.
-        stages: names of submodules, in order; by default the children that have
-            weights, the last one first.
+        stages: the submodules that become random in each step, by its name; by default
+            one child that has weights after the other, the last one first.
         seed: of the new weights.
 
     Returns:
-        For each stage (B,) Spearman correlations with the original maps, when it and
-        all before it are random; NaN where one of the two maps is flat.
+        For each step (B,) the `likeness` with the original maps after it.
     """
     original = explainer(model, images, targets)
     random, correlations = copy.deepcopy(model), {}
     if stages is None:
-        parts = list(model.named_children())[::-1]
-        stages = [name for name, part in parts if list(part.parameters())]
+        stages = {name: [name] for name in parts_with_weights(model)[::-1]}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        for name in stages:
-            _initialise(random.get_submodule(name), name)
+        for step, names in stages.items():
+            for name in names:
+                _initialise(random.get_submodule(name), name)
             maps = explainer(random, images, targets)
-            correlations[name] = rank_correlation(original, maps)
+            correlations[step] = likeness(original, maps)
     return correlations
+
+
+def parts_with_weights(model: nn.Module) -> list[str]:
+    """Name the children that hold weights, from the input to the output."""
+    return [name for name, part in model.named_children() if list(part.parameters())]
 
 
 def class_sensitivity(
@@ -71,13 +78,14 @@ def class_sensitivity(
     others: Tensor,
     explainer: Explainer,
 ) -> Tensor:
-    """Correlate the maps of two classes: 1 if the class makes no difference.
+    """Return the `likeness` of the maps of two classes: 1 if nothing depends on them.
 
-    Returns Spearman correlations, -1..1, NaN where one of the two maps is flat.
-    Source: Sixt et al. (2020), "When Explanations Lie", the random logit test.
+    The runner-up is the class that matters, and that a map finds hardest to tell from
+    the target. Sixt et al. (2020), "When Explanations Lie", the random logit test,
+    take any other class, and compare by SSIM.
     """
     one, other = (explainer(model, images, classes) for classes in (targets, others))
-    return rank_correlation(one, other)
+    return likeness(one, other)
 
 
 def max_sensitivity(
@@ -90,10 +98,11 @@ def max_sensitivity(
     draws: int = 10,
     seed: int = 0,
 ) -> Tensor:
-    """Return the largest relative change of each map under noise too small to see.
+    """Return how far each map changes, at least, under noise too small to see.
 
-    The change is that of the norm, over the norm of the map. The noise is drawn `draws`
-    times, uniform in ± `radius`, in units of the normalised pixels.
+    The change is that of the norm, over the norm of the map; NaN where that is blank.
+    The noise is drawn `draws` times, uniform in ± `radius`, in units of the normalised
+    pixels. The largest change of all noise can only be larger than that of a few draws.
     Source: Yeh et al. (2019), "On the (In)fidelity and Sensitivity of Explanations".
     """
     generator = torch.Generator().manual_seed(seed)
@@ -106,6 +115,17 @@ def max_sensitivity(
     return nan_where_blank(largest / original.flatten(1).norm(dim=1), original)
 
 
+def likeness(one: Tensor, other: Tensor) -> Tensor:
+    """Return the rank correlation of maps (B, H, W), and a number for flat ones, too.
+
+    A map that says nothing has nothing in common with one that does: 0. Two that say
+    nothing are alike: 1. So none is left out of a mean.
+    """
+    flat = torch.stack([_is_constant(one), _is_constant(other)])
+    correlation = rank_correlation(one, other)
+    return torch.where(flat.any(0), flat.all(0).float(), correlation)
+
+
 def rank_correlation(one: Tensor, other: Tensor) -> Tensor:
     """Correlate the ranks of pixels (Spearman); equal ones share their mean rank.
 
@@ -115,6 +135,11 @@ def rank_correlation(one: Tensor, other: Tensor) -> Tensor:
     first, second = _centred_ranks(one), _centred_ranks(other)
     lengths = first.norm(dim=1) * second.norm(dim=1)
     return ((first * second).sum(1) / lengths).float()  # 0 / 0 is NaN
+
+
+def _is_constant(maps: Tensor) -> Tensor:
+    """Tell which maps (B, H, W) have the same number everywhere, (B,)."""
+    return maps.amax((1, 2)) == maps.amin((1, 2))
 
 
 def _centred_ranks(maps: Tensor) -> Tensor:

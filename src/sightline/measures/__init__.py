@@ -4,7 +4,7 @@
 evaluation   the answers of a network about a whole split: logits and labels
 metrics      accuracy by class, confusion, who is wrong about the same images
 inference    is a difference real: the one rule, for every table and chapter
-calibration  reliability, calibration errors, temperature
+calibration  reliability, calibration errors, temperature, when to decline
 numbers      numbers as people read them
 ===========  ====================================================================
 """

@@ -2,20 +2,20 @@
 
 Answers are a table with a row for each seed and a column for each image. Seeds differ
 by luck, images by difficulty, and all networks are asked about the same images: neither
-the images of one network nor the means of the seeds are the whole sample.
+the images of one network nor the means of the seeds are the whole sample. How often the
+rule is right is measured by `studies/inference.py`.
 
 - The variance of a mean is that of two crossed random factors: what the seeds differ
   by, and what the images differ by, less what was counted twice. Cornfield and Tukey
-  (1956); Cameron, Gelbach and Miller (2011), eq. 2.8. It is never less than the part of
-  the images, however alike three seeds happen to come out.
+  (1956); Cameron, Gelbach and Miller (2011), section 2. However alike three seeds
+  happen to come out, a quarter of what their images make them differ by is left.
 - Three seeds tell their variance badly, a thousand images tell theirs well. Each of the
   two has Student's distribution for its own number, and a p-value is the mean of both,
   weighted by their shares of the variance. With three seeds, Satterthwaite's degrees of
-  freedom are too bold, and resampling seeds is much too bold.
+  freedom are too bold, and resampling seeds is much too bold. With two seeds this rule
+  is too bold as well.
 - Shares, and differences of shares, have bounds. An interval is that of Wilson (1927),
   eq. 4, for as many independent answers as would be equally sure.
-
-`studies/inference.py` measures how often that is right.
 """
 
 import math
@@ -25,11 +25,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import torch
-from scipy.optimize import brentq
-from scipy.special import chdtri, ndtr, stdtr
 from torch import Tensor
 
 from sightline.errors import SightlineError
+from sightline.measures.numbers import with_interval
 
 __all__ = [
     "LEVEL",
@@ -47,6 +46,7 @@ __all__ = [
 #: how often a difference is called real where there is none, and an interval misses
 LEVEL = 0.05
 MANY = 10_000  # seeds that nobody will train, images that leave no doubt
+MOST = 13.0  # standard errors: no Student distribution reaches further at the level
 QUANTILES = 100  # that stand for a distribution in an average over it
 
 Bounds = tuple[float, float]
@@ -82,13 +82,19 @@ class Effect:
     def verdict(self, margin: float = 0.0) -> Verdict:
         """Say which is larger, or else whether the difference is below a margin.
 
-        It is where the whole interval is: two one-sided tests, Schuirmann (1987).
+        It is below where the whole interval is within the margin: two one-sided tests
+        at 2.5 % each, Schuirmann (1987), of this row alone.
         """
         if self.p <= LEVEL:
             return Verdict.LARGER if self.difference > 0 else Verdict.SMALLER
         if -margin < self.low and self.high < margin:
             return Verdict.NO_LARGER
         return Verdict.OPEN
+
+    def written(self, decimals: int = 1, *, scale: float = 100) -> str:
+        """Write difference and interval, in points: +1.2 (−0.3 to +2.7)."""
+        numbers = [scale * x for x in (self.difference, self.low, self.high)]
+        return with_interval(numbers, decimals)
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,11 @@ class Estimate:
     seeds: int
     images: int
     left_out: int  #: NaN
+
+    def written(self, decimals: int = 1, *, scale: float = 100) -> str:
+        """Write mean and interval, in percent: 86.3 (85.6 to 87.0)."""
+        numbers = [scale * x for x in (self.mean, self.low, self.high)]
+        return with_interval(numbers, decimals, plus=False)
 
 
 @dataclass(frozen=True)
@@ -214,10 +225,12 @@ def power(
     Args:
         difference: that is to be seen.
         seeds: of each condition, at least 2.
-        sd: by which the paired difference varies from seed to seed on the same images.
+        sd: of the paired difference, from seed to seed on the same images; above 0.
         image_error: of the mean difference, were there infinitely many seeds. Both
             are fields of the `Effect` of an earlier, smaller study.
     """
+    from scipy.special import chdtri, ndtr  # late: half a second
+
     quantiles = (torch.arange(QUANTILES, dtype=torch.double) + 0.5) / QUANTILES
     true = math.hypot(sd / math.sqrt(seeds), image_error)
     shares = []
@@ -270,7 +283,7 @@ def wilson_interval(
 
 
 def _spread(values: Tensor, bounds: Bounds, unseen: float = 0.0) -> _Spread:
-    """Return the mean of values (seeds, images), and what it varies by.
+    """Return the mean of values (seeds, images), and how sure it is.
 
     Without a NaN this is the two-way analysis of variance. The `unseen` variance is
     added to that of the images.
@@ -284,8 +297,7 @@ def _spread(values: Tensor, bounds: Bounds, unseen: float = 0.0) -> _Spread:
             f"{wrong} within {low:g} to {high:g}: give values, and the bounds that "
             "they cannot leave"
         )
-    count, mean = len(known), known.mean().item()
-    left_out = values.numel() - count
+    count, mean, left_out = len(known), known.mean().item(), values.numel() - len(known)
     if count < 2:
         return _Spread(
             mean, bounds, 0.0, 0.0, count, count, left_out, math.nan, math.nan
@@ -294,9 +306,8 @@ def _spread(values: Tensor, bounds: Bounds, unseen: float = 0.0) -> _Spread:
     table = table[(~table.isnan()).any(1)][:, (~table.isnan()).any(0)]
     seeds, images = table.shape
     of_seeds, of_images, in_both = _variances(table, mean)
-    of_images += unseen
-    lasting = max(of_images - in_both, 0.0)
-    variance = max(of_seeds + lasting, of_images)
+    lasting = max(of_images - in_both, 0.0) + unseen
+    variance = max(of_seeds, in_both / 4) + lasting
     room = max((mean - low) * (high - mean), 0.0)
     answers = room / variance if variance else math.inf
     return _Spread(
@@ -329,10 +340,14 @@ def _variances(table: Tensor, mean: float) -> tuple[float, float, float]:
 
 def _tail(errors: float, by_seeds: float, seeds: int, images: int) -> float:
     """Return how often a mean is further off than so many standard errors."""
+    from scipy.special import stdtr
+
     of_seeds, of_images = (stdtr(max(n - 1, 1), -errors) for n in (seeds, images))
     return float(2 * (by_seeds * of_seeds + (1 - by_seeds) * of_images))
 
 
 def _reach(by_seeds: float, seeds: int, images: int) -> float:
     """Return the standard errors beyond which a mean is as rarely as the level."""
-    return float(brentq(lambda x: _tail(x, by_seeds, seeds, images) - LEVEL, 0, 1e6))
+    from scipy.optimize import brentq
+
+    return float(brentq(lambda x: _tail(x, by_seeds, seeds, images) - LEVEL, 0, MOST))

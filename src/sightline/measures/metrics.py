@@ -1,55 +1,27 @@
 """Numbers about predictions."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from statistics import NormalDist
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from sightline.errors import SightlineError
+from sightline.measures.inference import wilson_interval
 
 __all__ = [
-    "Interval",
-    "PairedDifference",
     "SharedMistakes",
     "balanced_accuracy",
+    "class_intervals",
     "confusion_matrix",
     "margins",
-    "mean_interval",
     "near_ties",
     "order_by_confusion",
-    "paired_difference",
     "per_class_accuracy",
     "shared_mistakes",
-    "standard_error",
-    "wilson_interval",
+    "within_class",
 ]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean, and where the mean of the population is likely to lie."""
-
-    mean: float  #: of the values
-    low: float  #: NaN for a single value, which has no spread
-    high: float  #: NaN for a single value
-    count: int  #: of the values
-
-    @property
-    def half(self) -> float:
-        """Return half the width."""
-        return (self.high - self.low) / 2
-
-
-class PairedDifference(NamedTuple):
-    """How far apart two accuracies on the same images are."""
-
-    difference: float  #: first minus second, -1..1
-    standard_error: float  #: of the difference
-    only_first: int  #: images that the first alone classifies correctly
-    only_second: int  #: images that the second alone classifies correctly
 
 
 class SharedMistakes(NamedTuple):
@@ -103,25 +75,32 @@ def balanced_accuracy(confusion: Tensor) -> float:
     return per_class_accuracy(confusion).nanmean().item()
 
 
-def standard_error(accuracy: float, images: int) -> float:
-    """Return the binomial standard error of an accuracy over so many images."""
-    return math.sqrt(accuracy * (1 - accuracy) / images)
+def class_intervals(confusion: Tensor) -> tuple[Tensor, Tensor]:
+    """Return where the accuracies of all classes lie, low (K,) and high (K,).
 
-
-def wilson_interval(
-    correct: Tensor, images: Tensor, *, z: float = 1.96
-) -> tuple[Tensor, Tensor]:
-    """Return where shares such as per-class accuracies lie, low (K,) and high (K,).
-
-    From the right answers (K,) and the images (K,) of each class; z is 1.96 for 95 %.
-    Unlike accuracy ± z standard errors it stays within 0 and 1, and has a width when
-    all answers were right. Without an image it is 0 to 1. Wilson (1927), eq. 4.
+    Wilson's intervals, so wide that in 95 % of the cases *all* of them hold the truth:
+    of ten that were right in 95 % each, one would often be wrong. From counts (K, K),
+    rows actual. Bonferroni's correction.
     """
-    right, total = correct.double(), images.double()
-    spread = right * (total - right) / total.clamp_min(1) + z**2 / 4
-    middle = (right + z**2 / 2) / (total + z**2)
-    half = z * spread.sqrt() / (total + z**2)
-    return (middle - half).clamp_min(0), (middle + half).clamp_max(1)
+    z = NormalDist().inv_cdf(1 - 0.025 / len(confusion))
+    return wilson_interval(confusion.diagonal(), confusion.sum(1), z=z)
+
+
+def within_class(right: Tensor, labels: Tensor, group: Tensor) -> Tensor:
+    """Compare the answers about a group of images with those about their own classes.
+
+    For each image of the group (N, bool): whether it is right, less the accuracy of
+    the images of its class that are not in the group. So a group that is rich in easy
+    classes has no advantage. Returns (G,) in [-1, 1] in the order of the images,
+    without those whose class is in the group as a whole. The others should be many:
+    their own scatter is not in these numbers.
+    """
+    classes = int(labels.max()) + 1 if len(labels) else 0
+    others = labels[~group]
+    hits = others.bincount(right[~group].double(), minlength=classes)
+    accuracy = hits / others.bincount(minlength=classes)
+    apart = right[group].double() - accuracy[labels[group]]
+    return apart[~apart.isnan()]
 
 
 def order_by_confusion(confusion: Tensor) -> Tensor:
@@ -163,46 +142,3 @@ def shared_mistakes(logits: Sequence[Tensor], labels: Tensor) -> SharedMistakes:
     same = missed.all(0) & (predictions == predictions[0]).all(0)
     chance = missed.double().mean(1).prod().item() * len(labels)
     return SharedMistakes(missed.sum(0), same, chance)
-
-
-def paired_difference(correct_a: Tensor, correct_b: Tensor) -> PairedDifference:
-    """Compare two accuracies image by image, which is sharper than one by one.
-
-    Only images that one of the two gets right count, as in McNemar (1947); the
-    standard error is that of dependent proportions, Agresti, Categorical Data
-    Analysis (2013), 11.1. It covers the choice of test images, not that of seeds.
-
-    Both are (N,) bool: whether the first, and the second, is right about an image.
-
-    Raises:
-        SightlineError: without an image, or without one of each.
-    """
-    if correct_a.shape != correct_b.shape or not len(correct_a):
-        raise SightlineError(
-            f"{len(correct_a)} and {len(correct_b)} answers cannot be paired: give "
-            "those of two models about the same images, at least one"
-        )
-    count = len(correct_a)
-    only_a = int((correct_a & ~correct_b).sum())
-    only_b = int((correct_b & ~correct_a).sum())
-    difference = (only_a - only_b) / count
-    variance = (only_a + only_b) / count - difference**2
-    error = math.sqrt(max(variance, 0) / count)  # rounding may fall below 0
-    return PairedDifference(difference, error, only_a, only_b)
-
-
-def mean_interval(values: Tensor, level: float = 0.95) -> Interval:
-    """Return Student's interval of the mean of independent values; NaN is left out.
-
-    Seeds are independent of each other; images are, too, but say nothing about
-    another seed. Of all such intervals, the share `level` holds the mean.
-    """
-    from scipy.special import stdtrit  # quantiles of Student's t; grad-cam brings it
-
-    known = values[~values.isnan()].double()
-    count, mean = len(known), known.mean().item()
-    if count < 2:
-        return Interval(mean, math.nan, math.nan, count)
-    factor = float(stdtrit(count - 1, (1 + level) / 2))
-    half = factor * known.std().item() / math.sqrt(count)
-    return Interval(mean, mean - half, mean + half, count)

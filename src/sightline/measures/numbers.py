@@ -1,6 +1,9 @@
 """Numbers as people read them."""
 
-__all__ = ["signed"]
+import math
+from collections.abc import Sequence
+
+__all__ = ["signed", "with_interval"]
 
 
 def signed(value: float, decimals: int = 1, *, plus: bool = True) -> str:
@@ -9,3 +12,13 @@ def signed(value: float, decimals: int = 1, *, plus: bool = True) -> str:
     if not text.strip("0.,"):
         return text
     return "−" + text if value < 0 else "+" * plus + text
+
+
+def with_interval(
+    numbers: Sequence[float], decimals: int = 1, *, plus: bool = True
+) -> str:
+    """Write a value, low and high as +1.2 (−0.3 to +2.7), or – where there is none."""
+    if math.isnan(numbers[0]):
+        return "–"
+    value, low, high = (signed(number, decimals, plus=plus) for number in numbers)
+    return f"{value} ({low} to {high})"

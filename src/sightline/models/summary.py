@@ -6,6 +6,7 @@ Every network of this package names its parts, in the order of the forward pass,
 
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -13,7 +14,65 @@ from torch import nn
 
 from sightline.models.lend import evaluating
 
-__all__ = ["output_shapes", "receptive_fields", "stage_shapes", "summary"]
+__all__ = [
+    "Stage",
+    "describe_stages",
+    "output_shapes",
+    "receptive_fields",
+    "stage_shapes",
+    "summary",
+]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of a network, and what it gives for one square picture."""
+
+    name: str  #: dotted, in the network
+    kind: str  #: class of the part; of equal blocks also their number
+    shape: tuple[int, ...]  #: of its output without the batch, (C, H, W) of maps
+    parameters: int  #: trainable or not
+    field: int | None  #: pixels of the receptive field, where `stages` names the part
+    stride: int | None  #: input pixels from one unit to the next, likewise
+
+
+def describe_stages(
+    model: nn.Module, image_size: int = 32, depth: int = 1
+) -> list[Stage]:
+    """Return the parts of any network in the order of execution.
+
+    They are its `stages`, or else what is `depth` levels deep, or a part without parts
+    above. A part that is not called, or returns no tensor, is left out.
+    """
+    fields: dict[str, tuple[int, int]] = {}
+    names = getattr(model, "stages", None)
+    if names and depth == 1:
+        fields = receptive_fields(model)
+    else:
+        names = [
+            name
+            for name, part in model.named_modules()
+            if name
+            and (
+                name.count(".") == depth - 1
+                or (name.count(".") < depth - 1 and not list(part.children()))
+            )
+        ]
+    stages = []
+    for name, shape in output_shapes(model, names, image_size).items():
+        part = model.get_submodule(name)
+        count = sum(p.numel() for p in part.parameters())
+        field, stride = fields.get(name, (None, None))
+        stages.append(Stage(name, kind_of(part), shape, count, field, stride))
+    return stages
+
+
+def kind_of(part: nn.Module) -> str:
+    """Name the class of a part, or the number and class of its equal blocks."""
+    kinds = {type(child).__name__ for child in part.children()}
+    if isinstance(part, nn.Sequential) and len(kinds) == 1:
+        return f"{len(part)} × {kinds.pop()}"
+    return type(part).__name__
 
 
 def stage_shapes(model: nn.Module, image_size: int = 32) -> dict[str, tuple[int, ...]]:

@@ -6,6 +6,7 @@ sheet        figures measured in inches, with pictures and words in places
 curves       learning rates, schedules, histories
 galleries    pictures: grids, galleries, heatmaps
 matrices     confusion matrices
+network      the diagram of a network
 calibration  how often a model is right: by class, by confidence, by damage
 overlay      heatmaps laid over pictures
 output       figures as files: SVG that follows the page, PNG, PDF
@@ -22,6 +23,7 @@ from sightline.plots.calibration import (
     class_accuracy,
     corruption_curves,
     reliability_diagram,
+    risk_coverage,
 )
 from sightline.plots.curves import (
     compare_histories,
@@ -39,6 +41,7 @@ from sightline.plots.galleries import (
     sample_grid,
 )
 from sightline.plots.matrices import confusion, confusion_difference
+from sightline.plots.network import network
 from sightline.plots.output import save, svg
 from sightline.plots.style import COLOURS, DARK_INK, DARK_PAPER, INK, PAPER
 
@@ -60,8 +63,10 @@ __all__ = [
     "history",
     "lr_curve",
     "lr_curves",
+    "network",
     "reliability_diagram",
     "rgb_channels",
+    "risk_coverage",
     "sample_grid",
     "save",
     "schedule",

@@ -2,26 +2,32 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from sightline.measures.calibration import Reliability
-from sightline.measures.metrics import wilson_interval
+from sightline.measures.calibration import Reliability, RiskCoverage
+from sightline.measures.inference import wilson_interval
+from sightline.measures.metrics import class_intervals
 from sightline.plots import style
 
-__all__ = ["class_accuracy", "corruption_curves", "reliability_diagram"]
+__all__ = [
+    "class_accuracy",
+    "corruption_curves",
+    "reliability_diagram",
+    "risk_coverage",
+]
 
 
 def class_accuracy(matrix: Tensor, classes: Sequence[str]) -> Figure:
-    """Show the accuracy of every class with its 95 % interval, the best on top.
+    """Show the accuracy of every class with its interval, the best on top.
 
-    The matrix is (K, K) counts, rows actual, as `confusion_matrix` makes them.
+    The intervals hold together with 95 %, see `class_intervals`. The matrix is (K, K)
+    counts, rows actual, as `confusion_matrix` makes them.
     """
     right, images = matrix.diagonal(), matrix.sum(1)
-    low, high = (100 * end for end in wilson_interval(right, images))
+    low, high = (100 * end for end in class_intervals(matrix))
     share = 100 * right.double() / images.clamp_min(1)
     order = [i for i in share.argsort(descending=True).tolist() if images[i]]
     order += [i for i in range(len(classes)) if not images[i]]
@@ -36,7 +42,7 @@ def class_accuracy(matrix: Tensor, classes: Sequence[str]) -> Figure:
         style.write_beside(axes, row, f"{share[i]:.1f}   {low[i]:.1f} to {high[i]:.1f}")
     total = (100 * right.sum() / images.sum().clamp_min(1)).item()
     axes.axvline(total, color=style.INK, lw=0.8, alpha=0.6, ls="--")
-    title = "Accuracy of each class, %, with its 95 % interval"
+    title = "Accuracy of each class, %, with intervals that hold together (95 %)"
     style.apply(axes, title, f"dashed: all images, {total:.1f} %")
     axes.grid(visible=False, axis="y")
     axes.grid(axis="x", color=style.INK, alpha=0.12, lw=0.6)
@@ -63,9 +69,8 @@ def reliability_diagram(models: Mapping[str, Reliability]) -> Figure:
         upper.plot(x, y, "o", color=colour, ms=5, transform=upper.transAxes)
         words = f"{name}: ECE {100 * bins.error:.1f} points"
         style.write_note(upper, words, (x, y), (8, 0), va="center")
-        edges = np.linspace(0, 100, len(bins.counts) + 1)
         shares = 100 * bins.counts / bins.counts.sum().clamp_min(1)
-        lower.stairs(shares, edges, color=colour, lw=1.6)
+        lower.stairs(shares, 100 * bins.edges, color=colour, lw=1.6)
     upper.set(xlim=(0, 100), ylim=(-3, 103))
     style.apply(upper, "Accuracy, %")
     style.apply(lower, "Images, %", "confidence, %")
@@ -80,6 +85,31 @@ def _bins_with_intervals(axes: Axes, bins: Reliability, colour: str) -> None:
     x = 100 * bins.confidence[filled]
     axes.vlines(x, 100 * low, 100 * high, color=colour, lw=2, alpha=0.5)
     axes.plot(x, 100 * share, "o", color=colour, ms=5)
+
+
+def risk_coverage(models: Mapping[str, RiskCoverage]) -> Figure:
+    """Plot the share of wrong answers over the share of images that are answered.
+
+    Dotted, for each, what it would be if all mistakes were declined first.
+    """
+    height = 3.0
+    figure = style.new_figure(height + 0.7)
+    axes = figure.subplots()
+    ends = []
+    for i, (name, curve) in enumerate(models.items()):
+        colour, dash = style.look(i)
+        share, risk, best = (
+            100 * each for each in (curve.coverage, curve.risk, curve.best_risk)
+        )
+        axes.plot(share, risk, color=colour, ls=dash, lw=1.8)
+        axes.plot(share, best, color=colour, ls=":", lw=1)
+        words = f"{name}, area {100 * curve.area:.1f}"
+        ends.append((risk[-1].item(), words, colour, dash))
+    axes.set(xlim=(0, 100))
+    axes.set_ylim(bottom=0)
+    style.apply(axes, "Wrong answers, %", "answered, the surest first, %")
+    style.label_ends(axes, ends, height)
+    return figure
 
 
 def corruption_curves(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:

@@ -31,13 +31,14 @@ def lr_curve(test: "RangeTest", suggestions: Mapping[str, float]) -> Figure:
     figure = style.new_figure(3.4)
     axes = figure.subplots()
     axes.plot(test.lrs, test.losses, color=style.INK, alpha=0.3, lw=0.8)
-    axes.plot(test.lrs, test.smoothed, color=style.BLUE, lw=1.8)
+    lrs, smoothed = test.curve()
+    axes.plot(lrs, smoothed, color=style.BLUE, lw=1.8)
     style.log_axis(axes)
     style.apply(axes, "", "learning rate")
     axes.set_ylim(_loss_range([test]))
     ends = [
         (test.losses[-1], "each step", style.INK + "66"),
-        (test.smoothed[-1], "smoothed", style.BLUE),
+        (smoothed[-1], "smoothed", style.BLUE),
     ]
     style.label_ends(axes, ends, 2.2)
     _point_out(axes, test, suggestions)
@@ -56,7 +57,7 @@ def lr_curves(
         2, sharex=True, height_ratios=(2.6, 0.28 * len(rules) + 0.1)
     )
     for test in tests:
-        upper.plot(test.lrs, test.smoothed, color=style.BLUE, lw=1.2, alpha=0.8)
+        upper.plot(*test.curve(), color=style.BLUE, lw=1.2, alpha=0.8)
     upper.set_ylim(_loss_range(tests))
     style.apply(upper, f"Loss, smoothed, of {len(tests)} seeds")
     upper.tick_params(axis="x", which="both", length=0)
@@ -200,9 +201,10 @@ def _point_out(axes: Axes, test: "RangeTest", suggestions: Mapping[str, float]) 
     The leftmost has the highest row, so that no name meets another one's line.
     """
     row = style.LINE * 1.1 * 72  # points
+    lrs, smoothed = test.curve()
     ordered = sorted(suggestions.items(), key=lambda item: item[1], reverse=True)
     for i, (name, lr) in enumerate(ordered):
-        loss = np.interp(np.log(lr), np.log(test.lrs), test.smoothed)
+        loss = np.interp(np.log(lr), np.log(lrs), smoothed)
         axes.plot(lr, loss, "o", color=style.VERMILION, ms=5, clip_on=False)
         top = ScaledTranslation(0, row * (i + 1) / 72, axes.figure.dpi_scale_trans)
         axes.annotate(

@@ -141,7 +141,8 @@ def heatmaps(
         explanations: one column each, under its key: what `explain` returns, or for
             instance `{"predicted": ..., "actual": ...}`.
         titles: one per picture, shown at the left.
-        classes: names, which captions then show: the class that each map explains.
+        classes: names, which captions then show: the class that each map explains. Its
+            largest evidence is always shown: the colours have no common scale.
         opacity: of the colours over the picture.
     """
     pictures = as_pictures(images)
@@ -154,11 +155,11 @@ def heatmaps(
     for name, explanation in explanations.items():
         check_length(f"maps {name!r}", explanation.status, pictures)
         columns.append(_overlays(pictures, explanation, opacity))
-        captions.append(_questions(explanation, classes or ()))
+        captions.append(_words(explanation, classes or ()))
         headers.append(f"{name}\n{_size(explanation.evidence)}")
     sheet = tile_sheet(
         list(zip(*columns, strict=True)),
-        captions=list(zip(*captions, strict=True)) if classes else (),
+        captions=list(zip(*captions, strict=True)),
         headers=headers,
         labels=titles or (),
         largest=1.3,
@@ -179,14 +180,21 @@ def _overlays(
     ]
 
 
-def _questions(explanation: Explanation, classes: Sequence[str]) -> list[str]:
-    """Say which class each map explains, and against which; nothing without names."""
-    words = [""] * len(explanation.status)
+def _words(explanation: Explanation, classes: Sequence[str]) -> list[str]:
+    """Say what each map explains, if classes have names, and how strongly."""
+    words, against = [], explanation.against
+    largest = explanation.evidence.amax((1, 2)).tolist()
     for i, status in enumerate(explanation.status):
+        lines = []
         if classes and status != "not finite":
-            words[i] = f"for {classes[int(explanation.targets[i])]}"
-            if explanation.against is not None:
-                words[i] += f",\nnot {classes[int(explanation.against[i])]}"
+            lines.append(f"for {classes[int(explanation.targets[i])]}")
+            if isinstance(against, Tensor):
+                lines.append(f"not {classes[int(against[i])]}")
+            elif against == "rest":
+                lines.append("not the rest")
+        if status in ("ok", "even"):
+            lines.append(f"at most {largest[i]:.2g}")
+        words.append("\n".join(lines))
     return words
 
 

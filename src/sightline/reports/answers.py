@@ -1,5 +1,8 @@
 """Sections of a report about answers: right, wrong, sure, and on damaged pictures."""
 
+from dataclasses import asdict
+
+import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -9,6 +12,8 @@ from sightline.data.datasets import Split
 from sightline.errors import SightlineError
 from sightline.heatmaps.explain import explain
 from sightline.measures import calibration, metrics
+from sightline.measures.evaluation import Evaluation
+from sightline.measures.inference import effects, estimate
 from sightline.reports.subject import Part, Section, Subject, gallery_of
 from sightline.reports.tables import markdown_table
 
@@ -16,18 +21,27 @@ __all__ = ["accuracy_by_class", "confidence", "damage", "mistakes", "overview"]
 
 DAMAGED = 500  # test images that are damaged, in 25 ways each
 ROWS, GALLERY = 6, 15  # mistakes with three maps each, pictures in a gallery
+DECLINED = 0.1  # of the validation images, the least certain ones
+# how far confidences may be off, by name
+ERRORS = {
+    "ECE": calibration.calibration_error,
+    "equal mass": calibration.equal_mass_error,
+    "debiased": calibration.debiased_error,
+    "class-wise": calibration.classwise_error,
+}
+SCORES = {"log loss": calibration.log_loss, "Brier": calibration.brier_score}
 
 
 def overview(subject: Subject) -> Section:
     """Say what was trained on what, and how good it is."""
     run, test, manifest = subject.run, subject.test, subject.run.manifest
     count, images = len(test.labels), manifest["images"]["training"]
-    error = metrics.standard_error(test.accuracy, count)
+    accuracy = estimate(test.right)
     rows = [
         ["recipe", f"{run.recipe.name} ({run.recipe.model})"],
         ["trained on", f"{manifest['data']}, {images:,} images"],
         ["epochs, seed", f"{len(run.history)}, {run.recipe.seed}"],
-        ["test accuracy", f"{test.accuracy:.2%} ± {error:.2%} (standard error)"],
+        ["test accuracy, %", f"{accuracy.written(2)}, with the 95 % interval"],
         ["test images", f"{count:,}, digest {subject.splits.digest}"],
     ]
     parts: list[Part] = [markdown_table(["", "this run"], rows)]
@@ -43,8 +57,9 @@ def overview(subject: Subject) -> Section:
         "run": str(run.path),
         "digest": subject.splits.digest,
         "test_images": count,
-        "test_accuracy": test.accuracy,
-        "standard_error": error,
+        "test_accuracy": accuracy.mean,
+        "low": accuracy.low,
+        "high": accuracy.high,
     }
     return Section("The run", parts, numbers)
 
@@ -54,7 +69,7 @@ def accuracy_by_class(subject: Subject) -> Section:
     test, classes = subject.test, subject.classes
     counts = metrics.confusion_matrix(test.labels, test.predictions, len(classes))
     order = metrics.order_by_confusion(counts)
-    low, high = metrics.wilson_interval(counts.diagonal(), counts.sum(1))
+    low, high = metrics.class_intervals(counts)
     accuracy = metrics.per_class_accuracy(counts)
     balanced = metrics.balanced_accuracy(counts)
     rows = [
@@ -67,8 +82,9 @@ def accuracy_by_class(subject: Subject) -> Section:
         "Classes that are taken for each other stand side by side.",
         (matrix, "Confusion matrix of the test images."),
         f"Balanced accuracy, the mean of all classes: {balanced:.1%}.",
-        "Accuracy of each class, the lowest first, with Wilson's 95 % interval:",
-        markdown_table(["class", "accuracy", "95 % interval"], rows),
+        "Accuracy of each class, the lowest first. In 95 of 100 such tables every "
+        "interval holds the truth; classes whose intervals overlap have no order.",
+        markdown_table(["class", "accuracy", "interval"], rows),
     ]
     shares = zip(accuracy.tolist(), low.tolist(), high.tolist(), strict=True)
     numbers: dict[str, object] = {
@@ -143,29 +159,87 @@ def confidence(subject: Subject) -> Section:
         versions[f"temperature {temperature:.2f}"] = tempered
         remark = (
             f"The temperature was fitted on {len(validation.labels):,} validation "
-            "images. It changes no prediction, only how sure they are."
+            "images. It changes no prediction, only how sure they are, and repairs "
+            "only what is off everywhere alike."
         )
     bins = {
         name: calibration.reliability(p, test.labels) for name, p in versions.items()
     }
-    rows = [
-        [
-            name,
-            f"{100 * bins[name].error:.2f} points",
-            f"{calibration.log_loss(p, test.labels):.4f}",
-            f"{calibration.brier_score(p, test.labels):.4f}",
-        ]
-        for name, p in versions.items()
-    ]
     words = "Accuracy against confidence, in bins, with 95 % intervals."
+    table, errors = calibration_table(versions, test.labels)
+    declining, numbers = when_to_decline(test, validation)
     parts: list[Part] = [
         "A calibrated network is right in 80 % of the cases in which it says 80 %.",
         (plots.reliability_diagram(bins), words),
-        markdown_table(["", "calibration error", "log loss", "Brier score"], rows),
         remark,
+        *table,
+        *declining,
     ]
-    errors = {name: each.error for name, each in bins.items()}
-    return Section("Confidence", parts, {"temperature": temperature, "ece": errors})
+    numbers |= {"temperature": temperature, "errors": errors}
+    return Section("Confidence", parts, numbers)
+
+
+def calibration_table(
+    versions: dict[str, Tensor], labels: Tensor
+) -> tuple[list[Part], dict[str, object]]:
+    """Write what is left of the error, beside what calibrated networks show."""
+    tests = {
+        name: {
+            error: calibration.calibration_test(p, labels, measure=measure)
+            for error, measure in ERRORS.items()
+        }
+        for name, p in versions.items()
+    }
+    rows = [[error, *(str(row[error]) for row in tests.values())] for error in ERRORS]
+    for name, score in SCORES.items():
+        rows.append([name, *(f"{score(p, labels):.4f}" for p in versions.values())])
+    parts: list[Part] = [
+        "Calibration errors in points. In brackets, what a calibrated network with the "
+        "same confidences shows on as many images, and how often it is as far off. "
+        "ECE has bins of equal width, *equal mass* of equally many images, *debiased* "
+        "the same as a root mean square without the scatter of the bins, *class-wise* "
+        "those of every class.",
+        markdown_table(["", *versions], rows),
+    ]
+    numbers: dict[str, object] = {
+        name: {error: asdict(each) for error, each in row.items()}
+        for name, row in tests.items()
+    }
+    return parts, numbers
+
+
+def when_to_decline(
+    test: Evaluation, validation: Evaluation
+) -> tuple[list[Part], dict[str, object]]:
+    """Measure what is gained by not answering where the network is least certain."""
+    sure = metrics.margins(test.probabilities)
+    curve = calibration.risk_coverage(sure, test.right)
+    threshold = metrics.margins(validation.probabilities).quantile(DECLINED).item()
+    answered = sure > threshold
+    parts: list[Part] = [
+        "Declining where the two best classes are close, by the margin between them; "
+        "dotted, were all mistakes declined first.",
+        (
+            plots.risk_coverage({"by margin": curve}),
+            "Wrong answers over the share of images that are answered.",
+        ),
+    ]
+    numbers: dict[str, object] = {
+        "aurc": curve.area,
+        "best_aurc": curve.best_risk.mean().item(),
+        "threshold": threshold,
+        "answered": answered.double().mean().item(),
+    }
+    if answered.any():
+        rest = estimate(test.right[answered])
+        parts.append(
+            f"A margin above {threshold:.2f}, which {1 - DECLINED:.0%} of the "
+            f"validation images have, has {answered.double().mean():.1%} of the test "
+            f"images. Accuracy on these, %, with the 95 % interval: {rest.written(2)}; "
+            f"on all {100 * test.accuracy:.2f}."
+        )
+        numbers["accuracy_of_answered"] = rest.mean
+    return parts, numbers
 
 
 def damage(subject: Subject) -> Section:
@@ -174,23 +248,42 @@ def damage(subject: Subject) -> Section:
     labels, pictures = subject.splits.test.labels[index], subject.pictures(index)
     ask = subject.classifier.ask
     intact = ask(Split(pictures, labels))
-    accuracy: dict[str, list[float]] = {}
-    errors: dict[str, list[float]] = {}
-    for kind in CORRUPTIONS:
-        damaged = [corrupt(pictures, kind, severity) for severity in SEVERITIES]
-        answers = [intact] + [ask(Split(each, labels)) for each in damaged]
-        accuracy[kind] = [100 * each.accuracy for each in answers]
-        errors[kind] = [
-            100 * calibration.calibration_error(each.probabilities, labels)
-            for each in answers
-        ]
-    panels = {"Accuracy, %": accuracy, "Calibration error, points": errors}
-    header = ["accuracy, %", "as it is", *(f"severity {s}" for s in SEVERITIES)]
-    rows = [[kind, *(f"{v:.1f}" for v in vs)] for kind, vs in accuracy.items()]
+    answers = {
+        kind: [intact]
+        + [ask(Split(corrupt(pictures, kind, s), labels)) for s in SEVERITIES]
+        for kind in CORRUPTIONS
+    }
+    accuracy = {
+        kind: [100 * each.accuracy for each in row] for kind, row in answers.items()
+    }
+    tests = {
+        kind: [calibration.calibration_test(each.probabilities, labels) for each in row]
+        for kind, row in answers.items()
+    }
+    errors = {kind: [100 * t.error for t in row] for kind, row in tests.items()}
+    floors = torch.tensor([[100 * t.floor for t in row] for row in tests.values()])
+    curves = errors | {"calibrated": floors.mean(0).tolist()}
+    panels = {"Accuracy, %": accuracy, "Calibration error, points": curves}
     words = "Accuracy and calibration error over the severity of five kinds of damage."
     parts: list[Part] = [
-        f"{len(index):,} test images, damaged in the style of CIFAR-10-C.",
+        f"{len(index):,} test images, the same for every kind and severity, damaged as "
+        "in CIFAR-10-C: its strengths of Gaussian noise, Gaussian blur, contrast, "
+        "pixelate and JPEG. Severities of two kinds are not equally hard.",
         (plots.corruption_curves(panels), words),
-        markdown_table(header, rows),
+        falls(answers),
+        "A calibrated network would show the calibration error of the curve with that "
+        "name: so much do bins scatter on as few images.",
     ]
-    return Section("Damaged pictures", parts, {"accuracy": accuracy, "ece": errors})
+    numbers = {"accuracy": accuracy, "ece": errors, "calibrated": curves["calibrated"]}
+    return Section("Damaged pictures", parts, numbers)
+
+
+def falls(answers: dict[str, list[Evaluation]]) -> str:
+    """Write accuracies, and by how much that of the strongest damage is lower."""
+    pairs = {kind: (row[0].right, row[-1].right) for kind, row in answers.items()}
+    header = ["accuracy, %", "as it is", *(f"severity {s}" for s in SEVERITIES)]
+    rows = []
+    for kind, fall in effects(pairs).items():
+        shares = [f"{100 * each.accuracy:.1f}" for each in answers[kind]]
+        rows.append([kind, *shares, fall.written()])
+    return markdown_table([*header, "fall, points (95 %)"], rows)

@@ -7,12 +7,9 @@ from pathlib import Path
 import torch
 
 from sightline.errors import RunError, SightlineError
-from sightline.measures.metrics import (
-    confusion_matrix,
-    paired_difference,
-    standard_error,
-)
-from sightline.measures.numbers import signed
+from sightline.measures.inference import Verdict, effects, estimate
+from sightline.measures.metrics import confusion_matrix
+from sightline.measures.numbers import with_interval
 from sightline.models import build_model
 from sightline.training.engine import best_row
 from sightline.training.machine import MACHINE
@@ -25,8 +22,6 @@ OTHER_PICTURES, OTHER_BUDGET = "†", "‡"
 ON_TEST = "§"  # marks what was measured on test images after every epoch
 DESCRIPTIONS = ("target", "reported", "protocol", "source", "repaired")  # not causes
 LOSSES = ("label_smoothing", "l1", "l1_of")  # decide what a training loss means
-NORMAL = 1.96  # standard errors on each side of a 95 % interval
-ROUGH = 25  # fewer images than this decide: the normal interval is only rough
 
 
 @dataclass(frozen=True)
@@ -44,7 +39,7 @@ class Entry:
     best_accuracy: float | None  #: validation, 0..1
     best_epoch: int | None
     test_accuracy: float | None  #: 0..1
-    test_standard_error: float | None
+    test_interval: tuple[float, float] | None  #: 95 %, of this network's accuracy
     train_seconds: float | None
     images_per_second: float | None  #: of training
     machine: dict[str, object]
@@ -63,12 +58,12 @@ class Entry:
         """Write the row of a table; – where there is nothing yet."""
         marks = OTHER_PICTURES * (not self.same_data)
         marks += OTHER_BUDGET * (not self.same_budget)
-        best, test, error = "–", "–", self.test_standard_error
+        best, test, ends = "–", "–", self.test_interval
         if self.best_accuracy is not None:
             mark = ON_TEST * (self.recipe.watch == "test")
             best = f"{self.best_accuracy:.2%} ({self.best_epoch}){mark}"
-        if self.test_accuracy is not None and error is not None:
-            test = f"{self.test_accuracy:.2%} ± {100 * error:.2f}"
+        if self.test_accuracy is not None and ends is not None:
+            test = f"{self.test_accuracy:.2%} ({ends[0]:.2%} to {ends[1]:.2%})"
         seconds, speed = self.train_seconds, self.images_per_second
         return [
             f"{self.name} {marks}".strip(),
@@ -92,23 +87,21 @@ class Pair:
     minus: str  #: name of the first run
     images: int
     difference: float  #: of the accuracies, -1..1
-    standard_error: float
     interval: tuple[float, float]  #: 95 %
+    p: float  #: adjusted for all pairs
+    verdict: Verdict  #: about these two networks
     only_run: int  #: images that this run alone classifies correctly
     only_minus: int
     confusion_difference: list[list[int]]  #: (K, K), rows actual
 
     def sentence(self) -> str:
         """Say how far apart the two are."""
-        difference, low, high = (
-            signed(100 * value, 2) for value in (self.difference, *self.interval)
-        )
-        rough = " (rough)" * (self.only_run + self.only_minus < ROUGH)
+        points = [100 * value for value in (self.difference, *self.interval)]
         return (
-            f"{self.run} minus {self.minus}: {difference} points of test accuracy, "
-            f"95% interval {low} to {high}{rough}; of {self.images:,} images "
-            f"{self.only_run:,} are right only in {self.run}, {self.only_minus:,} only "
-            f"in {self.minus}."
+            f"{self.run} minus {self.minus}: {with_interval(points, 2)} points of "
+            f"test accuracy with the 95% interval, {self.verdict}; of "
+            f"{self.images:,} images {self.only_run:,} are right only in {self.run}, "
+            f"{self.only_minus:,} only in {self.minus}."
         )
 
 
@@ -129,7 +122,7 @@ class Comparison:
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Lay out the results: header, and a row for each run."""
         header = ["run", "model", "parameters", "data", "training\nimages", "epochs"]
-        header += ["best validation\naccuracy (epoch)", "test accuracy\n± SE"]
+        header += ["best validation\naccuracy (epoch)", "test accuracy\n(95% interval)"]
         return [*header, "seconds", "images/s"], [entry.cells() for entry in self.runs]
 
     def recipe_table(self) -> tuple[list[str], list[list[str]]]:
@@ -152,7 +145,8 @@ class Comparison:
         if self.paired:
             lines.append(
                 "The intervals cover the choice of test images, not that of seeds: "
-                "each run is one training."
+                "each run is one training, and what is larger here may be smaller with "
+                "other seeds."
             )
         return lines
 
@@ -181,12 +175,11 @@ def compare(runs: Sequence[Run]) -> Comparison:
     first, *others = zip(names, runs, strict=True)
     entries = [describe(name, run, runs[0]) for name, run in (first, *others)]
     differences = recipe_differences(entries)
-    pairs = [compare_pair(other, first) for other in others]
     return Comparison(
         classes=runs[0].classes,
         runs=tuple(entries),
         recipe_differences=differences,
-        paired=tuple(pair for pair in pairs if pair),
+        paired=tuple(paired(first, others)),
         notes=tuple(notes(entries, set(differences))),
     )
 
@@ -216,8 +209,7 @@ def describe(name: str, run: Run, first: Run) -> Entry:
     seen = sum(row["seconds"] * row["images_per_second"] for row in history)
     best = best_row(history) if history else {}
     accuracy = manifest["test"]["accuracy"] if run.finished else None
-    images = manifest["images"]
-    error = None if accuracy is None else standard_error(accuracy, images["test"])
+    interval = estimate(run.test.right) if run.finished else None
     return Entry(
         name=name,
         path=str(run.path),
@@ -225,12 +217,12 @@ def describe(name: str, run: Run, first: Run) -> Entry:
         parameters=trained_parameters(recipe, len(run.classes)),
         data=manifest["data"],
         digest=manifest["digest"],
-        images=images,
+        images=manifest["images"],
         epochs_done=len(history),
         best_accuracy=best.get("validation_accuracy"),
         best_epoch=best.get("epoch"),
         test_accuracy=accuracy,
-        test_standard_error=error,
+        test_interval=(interval.low, interval.high) if interval else None,
         train_seconds=round(seconds, 1) if history else None,
         images_per_second=round(seen / seconds, 1) if history else None,
         machine={key: manifest.get(key) for key in MACHINE},
@@ -266,37 +258,49 @@ def recipe_differences(entries: Sequence[Entry]) -> dict[str, dict[str, object]]
     }
 
 
-def compare_pair(named: tuple[str, Run], first: tuple[str, Run]) -> Pair | None:
-    """Compare two test results image by image; None if the images are others.
+def paired(first: tuple[str, Run], others: Sequence[tuple[str, Run]]) -> list[Pair]:
+    """Compare each later run with the first image by image, where the images are its.
 
     Runs of different seeds validate on other images, but test on the same.
     """
-    (name, run), (first_name, first_run) = named, first
+    first_name, reference = first
+    alike = {name: run.test for name, run in others if same_test(run, reference)}
+    if not alike:
+        return []
+    two = reference.test
+    differences = effects({name: (one.right, two.right) for name, one in alike.items()})
+    size = len(reference.classes)
+    counts = confusion_matrix(two.labels, two.predictions, size)
+    return [
+        Pair(
+            run=name,
+            minus=first_name,
+            images=effect.images,
+            difference=effect.difference,
+            interval=(effect.low, effect.high),
+            p=effect.p,
+            verdict=effect.verdict(),
+            only_run=int((alike[name].right & ~two.right).sum()),
+            only_minus=int((two.right & ~alike[name].right).sum()),
+            confusion_difference=(
+                confusion_matrix(two.labels, alike[name].predictions, size) - counts
+            ).tolist(),
+        )
+        for name, effect in differences.items()
+    ]
+
+
+def same_test(run: Run, first: Run) -> bool:
+    """Say whether two runs are finished and were tested on the same images."""
     digests = [
-        (run.manifest.get(key), first_run.manifest.get(key))
+        (run.manifest.get(key), first.manifest.get(key))
         for key in ("digest", "test_digest")
     ]
-    same_test = any(digest and digest == other for digest, other in digests)
-    if not (same_test and run.finished and first_run.finished):
-        return None
-    one, two = run.test, first_run.test
-    if not torch.equal(one.labels, two.labels):
-        return None
-    apart = paired_difference(one.right, two.right)
-    reach = NORMAL * apart.standard_error
-    size = len(run.classes)
-    matrices = [confusion_matrix(e.labels, e.predictions, size) for e in (one, two)]
-    return Pair(
-        run=name,
-        minus=first_name,
-        images=len(one.labels),
-        difference=apart.difference,
-        standard_error=apart.standard_error,
-        interval=(apart.difference - reach, apart.difference + reach),
-        only_run=apart.only_first,
-        only_minus=apart.only_second,
-        confusion_difference=(matrices[0] - matrices[1]).tolist(),
-    )
+    if not any(digest and digest == other for digest, other in digests):
+        return False
+    if not (run.finished and first.finished):
+        return False
+    return torch.equal(run.test.labels, first.test.labels)
 
 
 def notes(entries: Sequence[Entry], differences: set[str]) -> list[str]:

@@ -1,138 +1,80 @@
-"""The section of a report that scores heatmaps, beside maps that know nothing."""
+"""Which heatmaps of a network can be believed, as tables and as a section."""
 
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Sequence
 
-from torch import Tensor, nn
-
-from sightline.errors import SightlineError
-from sightline.heatmaps.baselines import BASELINES
-from sightline.heatmaps.explain import Explainer, cam
-from sightline.heatmaps.faithfulness import Grids, picture_grids, road
-from sightline.heatmaps.localisation import energy_in_mask
-from sightline.heatmaps.sanity import cascading_randomisation, class_sensitivity
-from sightline.measures.inference import Estimate, estimate
+from sightline.heatmaps.protocol import DRAWS
+from sightline.heatmaps.trust import TESTS, Card, trust
 from sightline.measures.numbers import signed
 from sightline.reports.subject import Section, Subject
 from sightline.reports.tables import markdown_table
 
-__all__ = ["heatmap_trust"]
+__all__ = ["card_tables", "heatmap_trust", "sentences"]
 
-TRUSTED, GRIDS = 40, 20  # images, and grids of four, that heatmaps are scored on
+TRUSTED = 40  # images of a report; the command asks about more
 SCORED = ("grad_cam", "hires_cam", "layer_cam", "eigen_cam")
-MEANINGS = {
-    "in grid cell": "of four pictures in a grid, the share of the map in the one whose "
-    "class was asked for; 0.25 by chance.",
-    "ROAD": "how much further the probability falls when the brightest pixels are "
-    "filled in than when the dimmest are; 0 by chance.",
-    "same for runner-up": "correlation with the map of the second class; a map that "
-    "explains a class is far from 1.",
-    "same with random head": "correlation with the map after the last layer got random "
-    "weights; a map that explains this network is far from 1.",
-    "on the object": "the share of the map on the object; the area of the objects by "
-    "chance.",
-}
-BOUNDS = {column: (-1, 1) for column in MEANINGS} | {
-    column: (0, 1) for column in ("in grid cell", "on the object")
-}
+SIGNS = {"passes": "+", "fails": "−", "open": "·"}
+COLUMNS = 6  # tests in a table, which then fits into a terminal
 
 
 def heatmap_trust(subject: Subject) -> Section:
     """Score heatmaps on this network beside maps that never saw it."""
-    title, right = "Can the heatmaps be believed?", subject.test.right
-    index = subject.sample()
-    index = index[right[index]][:TRUSTED]
-    if len(index) < 2:
+    title = "Can the heatmaps be believed?"
+    if int(subject.test.right.sum()) < 2:
         return Section(title, ["Too few images are recognised to tell."])
-    grids = grids_of(subject)
-    explainers = {
-        f"{method} {layer}": cam(method, layer)
-        for method in SCORED
-        for layer in subject.layers
-    }
-    explainers |= {name: ignorant(make) for name, make in BASELINES.items()}
-    rows = {
-        name: scores(subject, index, grids, explainer)
-        for name, explainer in explainers.items()
-    }
-    columns = list(next(iter(rows.values())))
-    among = f" and {len(grids.images) // 4} grids of four" if grids else ""
-    estimates = {
-        name: {
-            column: estimate(values, bounds=BOUNDS[column])
-            for column, values in row.items()
-        }
-        for name, row in rows.items()
-    }
-    cells = [[name, *map(written, row.values())] for name, row in estimates.items()]
-    parts = [
-        f"Mean over {len(index)} correctly classified test images{among}, with its "
-        "95 % interval. Trust a method where it is better than maps that have "
-        f"never seen the network: {', '.join(BASELINES)}.",
-        markdown_table(["maps", *columns], cells),
-        "".join(f"- *{column}*: {MEANINGS[column]}\n" for column in columns),
-    ]
-    numbers: dict[str, object] = {
-        name: {column: asdict(value) for column, value in row.items()}
-        for name, row in estimates.items()
-    }
-    return Section(title, parts, numbers)
-
-
-def ignorant(make: Callable[[Tensor], Tensor]) -> Explainer:
-    """Turn a baseline into an explainer that looks at neither network nor class."""
-
-    def explainer(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
-        return make(images.cpu())
-
-    return explainer
-
-
-def scores(
-    subject: Subject, index: Tensor, grids: Grids | None, explainer: Explainer
-) -> dict[str, Tensor]:
-    """Return one number per image for each way to doubt a heatmap."""
-    model, test, images = subject.model, subject.test, subject.images(index)
-    targets = test.labels[index]
-    others = test.logits[index].topk(2).indices[:, 1]
-    heatmaps = explainer(model, images, targets)
-    head = list(model.named_children())[-1][0]
-    columns = {}
-    if grids:
-        maps = explainer(model, grids.images, grids.targets)
-        shares = energy_in_mask(maps, grids.masks)
-        columns["in grid cell"] = shares.view(-1, 4).nanmean(1)  # one value per grid
-    columns |= {
-        "ROAD": road(model, images, targets, heatmaps),
-        "same for runner-up": class_sensitivity(
-            model, images, targets, others, explainer
-        ),
-        "same with random head": cascading_randomisation(
-            model, images, targets, explainer, stages=[head]
-        )[head],
-    }
-    masks = subject.splits.test.masks
-    if masks is not None:
-        columns["on the object"] = energy_in_mask(heatmaps, masks[index])
-    return columns
-
-
-def grids_of(subject: Subject) -> Grids | None:
-    """Lay pictures into grids; None where these pictures or this model cannot."""
-    index = subject.sample(GRIDS * 20)
-    labels = subject.test.labels[index]
-    try:
-        return picture_grids(subject.model, subject.images(index), labels, count=GRIDS)
-    except SightlineError:  # fewer than four classes, or one size of pictures only
-        return None
-
-
-def written(value: Estimate) -> str:
-    """Write a mean with its 95 % interval, and how many maps were blank."""
-    if not value.images:
-        return "–"
-    mean, low, high = (
-        signed(number, 2, plus=False) for number in (value.mean, value.low, value.high)
+    card = trust(
+        subject.classifier, subject.splits.test, pictures=TRUSTED, methods=SCORED
     )
-    blank = f", {value.left_out} blank" * bool(value.left_out)
-    return f"{mean} ({low} to {high}){blank}"
+    tables = [markdown_table(*table) for table in card_tables(card)]
+    notes = "".join(f"- {sentence}\n" for sentence in sentences(card))
+    return Section(title, [*tables, notes], card.as_json())
+
+
+def card_tables(card: Card) -> list[tuple[list[str], list[list[str]]]]:
+    """Lay out a card as tables of a header and rows, a few tests in each."""
+    tables, every = [], list(card.means)
+    for start in range(0, len(every), COLUMNS):
+        tests = every[start : start + COLUMNS]
+        names = dict.fromkeys(name for test in tests for name in card.means[test])
+        rows = [[name, *(_cell(card, test, name) for test in tests)] for name in names]
+        told = ["yes" if card.tells[test] else "no" for test in tests]
+        tables.append((["maps", *tests], [*rows, ["does the test tell?", *told]]))
+    return tables
+
+
+def sentences(card: Card) -> list[str]:
+    """Say how to read the tables, and which maps can be believed."""
+    telling = [test for test in card.means if card.tells[test]]
+    lines = [
+        f"Means over {card.pictures} correctly classified pictures, what explains each "
+        f"class against the rest; random networks over {DRAWS} draws.",
+        "+ better than every map that knows nothing, of as few cells, on the same "
+        "pictures; − worse; · not told apart (95 %, adjusted for the rows). For "
+        "likenesses: + no more alike than maps of different pictures, − more alike.",
+        "A test tells something if maps of known worth come out right in it.",
+        *(f"*{test}*: {TESTS[test].meaning}." for test in card.means),
+        *(f"Left out: {reason}." for reason in card.left_out),
+    ]
+    if blank := {n: count for n, count in card.blank.items() if count}:
+        counts = ", ".join(f"{count} of {name}" for name, count in blank.items())
+        lines.append(f"Blank, and scored as even maps: {counts}.")
+    whole = [name for name in card.methods if card.passed(name) == telling]
+    lines.append(
+        f"Pass every test that tells something: {_listed(whole)}. Fail none of them: "
+        f"{_listed([name for name in card.methods if not card.failed(name)])}."
+    )
+    return lines
+
+
+def _cell(card: Card, test: str, name: str) -> str:
+    """Write the mean of a map in a test, and what became of it."""
+    mean = card.means[test].get(name)
+    if mean is None:
+        return ""
+    judgement = card.judgements[test].get(name)
+    sign = f" {SIGNS[judgement.word]}" if judgement else ""
+    return signed(mean.mean, 2, plus=False) + sign
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Join names to a list in words."""
+    return ", ".join(names) or "none"

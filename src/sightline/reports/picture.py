@@ -1,13 +1,13 @@
 """One picture file: what a network answers, and where it finds its evidence."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 
 from sightline import plots
 from sightline.data.pictures import read_picture
-from sightline.heatmaps.explain import Targets, explain
+from sightline.heatmaps.explain import Against, Explanation, Targets, explain
 from sightline.training.classifier import Classifier
 
 __all__ = ["explain_picture"]
@@ -18,14 +18,16 @@ def explain_picture(
     picture: Path,
     out: Path,
     *,
+    opacity: float = 0.6,
     layers: Sequence[str],
     targets: Targets,
-    against: Targets | None,
+    against: Against,
     method: str,
 ) -> str:
     """Write a picture and its heatmaps to OUT/PICTURE-METHOD.png; say what it shows.
 
-    `layers` to `method` are those of `sightline.heatmaps.explain.explain`.
+    `opacity` is the share of the heatmap's colour over the picture; `layers` to
+    `method` are those of `sightline.heatmaps.explain.explain`.
 
     Raises:
         DataError: if the picture cannot be read.
@@ -45,7 +47,20 @@ def explain_picture(
     )
     answer = f"{classifier.classes[int(place)]} {float(confidence):.1%}"
     file, names = out / f"{picture.stem}-{method}.png", classifier.classes
-    plots.save(plots.heatmaps(pictures, maps, titles=[answer], classes=names), file)
-    blank = ", ".join(name for name, each in maps.items() if each.status[0] != "ok")
-    remark = f" (no map at {blank})" if blank else ""
-    return f"{picture}: {answer}{remark} → {file}"
+    figure = plots.heatmaps(
+        pictures, maps, titles=[answer], classes=names, opacity=opacity
+    )
+    plots.save(figure, file)
+    return f"{picture}: {answer} ({_strengths(maps)}) → {file}"
+
+
+def _strengths(maps: Mapping[str, Explanation]) -> str:
+    """Say how large the score is, and the largest evidence of each layer."""
+    score = next(iter(maps.values())).scores.item()
+    parts = [
+        f"no map at {name}"
+        if each.status[0] != "ok"
+        else f"at most {each.evidence.max():.2g} at {name}"
+        for name, each in maps.items()
+    ]
+    return f"score {score:.2g}; evidence {', '.join(parts)}"

@@ -17,6 +17,6 @@ classifier   a trained network that can be asked, whoever trained it
 runtime      device, precision, memory format
 distributed  several processes that `torchrun` started
 machine      this machine, and its memory
-tensorboard  TensorBoard's file of a run
+tensorboard  the scalars of a run, for TensorBoard
 ===========  ====================================================================
 """

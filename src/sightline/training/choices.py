@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from sightline.data.datasets import Splits
 from sightline.errors import NonFiniteLossError, SightlineError
 from sightline.training.engine import fit
-from sightline.training.lr_finder import RangeTest, suggest_range
+from sightline.training.lr_finder import RangeTest, recommended, spread
 from sightline.training.parts import build, chosen_splits
 from sightline.training.recipe import Recipe
 from sightline.training.runtime import Runtime
@@ -18,7 +18,6 @@ __all__ = ["Choice", "choose_epochs", "choose_rate"]
 # one CPU core, after which 1,500 photographs of hands or rooms were learnt
 SHOWN = 60_000
 MOST_EPOCHS, LEAST_EPOCHS = 200, 10
-RULE = "valley"  # of the range test
 FAR_APART = 3  # times: rates that differ by less train alike
 CLEARLY = 0.95  # of the validation loss with the recipe's rate, to leave that one
 
@@ -43,18 +42,17 @@ def choose_rate(
 ) -> Choice:
     """Choose the rate that range tests suggest, unless the recipe's does as well.
 
-    In a small folder a hundred updates hardly move the loss, and the rules point far
-    too low: on 270 drawn shapes to 0.003, which ended at 61 %, where 0.05 reached 92 %.
-    So where suggestion and recipe are far apart, short trainings decide; the recipe's
-    has the benefit of the doubt.
+    In a small folder a hundred updates hardly move the loss, and range tests can point
+    far too low: on 270 drawn shapes *valley* said 0.003, which ended at 61 %, where
+    0.05 reached 92 %. So where suggestion and recipe are far apart, short trainings
+    decide; the recipe's has the benefit of the doubt.
     """
     own = recipe.max_lr
     try:
-        low, rate, high = suggest_range(tests)[RULE]
+        low, rate, high = spread(recommended, tests)
     except SightlineError as error:
         return Choice(own, f"the recipe's own, because {error}")
-    why = f"median of the {RULE} rule over {len(tests)} range tests, "
-    why += f"{low:.2g} to {high:.2g}"
+    why = f"median of {len(tests)} range tests, {low:.2g} to {high:.2g}"
     if max(rate / own, own / rate) <= FAR_APART:
         return Choice(rate, why)
     losses = {lr: try_rate(recipe, splits, runtime, lr) for lr in (rate, own)}

@@ -1,7 +1,9 @@
 """The LR range test: train a few batches while the learning rate climbs.
 
-Smith (2017), "Cyclical Learning Rates for Training Neural Networks", section 3.3; and
-four rules that read the curve.
+The idea is from Smith (2017), "Cyclical Learning Rates for Training Neural Networks",
+section 3.3, who climbed along a line, over some epochs, and read two bounds off the
+accuracy. One batch at each rate, equal factors, the loss, and rules that read a single
+rate from it are fastai's.
 """
 
 import copy
@@ -18,21 +20,58 @@ from tqdm import tqdm
 from sightline.errors import SightlineError
 from sightline.training.runtime import Runtime
 
-__all__ = ["RULES", "RangeTest", "doubts", "range_test", "suggest", "suggest_range"]
+__all__ = [
+    "RULES",
+    "RangeTest",
+    "doubts",
+    "range_test",
+    "recommended",
+    "spread",
+    "suggest",
+    "suggest_range",
+]
 
-SKIP_START, SKIP_END = 10, 5  # points that the rules leave out
+SKIP_END = 5  # points that the rules leave out
 SMOOTHING = 0.05  # weight of the newest loss in the running mean
 DIVERGED = 5  # times the lowest smoothed loss, as in torch-lr-finder
+ABOVE_LOWEST = 3  # times the rate of the smallest loss: see `recommended`
+DECADE = 10  # times: rules that read the same thing off a good curve differ by less
 
 
 @dataclass(frozen=True)
 class RangeTest:
-    """The recorded curve; all lists have the same length and are finite."""
+    """What was recorded; both lists have the same length and are finite."""
 
     lrs: list[float]  #: of the first parameter group
     losses: list[float]  #: of one batch each, before the update with lrs[i]
-    smoothed: list[float]  #: s ← 0.05 · loss + 0.95 · s
     stopped: str  #: "end", "diverged" or "not finite"
+    smoothing: float = SMOOTHING  #: weight w of the newest loss in the running mean
+
+    @property
+    def smoothed(self) -> list[float]:
+        """Return the running mean s ← w · loss + (1 − w) · s of the losses."""
+        means = self.losses[:1]
+        for loss in self.losses[1:]:
+            means.append(smoothed_loss(loss, means[-1], self.smoothing))
+        return means
+
+    @property
+    def lag(self) -> int:
+        """Return the number of steps by which the running mean is late.
+
+        The losses in it are 1/w − 1 steps old, weighted by their shares, and each was
+        computed before the update with its rate: together 1/w steps.
+        """
+        return round(1 / self.smoothing)
+
+    def curve(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return rates, and the running mean that is seen `lag` steps after each."""
+        return np.array(self.lrs[: -self.lag]), np.array(self.smoothed[self.lag :])
+
+
+def smoothed_loss(loss: float, mean: float, weight: float = SMOOTHING) -> float:
+    """Return the running mean `mean` after one more loss."""
+    return weight * loss + (1 - weight) * mean
 
 
 def range_test(
@@ -103,7 +142,7 @@ def climb(
     """
     used: list[float] = []
     losses: list[float] = []
-    smoothed: list[float] = []
+    lowest = mean = math.inf  # of the running mean
     own = [group["lr"] for group in optimizer.param_groups]
     for lr, (images, labels) in zip(lrs, batches, strict=False):
         for group, rate in zip(optimizer.param_groups, own, strict=True):
@@ -114,29 +153,34 @@ def climb(
         loss = loss_fn(logits.float(), labels)
         value = loss.item()
         if not math.isfinite(value):
-            return RangeTest(used, losses, smoothed, "not finite")
-        mean = smoothed[-1] if smoothed else value
+            return RangeTest(used, losses, "not finite")
+        mean = smoothed_loss(value, mean) if losses else value
+        lowest = min(lowest, mean)
         used.append(lr)
         losses.append(value)
-        smoothed.append(SMOOTHING * value + (1 - SMOOTHING) * mean)
-        if smoothed[-1] > DIVERGED * min(smoothed):
-            return RangeTest(used, losses, smoothed, "diverged")
+        if mean > DIVERGED * lowest:
+            return RangeTest(used, losses, "diverged")
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return RangeTest(used, losses, smoothed, "end")
+    return RangeTest(used, losses, "end")
 
 
 def trimmed(test: RangeTest) -> tuple[np.ndarray, np.ndarray]:
-    """Return learning rates and smoothed losses without the noisy ends."""
-    needed = SKIP_START + SKIP_END + 2
+    """Return rates and the running mean after them, without the noisy end.
+
+    Raises:
+        SightlineError: if fewer than two points are left.
+    """
+    needed = test.lag + SKIP_END + 2
     if len(test.lrs) < needed:
         raise SightlineError(
             f"only {len(test.lrs)} points were recorded before the range test ended "
-            f"({test.stopped}), but a suggestion needs {needed}: start lower"
+            f"({test.stopped}), but a suggestion needs {needed}: start lower, or take "
+            "more steps"
         )
-    inner = slice(SKIP_START, -SKIP_END)
-    return np.array(test.lrs[inner]), np.array(test.smoothed[inner])
+    lrs, losses = test.curve()
+    return lrs[:-SKIP_END], losses[:-SKIP_END]
 
 
 def steepest(test: RangeTest) -> float:
@@ -150,24 +194,36 @@ def steepest(test: RangeTest) -> float:
     return float(lrs[slopes.argmin()])
 
 
+def lowest(test: RangeTest) -> float:
+    """Return the rate with the smallest loss."""
+    lrs, losses = trimmed(test)
+    return float(lrs[losses.argmin()])
+
+
 def minimum(test: RangeTest) -> float:
     """Return a tenth of the rate with the smallest loss (fastai's `minimum`)."""
-    lrs, losses = trimmed(test)
-    return float(lrs[losses.argmin()] / 10)
+    return lowest(test) / 10
 
 
 def valley(test: RangeTest) -> float:
-    """Return the middle of the longest descent (fastai's `valley`).
+    """Return the middle of the longest descent (after fastai's `valley`).
 
-    A descent may be interrupted by bumps: it is a longest falling subsequence, and
-    its points count as if they lay side by side.
+    A descent may be interrupted by bumps: it is a longest falling subsequence of the
+    points, and its middle is one of them. fastai counts half its length back from its
+    end, as if its points lay side by side, and can so leave it.
     """
     lrs, losses = trimmed(test)
-    length = np.ones(len(losses), dtype=int)  # of the longest fall that ends here
+    length = np.ones(len(losses), dtype=int)  # of the longest descent that ends here
+    previous = np.arange(len(losses))  # point of it
     for i in range(1, len(losses)):
-        length[i] += max(length[:i][losses[:i] > losses[i]], default=0)
-    end = int(length.argmax())
-    return float(lrs[end - length[end] // 2])
+        higher = np.flatnonzero(losses[:i] > losses[i])
+        if len(higher):
+            previous[i] = higher[length[higher].argmax()]
+            length[i] = length[previous[i]] + 1
+    point = length.argmax()
+    for _ in range(length.max() // 2):
+        point = previous[point]
+    return float(lrs[point])
 
 
 def slide(test: RangeTest, width: int = 15, threshold: float = 0.005) -> float:
@@ -203,31 +259,52 @@ def suggest(test: RangeTest) -> dict[str, float]:
     return {name: rule(test) for name, rule in RULES.items()}
 
 
-def suggest_range(tests: Sequence[RangeTest]) -> dict[str, tuple[float, float, float]]:
+def spread(
+    rule: Callable[[RangeTest], float], tests: Sequence[RangeTest]
+) -> tuple[float, float, float]:
+    """Return the lowest, median and highest suggestion of a rule over seeds."""
+    rates = [rule(test) for test in tests]
+    return min(rates), float(np.median(rates)), max(rates)
+
+
+def suggest_range(
+    tests: Sequence[RangeTest],
+) -> dict[str, tuple[float, float, float]]:
     """Return the lowest, median and highest suggestion of every rule over seeds."""
-    ranges = {}
-    for name, rule in RULES.items():
-        rates = [rule(test) for test in tests]
-        ranges[name] = (min(rates), float(np.median(rates)), max(rates))
-    return ranges
+    return {name: spread(rule, tests) for name, rule in RULES.items()}
+
+
+def recommended(test: RangeTest) -> float:
+    """Return the rate to train with: 3 times the rate with the smallest loss.
+
+    The four rules point into the descent, which under batch norm lies far below the
+    rates that train well: of a short recipe these are 0.016 to 0.047, its smallest loss
+    is at 0.006 to 0.017, and a tenth of that wastes the training. Three sweeps of one
+    recipe are little: `studies/rates.py` decides on rule and factor.
+    """
+    return ABOVE_LOWEST * lowest(test)
 
 
 def doubts(
     tests: Sequence[RangeTest], ranges: Mapping[str, Sequence[float]], num_classes: int
 ) -> list[str]:
-    """Say where range tests tell little: no real fall, or rules that disagree."""
+    """Say where range tests tell little: no real fall, or no clear descent.
+
+    *Steepest* and *valley* both look for the middle of the descent, so they may be
+    compared; the other rules look elsewhere.
+    """
     warnings = []
-    lowest, chance = min(min(t.smoothed) for t in tests), math.log(num_classes)
-    if lowest > 0.97 * chance:
+    least, chance = min(min(t.smoothed) for t in tests), math.log(num_classes)
+    if least > 0.97 * chance:
         warnings.append(
-            f"the smoothed loss never fell clearly below chance ({lowest:.2f}, "
+            f"the smoothed loss never fell clearly below chance ({least:.2f}, "
             f"ln {num_classes} = {chance:.2f}); try more --num-iter or a lower "
             "--start-lr"
         )
-    medians = [values[1] for values in ranges.values()]
-    if max(medians) > 10 * min(medians):
+    low, high = sorted(ranges[name][1] for name in ("steepest", "valley"))
+    if high > DECADE * low:
         warnings.append(
-            f"the rules disagree, from {min(medians):.2g} to {max(medians):.2g}; "
-            "short trainings decide (--epochs 2)"
+            f"there is no clear descent: its steepest point and its middle are at "
+            f"{low:.2g} and {high:.2g}; short trainings decide (--epochs 2)"
         )
     return warnings

@@ -43,6 +43,21 @@ def adam(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     return kind(groups, lr=recipe.max_lr, betas=betas, fused=True)
 
 
+def rmsprop(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """Build RMSprop: gradients over the root of their running mean square."""
+    groups = parameter_groups(model, recipe.weight_decay, recipe.decay)
+    return torch.optim.RMSprop(groups, lr=recipe.max_lr, momentum=recipe.momentum)
+
+
+def adagrad(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """Build Adagrad: gradients over the root of the sum of all their squares.
+
+    It has no momentum.
+    """
+    groups = parameter_groups(model, recipe.weight_decay, recipe.decay)
+    return torch.optim.Adagrad(groups, lr=recipe.max_lr)
+
+
 def muon(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     """Build Muon: kernels, biases and the head's matrix have a rate each."""
     groups = muon_groups(
@@ -60,6 +75,8 @@ OPTIMIZERS: dict[str, Callable[[Recipe, nn.Module], torch.optim.Optimizer]] = {
     "sgd": sgd,
     "adam": adam,
     "adamw": adam,
+    "rmsprop": rmsprop,
+    "adagrad": adagrad,
     "muon": muon,
 }
 

@@ -24,6 +24,7 @@ from sightline.training.schedules import build_scheduler
 __all__ = ["STATISTICS", "Parts", "build", "evaluation_loader", "training_loader"]
 
 Loader = BatchLoader | DataLoader
+Loss = Callable[[Tensor, Tensor], Tensor]  # of logits (B, K) and labels (B,), a scalar
 #: mean and std of pixels in 0..1 that a recipe may name, besides "training"
 STATISTICS: dict[str, tuple[Colour, Colour]] = {
     "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
@@ -48,7 +49,7 @@ class Parts:
     scheduler: LRScheduler
     train_loader: Loader
     validation_loader: Loader
-    loss_fn: Callable[[Tensor, Tensor], Tensor]
+    loss_fn: Loss  #: that is trained; validation is measured by cross-entropy
 
 
 def chosen_splits(recipe: Recipe, splits: Splits) -> Splits:
@@ -167,12 +168,13 @@ def build(
     runtime: Runtime,
     *,
     model: nn.Module | None = None,
+    loss_fn: Loss | None = None,
     blank: bool = False,
 ) -> Parts:
     """Build network, optimizer, schedule, loaders and loss from a seeded start.
 
-    `model` is trained in place of the recipe's own; `blank` leaves ImageNet's weights
-    out, because others will be loaded.
+    `model` and `loss_fn` are trained in place of the recipe's own; `blank` leaves
+    ImageNet's weights out, because others will be loaded.
     """
     seed_everything(recipe.seed)
     if model is None:
@@ -188,5 +190,5 @@ def build(
         validation_loader=evaluation_loader(
             splits.validation, splits.mean, splits.std, runtime
         ),
-        loss_fn=make_loss(recipe),
+        loss_fn=loss_fn or make_loss(recipe),
     )

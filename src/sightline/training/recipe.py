@@ -26,12 +26,12 @@ class Recipe:
     )
     epochs: int = option(20, "passes over the training images", at_least=1)
     batch_size: int = option(128, "images per update", at_least=1)
-    optimizer: Literal["sgd", "adam", "adamw", "muon"] = option(
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop", "adagrad", "muon"] = option(
         "sgd", "what makes updates of gradients"
     )
     max_lr: float = option(0.1, "largest learning rate of the schedule", above=0)
     momentum: float = option(
-        0.9, "of SGD, or Adam's first beta; one_cycle cycles it", at_least=0, at_most=1
+        0.9, "of SGD and RMSprop, or Adam's first beta", at_least=0, at_most=1
     )
     nesterov: bool = option(True, "sgd: look ahead along the momentum")
     bias_lr: float = option(26.5, "muon: largest rate of biases, which SGD trains")
@@ -52,11 +52,14 @@ class Recipe:
     label_smoothing: float = option(
         0.1, "share of the target spread over all classes", at_least=0, at_most=1
     )
-    schedule: Literal["one_cycle", "cosine", "linear", "constant", "plateau"] = option(
-        "one_cycle", "course of the learning rate; plateau: of the loss"
-    )
+    schedule: Literal[
+        "one_cycle", "warmup_cosine", "cosine", "linear", "constant", "plateau"
+    ] = option("one_cycle", "course of the learning rate; plateau: of the loss")
     pct_start: float = option(
-        0.25, "one_cycle: share of the steps spent climbing", at_least=0, at_most=1
+        0.25,
+        "one_cycle, warmup_cosine: share of the steps spent climbing",
+        at_least=0,
+        at_most=1,
     )
     div_factor: float = option(25.0, "one_cycle: max_lr / first learning rate", above=0)
     final_div_factor: float = option(
@@ -64,6 +67,15 @@ class Recipe:
     )
     anneal: Literal["cos", "linear"] = option(
         "cos", "one_cycle: shape of climb and fall"
+    )
+    cycle_momentum: bool = option(
+        True, "one_cycle: momentum falls from 0.95 to 0.85 while the rate climbs"
+    )
+    plateau_factor: float = option(
+        0.1, "plateau: by which the rate is multiplied", at_least=0, at_most=0.99
+    )
+    plateau_patience: int = option(
+        4, "plateau: epochs without progress that change nothing", at_least=0
     )
     schedule_step: Literal["batch", "epoch"] = option(
         "batch", "advance the schedule after each batch or epoch"

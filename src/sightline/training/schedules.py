@@ -6,6 +6,7 @@ compare them at every step.
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch.optim import lr_scheduler
@@ -20,6 +21,7 @@ __all__ = [
     "linear",
     "one_cycle",
     "one_cycle_momentum",
+    "warmup_cosine",
 ]
 
 
@@ -77,6 +79,22 @@ def cosine(step: int, *, total_steps: int, max_lr: float) -> float:
     return anneal(max_lr, 0.0, step / total_steps, "cos")
 
 
+def warmup_cosine(
+    step: int, *, total_steps: int, max_lr: float, pct_start: float = 0.25
+) -> float:
+    """Return a rate that climbs along a line, then falls along half a cosine towards 0.
+
+    It is max_lr at step round(pct_start·total_steps), and above 0 before.
+
+    Source: Goyal et al. (2017), "Accurate, Large Minibatch SGD", section 2.2, for the
+    climb; Loshchilov and Hutter (2017), "SGDR", equation 5, for the fall.
+    """
+    peak = round(pct_start * total_steps)
+    if step < peak:
+        return anneal(0.0, max_lr, (step + 1) / (peak + 1), "linear")
+    return cosine(step - peak, total_steps=max(total_steps - peak, 1), max_lr=max_lr)
+
+
 def linear(step: int, *, total_steps: int, max_lr: float) -> float:
     """Return max_lr at step 0, falling along a straight line towards 0."""
     return anneal(max_lr, 0.0, step / total_steps, "linear")
@@ -90,7 +108,12 @@ def constant(step: int, *, total_steps: int, max_lr: float) -> float:
 def one_cycle_scheduler(
     recipe: Recipe, optimizer: torch.optim.Optimizer, total_steps: int
 ) -> lr_scheduler.LRScheduler:
-    """Build OneCycleLR, which replaces every group's momentum (Adam's first beta)."""
+    """Build OneCycleLR.
+
+    Where it cycles the momentum, it replaces that of every group (Adam's first beta);
+    Adagrad has none.
+    """
+    has_momentum = "momentum" in optimizer.defaults or "betas" in optimizer.defaults
     pct_start = recipe.pct_start
     if pct_start * total_steps == 1:
         # A climb of exactly one step makes torch divide by zero.
@@ -103,21 +126,42 @@ def one_cycle_scheduler(
         div_factor=recipe.div_factor,
         final_div_factor=recipe.final_div_factor,
         anneal_strategy=recipe.anneal,
+        cycle_momentum=recipe.cycle_momentum and has_momentum,
     )
 
 
-def plateau_scheduler(optimizer: torch.optim.Optimizer) -> lr_scheduler.LRScheduler:
-    """Build ReduceLROnPlateau: a tenth after 5 epochs without progress, to 1e-7."""
+def plateau_scheduler(
+    recipe: Recipe, optimizer: torch.optim.Optimizer
+) -> lr_scheduler.LRScheduler:
+    """Build ReduceLROnPlateau, which waits until training no longer helps.
+
+    The rate is multiplied by `plateau_factor` after more than `plateau_patience` epochs
+    whose validation loss was not 0.01 % below the lowest one, and counting starts anew.
+    It never falls below 1e-7.
+    """
     peaks = [group["lr"] for group in optimizer.param_groups]
     lowest = [1e-7 * peak / peaks[0] for peak in peaks]
     return lr_scheduler.ReduceLROnPlateau(
-        optimizer, factor=0.1, patience=4, min_lr=lowest, eps=0.0
+        optimizer,
+        factor=recipe.plateau_factor,
+        patience=recipe.plateau_patience,
+        min_lr=lowest,
+        eps=0.0,
     )
 
 
 #: each of recipe, optimizer and number of steps
 SCHEDULES: dict[str, Callable[..., lr_scheduler.LRScheduler]] = {
     "one_cycle": one_cycle_scheduler,
+    "warmup_cosine": lambda recipe, optimizer, total_steps: lr_scheduler.LambdaLR(
+        optimizer,
+        partial(
+            warmup_cosine,
+            total_steps=total_steps,
+            max_lr=1.0,
+            pct_start=recipe.pct_start,
+        ),
+    ),
     "cosine": lambda _, optimizer, total_steps: lr_scheduler.CosineAnnealingLR(
         optimizer, T_max=total_steps
     ),
@@ -127,7 +171,7 @@ SCHEDULES: dict[str, Callable[..., lr_scheduler.LRScheduler]] = {
     "constant": lambda _, optimizer, __: lr_scheduler.ConstantLR(
         optimizer, factor=1.0, total_iters=0
     ),
-    "plateau": lambda _, optimizer, __: plateau_scheduler(optimizer),
+    "plateau": lambda recipe, optimizer, _: plateau_scheduler(recipe, optimizer),
 }
 
 

@@ -1,4 +1,4 @@
-"""TensorBoard's file of a run."""
+"""The scalars of a run, for TensorBoard."""
 
 import shutil
 from collections.abc import Callable, Iterator

@@ -20,7 +20,7 @@ from sightline.training.engine import Epoch, Row, best_row, fit
 from sightline.training.lr_finder import RangeTest, range_test
 from sightline.training.machine import MACHINE, describe
 from sightline.training.optim import make_optimizer
-from sightline.training.parts import Parts, build, chosen_splits
+from sightline.training.parts import Loss, Parts, build, chosen_splits
 from sightline.training.recipe import Recipe, describe_fields
 from sightline.training.run import Run
 from sightline.training.runtime import Runtime, choose_runtime
@@ -46,6 +46,7 @@ def train(
     progress: bool = True,
     tensorboard: bool = False,
     compiled: bool = False,
+    loss_fn: Loss | None = None,
 ) -> Run:
     """Train, keep the weights that count, read the test split once.
 
@@ -60,6 +61,8 @@ def train(
         progress: show a bar.
         tensorboard: also write TensorBoard scalars into the run folder.
         compiled: compile the network first, which pays in long trainings on a GPU.
+        loss_fn: of logits (B, K) and labels (B,), in place of the recipe's
+            cross-entropy; the manifest keeps its name. Validation stays cross-entropy.
 
     Raises:
         RunError: if `out` holds a run and `resume` is off, another run, or is in use.
@@ -67,7 +70,8 @@ def train(
     """
     if tensorboard:
         summary_writer()  # raises where it is not installed, before the first epoch
-    training = Training.of(recipe, splits, out, choose_runtime(device, precision))
+    runtime = choose_runtime(device, precision)
+    training = Training.of(recipe, splits, out, runtime, loss_fn)
     with training.run.locked():
         training.begin(resume=resume, profile=profile)
         training.finish(progress=progress, tensorboard=tensorboard, compiled=compiled)
@@ -82,14 +86,27 @@ class Training:
     recipe: Recipe
     splits: Splits  #: as the recipe uses them
     runtime: Runtime
+    loss_fn: Loss | None = None  #: in place of the recipe's
 
     @classmethod
     def of(
-        cls, recipe: Recipe, splits: Splits, out: str | Path, runtime: Runtime
+        cls,
+        recipe: Recipe,
+        splits: Splits,
+        out: str | Path,
+        runtime: Runtime,
+        loss_fn: Loss | None = None,
     ) -> "Training":
         """Return the training of a recipe, whose first process writes into `out`."""
         run = Run(out, writes=runtime.rank == 0)
-        return cls(run, recipe, chosen_splits(recipe, splits), runtime)
+        return cls(run, recipe, chosen_splits(recipe, splits), runtime, loss_fn)
+
+    @property
+    def loss_name(self) -> str:
+        """Return how the manifest calls the loss."""
+        if self.loss_fn is None:
+            return "cross-entropy"
+        return getattr(self.loss_fn, "__name__", type(self.loss_fn).__name__)
 
     def begin(self, *, resume: bool, profile: str) -> None:
         """Start the run folder, or make sure that it holds this very run.
@@ -103,11 +120,13 @@ class Training:
                 self.note_machine()
             else:
                 machine = {"profile": profile, **describe(self.runtime)}
-                self.run.write("manifest.json", machine | describe_splits(self.splits))
+                about = {"loss_fn": self.loss_name, **describe_splits(self.splits)}
+                self.run.write("manifest.json", machine | about)
                 self.run.write("recipe.json", asdict(self.recipe))
         self.runtime.wait()
         self.runtime.agree(
             **self.recipe.flat(),
+            loss_fn=self.loss_name,
             digest=self.splits.digest,
             finished=self.run.finished,
             epochs_done=len(self.run.history),
@@ -128,6 +147,12 @@ class Training:
             raise RunError(
                 f"{path} holds a run of another recipe ({changes}); resume it with its "
                 "own values, or choose another --out"
+            )
+        loss = self.run.manifest.get("loss_fn", "cross-entropy")  # older runs
+        if loss != self.loss_name:
+            raise RunError(
+                f"{path} was trained with the loss {loss}, not {self.loss_name}; "
+                "resume it with its own, or choose another --out"
             )
         if digest != self.splits.digest:
             raise RunError(
@@ -152,7 +177,13 @@ class Training:
         if run.finished:
             return
         progress = progress and run.writes
-        parts = build(recipe, self.splits, runtime, blank=bool(run.history))
+        parts = build(
+            recipe,
+            self.splits,
+            runtime,
+            loss_fn=self.loss_fn,
+            blank=bool(run.history),
+        )
         if progress and runtime.divides(parts.model):
             tqdm.write(PER_PROCESS.format(runtime.world_size), file=sys.stderr)
         history = run.restore(parts.model, parts.optimizer, parts.scheduler)
