@@ -18,6 +18,8 @@ from sightline.training.train import train
 
 __all__ = ["run"]
 
+CURVES = "train_loss", "train_accuracy", "validation_loss", "validation_accuracy"
+
 
 def run(task: Task) -> dict:
     """Train once and return the row of the record."""
@@ -25,19 +27,13 @@ def run(task: Task) -> dict:
     keep_freed_memory()
     runtime, started = choose_runtime(), time.time()
     splits = drawn_splits(task.data, task.images, task.validation, task.seed)
-    diverged = False
     try:
         outcome = (task.arm.train or recipe_outcome)(task.recipe, splits, runtime)
     except NonFiniteLossError:  # a network of NaN calls everything the first class
-        diverged = True
         logits = torch.eye(len(splits.classes))[:1].expand(len(splits.test), -1)
-        outcome = Outcome([], Evaluation(logits, splits.test.labels))
-    columns = (
-        "train_loss",
-        "train_accuracy",
-        "validation_loss",
-        "validation_accuracy",
-    )
+        guessed = (splits.validation.labels == 0).double().mean().item()
+        extra = {"diverged": True, "validation_accuracy": [round(guessed, 4)]}
+        outcome = Outcome([], Evaluation(logits, splits.test.labels), extra)
     return {
         "seed": task.seed,
         "digest": splits.digest,
@@ -46,9 +42,8 @@ def run(task: Task) -> dict:
         "right": pack(outcome.test.right),
         **{
             column: [round(row[column], 4) for row in outcome.history]
-            for column in columns
+            for column in CURVES
         },
-        **({"diverged": True} if diverged else {}),
         **(outcome.extra or {}),
         "seconds": round(time.time() - started, 1),
         "training_seconds": round(sum(row["seconds"] for row in outcome.history), 1),

@@ -32,7 +32,6 @@ def common(monkeypatch, tmp_path):
 @pytest.fixture
 def start(common, monkeypatch):
     """Run a study of arms that answer at once; return whether all is done."""
-
     monkeypatch.setattr(importlib.import_module("plan"), "probe", lambda task: 1000.0)
 
     def run(study, *words):
@@ -108,6 +107,8 @@ def test_a_training_that_diverges_calls_everything_the_first_class(
     record = StudyRecord.of(json.loads((tmp_path / "quick.json").read_text()))
     (row,) = record.trainings("diverges")
     assert row["diverged"]
+    assert record.values("diverges", "train_loss").isnan().all()
+    assert record.values("diverges", "validation_accuracy").item() < 0.2
     labels = common.whole("shapes").test.labels
     assert torch.equal(record.answers("diverges")[0], labels == 0)
 

@@ -64,6 +64,8 @@ class StudyRecord:
     def values(self, arm: str, name: str, seeds: list[int] | None = None) -> Tensor:
         """Return one number of every training, (seeds,), the last of those per epoch.
 
+        Of what a diverged training lacks it is NaN.
+
         Raises:
             SightlineError: if the trainings record no such number.
         """
@@ -73,7 +75,7 @@ class StudyRecord:
                 f"trainings record no {name!r}; choose from: {', '.join(chosen[0])}"
             )
         numbers = [row[name] for row in chosen]
-        last = [n[-1] if isinstance(n, list) else n for n in numbers]
+        last = [([math.nan] + n)[-1] if isinstance(n, list) else n for n in numbers]
         return torch.tensor(last, dtype=torch.float64)
 
     def answers(self, arm: str, seeds: list[int] | None = None) -> Tensor:
