@@ -32,7 +32,6 @@ def common(monkeypatch, tmp_path):
 @pytest.fixture
 def start(common, monkeypatch):
     """Run a study of arms that answer at once; return whether all is done."""
-
     monkeypatch.setattr(importlib.import_module("plan"), "probe", lambda task: 1000.0)
 
     def run(study, *words):
