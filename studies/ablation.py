@@ -3,7 +3,7 @@
 python studies/ablation.py [--plan]
 """
 
-from common import SMALL, Arm, Study, main
+from study import SMALL, Arm, Study, main
 
 from sightline.training.recipe import variant
 

@@ -8,7 +8,7 @@ are flat: the training loss of the last epochs says whether they are.
 
 from dataclasses import replace
 
-from common import SMALL, Arm, Study, main
+from study import SMALL, Arm, Study, main
 
 STUDY = Study(
     name="depth",

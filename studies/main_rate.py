@@ -5,7 +5,7 @@ python studies/main_rate.py [--plan]
 
 from dataclasses import replace
 
-from common import Arm, Study, main
+from study import Arm, Study, main
 
 from sightline.training.recipes import RECIPES
 

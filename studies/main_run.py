@@ -3,7 +3,7 @@
 python studies/main_run.py [--plan] [--seeds 1]
 """
 
-from common import Arm, Study, main
+from study import Arm, Study, main
 
 from sightline.training.recipes import RECIPES
 

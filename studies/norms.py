@@ -7,7 +7,7 @@ Two seeds search each norm's rate on validation images; five others are compared
 
 from dataclasses import replace
 
-from common import SMALL, Arm, Study, best, main
+from study import SMALL, Arm, Study, best, main
 
 RATES = (0.0215, 0.0464, 0.1, 0.215, 0.464)
 NORMS = ("batch", "group", "layer")

@@ -9,8 +9,8 @@ import argparse
 import time
 
 import torch
-from common import RESULTS, drawn_splits
 from rates import GRIDS
+from study import RESULTS, drawn_splits
 
 from sightline.book.notebook import label
 from sightline.files import read_json, write_json

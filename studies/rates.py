@@ -8,7 +8,7 @@ test says (`range_tests.py` makes those of the same recipes).
 
 from dataclasses import replace
 
-from common import SMALL, Arm, Study, main
+from study import SMALL, Arm, Study, main
 
 from sightline.book.studies import StudyRecord
 

@@ -8,7 +8,7 @@ with it and are compared on test images.
 
 from dataclasses import replace
 
-from common import SMALL, Arm, Study, best, main
+from study import SMALL, Arm, Study, best, main
 
 RATES = (0.0215, 0.0464, 0.1, 0.215, 0.464)
 SCHEDULES = {

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import torch
-from common import SMALL, Arm, Outcome, Study, main
+from study import SMALL, Arm, Outcome, Study, main
 from torch import Tensor, nn
 
 from sightline.data.datasets import Splits

@@ -10,7 +10,7 @@ their last epoch, so the protocol of the published runs is no arm.
 
 from dataclasses import replace
 
-from common import Arm, Study, main
+from study import Arm, Study, main
 
 from sightline.book.studies import StudyRecord
 from sightline.training.repairs import REPAIRS, repaired

@@ -23,7 +23,7 @@ RECIPE = replace(RECIPES["resnet10"], epochs=1)
 def common(monkeypatch, tmp_path):
     """Import what studies share; it records into a folder of the test."""
     monkeypatch.syspath_prepend(FOLDER)
-    module = importlib.import_module("common")
+    module = importlib.import_module("study")
     monkeypatch.setattr(module, "RESULTS", tmp_path)
     monkeypatch.setattr(module, "RUNS", tmp_path)
     return module
