@@ -20,9 +20,9 @@ BATCH = 256  # images per forward pass
 def occlusion(cells: int, side: int) -> Explainer:
     """Return a function that measures how much the log-odds of a class fall.
 
-    In a picture of `side` pixels each of `cells`² squares is filled with the mean
-    colour in its turn; a larger picture has more squares of that size. So the brightest
-    place of a map is the one whose loss was seen to cost most.
+    In a picture of `side` pixels each of `cells` × `cells` squares is filled with the
+    mean colour in its turn; a larger picture has more squares of that size. So the
+    brightest place of a map is the one whose loss was seen to cost most.
     Source: Zeiler and Fergus (2014), "Visualizing and Understanding Convolutional
     Networks", section 4.2.
     """
