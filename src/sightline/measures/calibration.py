@@ -39,7 +39,7 @@ DRAWS = 200
 NEWTON_STEPS = 100  # about 10 are needed
 LARGEST = 1e3  # of a temperature or its inverse: beyond it, there is no optimum
 
-Measure = Callable[[Tensor, Tensor], float]
+Measure = Callable[..., float]  # of probabilities (N, K) and labels (N,)
 
 
 @dataclass(frozen=True)
