@@ -64,7 +64,7 @@ def probe(task: Task) -> float:
     torch.set_num_threads(task.threads)
     keep_freed_memory()
     runtime = choose_runtime()
-    few = whole(task.data).limited(8 * task.recipe.batch_size, validation=10, test=10)
+    few = whole(task.data).limited(4 * task.recipe.batch_size, validation=10, test=10)
     recipe = replace(task.recipe, epochs=1000)
     parts, began, speed = build(recipe, chosen_splits(recipe, few), runtime), None, 0.0
     for epoch in fit(parts, recipe, runtime, progress=False):

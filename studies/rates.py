@@ -14,8 +14,8 @@ from sightline.book.studies import StudyRecord
 
 ADAMW = replace(SMALL, optimizer="adamw", weight_decay=0.05)  # decoupled: see optim.py
 GRIDS = {
-    "sgd": (SMALL, [10 ** (-3 + k / 3) for k in range(12)]),  # 0.001 to 4.6
-    "adamw": (ADAMW, [10 ** (-4 + k / 3) for k in range(10)]),  # 0.0001 to 0.1
+    "sgd": (SMALL, [10 ** (-4 + k / 3) for k in range(15)]),  # 0.0001 to 4.6
+    "adamw": (ADAMW, [10 ** (-5 + k / 3) for k in range(13)]),  # 0.00001 to 0.1
 }
 
 

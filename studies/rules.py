@@ -7,6 +7,7 @@ what it answers is taken from the two rates of the grid around it.
     python studies/rules.py
 """
 
+import math
 from statistics import median
 
 from arms import RESULTS
@@ -56,8 +57,11 @@ def main() -> None:
             each = ", ".join(f"{rate:.2g}" for rate in suggested[rule])
             points = (cost.difference, cost.low, cost.high)
             numbers = [f"{100 * value:+.1f}" for value in points]
+            if math.isnan(cost.difference):
+                numbers = ["outside the grid", "", ""]
             middle = f"{median(suggested[rule]):.2g}"
-            table.add_row(rule, each, middle, *numbers, cost.verdict(MARGIN))
+            verdict = "" if math.isnan(cost.difference) else cost.verdict(MARGIN)
+            table.add_row(rule, each, middle, *numbers, verdict)
         Console(width=130).print(table)
 
 

@@ -452,8 +452,8 @@ def test_suggest_range_gives_lowest_median_and_highest_over_seeds():
 
 def test_the_recommended_rate_is_above_the_one_of_the_smallest_loss():
     tests = [curve(bowl(bottom)) for bottom in (50, 70, 60)]
-    assert recommended(tests[0]) == pytest.approx(3 * RATES[50])
-    assert spread(recommended, tests)[1] == pytest.approx(3 * RATES[60])
+    assert recommended(tests[0]) == pytest.approx(10 * RATES[50])
+    assert spread(recommended, tests)[1] == pytest.approx(10 * RATES[60])
 
 
 def test_a_good_curve_raises_no_doubts_though_slide_is_decades_away():
