@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightline.cli.group import console, main, print_line
-from sightline.cli.options import PATH, pictures_for, run_data_options
+from sightline.cli.options import PATH, opened, run_data_options
 from sightline.errors import DataError, SightlineError
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
@@ -183,13 +183,8 @@ def trust(
     from sightline.heatmaps.trust import trust as judge
     from sightline.reports.heatmap_trust import card_tables, sentences
     from sightline.reports.tables import text_table
-    from sightline.training.run import Run
-    from sightline.training.runtime import choose_runtime
 
-    opened = Run.open(run)
-    splits = pictures_for(opened, data, limit)
-    classifier = opened.classifier(choose_runtime(device, precision))
-    classifier.refuse_other_classes(splits)
+    _, splits, classifier = opened(run, data, limit, device, precision)
     asked: dict[str, Any] = {name: values for name, values in chosen.items() if values}
     asked["against"] = subtracted(against, classifier.classes)
     card = judge(classifier, splits.test, pictures=pictures, **asked)

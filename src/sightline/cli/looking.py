@@ -9,7 +9,7 @@ import click
 from rich.table import Table
 
 from sightline.cli.group import console, main, print_line
-from sightline.cli.options import PATH, pictures_for, run_data_options
+from sightline.cli.options import PATH, opened, run_data_options
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
     from torch import nn
@@ -37,15 +37,9 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Evaluate the best weights of RUN on one split, class by class."""
-    from sightline.training.run import Run
-    from sightline.training.runtime import choose_runtime
-
-    opened = Run.open(run)
-    splits = pictures_for(opened, data, limit)
-    classifier = opened.classifier(choose_runtime(device, precision))
-    classifier.refuse_other_classes(splits)
+    _, splits, classifier = opened(run, data, limit, device, precision)
     evaluation = classifier.ask(getattr(splits, split))
-    scores = scores_of(evaluation, opened.classes)
+    scores = scores_of(evaluation, classifier.classes)
     if as_json:
         about = {"run": str(run), "data": splits.name, "digest": splits.digest}
         click.echo(json.dumps({**about, "split": split, **scores}, indent=2))
@@ -127,13 +121,8 @@ def report(
     """Write down what RUN gets wrong, and whether its heatmaps can be believed."""
     from sightline.reports.report import write_report
     from sightline.reports.subject import Subject
-    from sightline.training.run import Run
-    from sightline.training.runtime import choose_runtime
 
-    opened = Run.open(run)
-    splits = pictures_for(opened, data, limit)
-    classifier = opened.classifier(choose_runtime(device, precision))
-    subject = Subject(opened, splits, classifier)
+    subject = Subject(*opened(run, data, limit, device, precision))
     page, _ = write_report(subject, out or run / "report", say=click.echo)
     print_line(f"the report: {page}\nlook at it: open it in a browser")
 

@@ -12,6 +12,7 @@ from sightline.training.recipes import find_recipe
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
     from sightline.data.datasets import Splits
+    from sightline.training.classifier import Classifier
     from sightline.training.run import Run
 
 PATH = click.Path(path_type=Path)
@@ -84,6 +85,24 @@ def pictures_for(run: "Run", data: str | None, limit: int | None) -> "Splits":
             err=True,
         )
     return splits
+
+
+def opened(
+    run: Path, data: str | None, limit: int | None, device: str, precision: str
+) -> "tuple[Run, Splits, Classifier]":
+    """Return a run, the pictures to look at, and the network that can be asked.
+
+    Raises:
+        SightlineError: if the pictures have other classes than the network.
+    """
+    from sightline.training.run import Run
+    from sightline.training.runtime import choose_runtime
+
+    trained = Run.open(run)
+    splits = pictures_for(trained, data, limit)
+    classifier = trained.classifier(choose_runtime(device, precision))
+    classifier.refuse_other_classes(splits)
+    return trained, splits, classifier
 
 
 def source_of(run: "Run") -> str:

@@ -125,7 +125,6 @@ def train(
         if tensorboard:
             add_pictures(run, splits, device, precision)
         print_result(run, chosen)
-        print_next("evaluate", run.path)
 
 
 def add_pictures(run: "Run", splits: "Splits", device: str, precision: str) -> None:
@@ -153,7 +152,7 @@ def with_peak(recipe: Recipe, epoch: float | None, overrides: dict) -> Recipe:
 
 
 def print_result(run: "Run", recipe: Recipe) -> None:
-    """Print the table of all epochs and the result on the test images."""
+    """Print all epochs, the result on the test images, and what comes next."""
     from sightline.reports.comparison import target_sentence
     from sightline.reports.tables import epoch_table
 
@@ -164,6 +163,7 @@ def print_result(run: "Run", recipe: Recipe) -> None:
     console.print(f"test accuracy {test['accuracy']:.2%} ({which}), run in {run.path}")
     if recipe.target is not None:
         console.print(target_sentence(test["accuracy"], recipe.target))
+    print_next("evaluate", run.path)
 
 
 @main.command(name="lr-find")

@@ -105,8 +105,8 @@ def score_maps(
     scores of several networks that recognise all of them can be stacked.
 
     Args:
-        classifier: the network.
-        split: pictures, at least two, that the network classifies correctly.
+        classifier: a network.
+        split: pictures, at least two, that it classifies correctly.
         layers: by default the last two that give maps.
         methods: keys of `METHODS`.
         against: as in `explain`.
@@ -116,9 +116,7 @@ def score_maps(
         SightlineError: without two pictures.
     """
     if len(split) < 2:
-        raise SightlineError(
-            f"{len(split)} pictures that the network recognises: give at least 2"
-        )
+        raise SightlineError(f"{len(split)} recognised pictures: give at least 2")
     model, size = classifier.model, classifier.image_size
     layers = list(layers or default_layers(model, size))
     shapes = output_shapes(model, layers, size)

@@ -141,8 +141,7 @@ def heatmaps(
         explanations: one column each, under its key: what `explain` returns, or for
             instance `{"predicted": ..., "actual": ...}`.
         titles: one per picture, shown at the left.
-        classes: names, which captions then show: the class that each map explains. Its
-            largest evidence is always shown: the colours have no common scale.
+        classes: names for the captions, which always give the largest evidence.
         opacity: of the colours over the picture.
     """
     pictures = as_pictures(images)

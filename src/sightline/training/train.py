@@ -61,8 +61,7 @@ def train(
         progress: show a bar.
         tensorboard: also write TensorBoard scalars into the run folder.
         compiled: compile the network first, which pays in long trainings on a GPU.
-        loss_fn: of logits (B, K) and labels (B,), in place of the recipe's
-            cross-entropy; the manifest keeps its name. Validation stays cross-entropy.
+        loss_fn: of logits (B, K) and labels (B,), in place of cross-entropy.
 
     Raises:
         RunError: if `out` holds a run and `resume` is off, another run, or is in use.
