@@ -64,7 +64,9 @@ def pictures_of(data: str, recipe: Recipe, limit: int | None) -> "Splits":
     """Load the pictures that a recipe is to be trained on."""
     from sightline.data.datasets import load
 
-    splits = load(data, image_size=recipe.image_size, seed=recipe.seed)
+    splits = load(
+        data, image_size=recipe.image_size, framing=recipe.framing, seed=recipe.seed
+    )
     return splits.limited(limit, seed=recipe.seed)
 
 
@@ -76,7 +78,12 @@ def pictures_for(run: "Run", data: str | None, limit: int | None) -> "Splits":
     from sightline.data.datasets import load
 
     source, seed = data or source_of(run), run.recipe.seed
-    splits = load(source, image_size=run.manifest["image_size"], seed=seed)
+    splits = load(
+        source,
+        image_size=run.manifest["image_size"],
+        framing=run.recipe.framing,
+        seed=seed,
+    )
     splits = splits.limited(limit, seed=seed)
     if splits.digest != run.manifest["digest"]:
         click.secho(
