@@ -66,12 +66,9 @@ def test_an_exact_copy_is_found_and_one_in_another_class_is_told_apart(pets):
     shutil.copy(pets / "cat/3.png", pets / "cat/200.png")
     shutil.copy(pets / "cat/4.png", pets / "dog/200.png")
     found = check(pets)
-    assert set(the(found, "copies").pairs) == {
-        ("cat/200.png", "cat/3.png"),
-        ("dog/200.png", "cat/4.png"),
-    }
+    assert the(found, "copies").pairs == (("cat/200.png", "cat/3.png"),)
     assert the(found, "copies in two classes").pairs == (("dog/200.png", "cat/4.png"),)
-    assert "2 of them byte by byte" in the(found, "copies").words
+    assert "1 of them byte by byte" in the(found, "copies").words
     assert found.trainable
 
 

@@ -92,7 +92,8 @@ def test_any_size_is_brought_to_the_wanted_one(tmp_path, size):
     read, changes = read_picture(saved(tmp_path, Image.new("RGB", size, "teal")), 32)
     assert read.shape == (32, 32, 3)
     assert (read == (0, 128, 128)).all()
-    assert changes == ["resized to 32x32"]
+    cut = ["cut to the middle square"] * (size[0] != size[1])
+    assert changes == [*cut, "resized to 32x32"]
 
 
 def test_the_middle_is_cut_out(tmp_path):

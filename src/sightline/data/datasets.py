@@ -84,7 +84,7 @@ class Splits:
     digest: str  #: changes when any pixel or label of any part does
     notes: tuple[str, ...] = ()  #: what had to be done to the pictures, for people
     source: str = ""  #: what `load` finds them by, a name or an absolute folder
-    framing: Framing | None = None  #: of a folder's pictures; None: all were square
+    framing: Framing | None = None  #: of a folder's pictures; None where all are square
 
     @property
     def test_digest(self) -> str:

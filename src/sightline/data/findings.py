@@ -26,21 +26,18 @@ class Finding:
         names = [*self.files, *(f"{one} = {other}" for one, other in self.pairs)]
         more = [f"and {len(names) - NAMED:,} more"] * (len(names) > NAMED)
         remedy = [f"→ {self.remedy}"] * bool(self.remedy)
-        return [f"{self.words}.", *map(_printable, names[:NAMED]), *more, *remedy]
+        return [f"{self.words}.", *map(_as_text, names[:NAMED]), *more, *remedy]
 
 
 def enumerate_names(names: Sequence[str]) -> str:
     """Join the first file names, and say how many more there are."""
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return ", ".join(map(_printable, names[:NAMED])) + more
+    return ", ".join(map(_as_text, names[:NAMED])) + more
 
 
-def _printable(name: str) -> str:
-    """Replace what is no text, and signs that would steer a terminal."""
-    text = os.fsencode(name).decode(errors="replace")
-    return "".join(
-        sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text
-    )
+def _as_text(name: str) -> str:
+    """Replace bytes of a file name that are no text."""
+    return os.fsencode(name).decode(errors="replace")
 
 
 def count_pictures(count: int, kind: str = "") -> str:

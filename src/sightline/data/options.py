@@ -11,7 +11,7 @@ from sightline.errors import SightlineError
 __all__ = ["Framing", "ImageSize", "check_options", "describe_options", "option"]
 
 ImageSize = Literal[32, 64, 96, 128]  #: pixels that a picture's side may have
-#: how a picture becomes a square: its middle, or all of it with grey around
+#: how a picture becomes a square, by its middle or by all of it with grey around
 Framing = Literal["crop", "pad"]
 
 BOUNDS = ("at_least", "at_most", "above")

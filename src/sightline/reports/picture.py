@@ -32,7 +32,7 @@ def explain_picture(
     Raises:
         DataError: if the picture cannot be read.
     """
-    pixels, _ = read_picture(picture, classifier.image_size)
+    pixels, changes = read_picture(picture, classifier.image_size, classifier.framing)
     pictures = torch.from_numpy(pixels.copy())[None]
     images = classifier.normalise(pictures)
     with torch.inference_mode():
@@ -51,7 +51,8 @@ def explain_picture(
         pictures, maps, titles=[answer], classes=names, opacity=opacity
     )
     plots.save(figure, file)
-    return f"{picture}: {answer} ({_strengths(maps)}) → {file}"
+    seen = f" ({', '.join(changes)})" if changes else ""
+    return f"{picture}{seen}: {answer} ({_strengths(maps)}) → {file}"
 
 
 def _strengths(maps: Mapping[str, Explanation]) -> str:
