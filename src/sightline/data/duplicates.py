@@ -150,7 +150,8 @@ def _best_matches(
     matches = []
     bar = {"desc": "comparing", "unit": f" times {CHUNK} pictures"}
     chunks = torch.arange(len(pictures)).split(CHUNK)
-    for places in tqdm(chunks, **bar, disable=not progress):
+    # the longest first, so that what is left takes no longer than is said
+    for places in tqdm(chunks[::-1], **bar, disable=not progress):
         allowed = masks(places)
         candidates = searched[: allowed[0].shape[1]].T
         flipped = small[places].unflatten(1, (3, SIDE, SIDE)).flip(3).flatten(1)
@@ -164,7 +165,7 @@ def _best_matches(
             close = best >= threshold
             parts.append([c[close] for c in (places, place, best, turned)])
         matches.append(parts)
-    return [_collect(pictures, originals, p) for p in zip(*matches, strict=True)]
+    return [_collect(pictures, originals, p) for p in zip(*matches[::-1], strict=True)]
 
 
 def _collect(
