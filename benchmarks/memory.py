@@ -288,19 +288,19 @@ def peak() -> int:
 
 def forget_peak() -> None:
     """Let the peak begin again at what is in memory now."""
-    Path("/proc/self/clear_refs").write_text("5")
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def status(field: str) -> int:
     """Return one number of /proc/self/status in bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     (line,) = (line for line in lines if line.startswith(field + ":"))
     return 1024 * int(line.split()[1])
 
 
 def read_from_disk() -> int:
     """Return the bytes that this process had fetched from storage, not from a cache."""
-    lines = Path("/proc/self/io").read_text().splitlines()
+    lines = Path("/proc/self/io").read_text(encoding="utf-8").splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("read_bytes")))
 
 

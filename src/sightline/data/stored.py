@@ -147,7 +147,7 @@ def usable_memory() -> float:
         limit, _ = resource.getrlimit(kind)
         limits += [limit] if limit != resource.RLIM_INFINITY else []
     with suppress(OSError):  # only Linux has control groups
-        limits += _group_limits(Path("/proc/self/cgroup").read_text())
+        limits += _group_limits(Path("/proc/self/cgroup").read_text(encoding="utf-8"))
     return min(limits)
 
 
@@ -164,4 +164,4 @@ def _group_limits(groups: str, root: Path = Path("/sys/fs/cgroup")) -> Iterator[
             continue
         for each in (folder, *folder.parents):
             with suppress(OSError, ValueError):  # absent, or the word "max"
-                yield int((each / name).read_text())
+                yield int((each / name).read_bytes())

@@ -92,7 +92,7 @@ class Run:
         """Read one of the JSON files."""
         file = self.path / name
         try:
-            return json.loads(file.read_text())
+            return json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise RunError(f"{self.path} is not a run: {name} is missing") from error
         except json.JSONDecodeError as error:
@@ -101,7 +101,7 @@ class Run:
     def write(self, name: str, value: dict) -> None:
         """Write one of the JSON files."""
         text = json.dumps(value, indent=2) + "\n"
-        self.keep(name, lambda file: file.write_text(text))
+        self.keep(name, lambda file: file.write_text(text, encoding="utf-8"))
 
     @property
     def recipe(self) -> Recipe:
@@ -119,7 +119,9 @@ class Run:
         file = self.path / "history.jsonl"
         if not file.exists():
             return []
-        return [json.loads(line) for line in file.read_text().splitlines()]
+        return [
+            json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()
+        ]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -192,7 +194,7 @@ class Run:
     def write_history(self, history: list[dict]) -> None:
         """Write all finished epochs, one JSON object a line."""
         text = "".join(json.dumps(row) + "\n" for row in history)
-        self.keep("history.jsonl", lambda file: file.write_text(text))
+        self.keep("history.jsonl", lambda file: file.write_text(text, encoding="utf-8"))
 
     def restore(
         self, model: nn.Module, optimizer: Optimizer, scheduler: LRScheduler | None

@@ -189,17 +189,24 @@ def choose_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
 def find_device(name: str) -> torch.device:
     """Return the device called `name`; "auto" is a GPU where torch sees one.
 
-    Of several processes each has a GPU of its own, whichever is named.
+    Of several processes each has a GPU of its own, whichever is named. That of a Mac
+    ("mps") serves one process only.
 
     Raises:
         SightlineError: if there is no such device, or fewer GPUs than processes.
     """
+    usable = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available() and processes() == 1,
+        "cpu": True,
+    }
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
+        name = next(kind for kind in usable if usable[kind])
+    if not usable.get(name.split(":")[0], True):
         raise SightlineError(
-            f"device {name!r} asked for, but torch {torch.__version__} sees no GPU "
-            "on this machine; use --device cpu, or install a driver and a CUDA build"
+            f"device {name!r} asked for, but torch {torch.__version__} sees no such "
+            "GPU for this process; use --device cpu, or install a driver and a CUDA "
+            "build"
         )
     try:
         device = torch.device(name)
