@@ -210,6 +210,8 @@ def weights_of(run: Run) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory) -> tuple[Path, str]:
     """Kill one of two processes after the first epoch; return folder and output."""
+    if sys.platform != "linux":
+        pytest.skip("finds the processes of torchrun in /proc")
     out = tmp_path_factory.mktemp("killed") / "run"
     process = subprocess.Popen(
         [sys.executable, *TWO, *TRAIN, "--out", str(out)],

@@ -210,6 +210,7 @@ def test_worker_processes_read_the_same_pictures(path):
     assert torch.equal(*both)
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
 def test_pages_that_were_read_do_not_count_as_memory_of_the_process(path):
     count, side = 300, 256  # 59 MB
     with path.open("wb") as file:
@@ -233,6 +234,7 @@ def resident() -> int:
 # how much memory there is
 
 
+@pytest.mark.skipif(not hasattr(os, "sysconf"), reason="Windows cannot be asked")
 def test_usable_memory_is_at_most_that_of_the_machine():
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     assert 0 < usable_memory() <= machine
