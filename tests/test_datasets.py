@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import shutil
+import sys
 import tarfile
 import tracemalloc
 import urllib.error
@@ -430,6 +431,15 @@ def test_data_are_used_even_when_they_cannot_be_kept(divided, tmp_path):
     assert len(splits.test) == 7
     (note,) = splits.notes
     assert note.startswith("decoded pictures could not be kept in")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no such name")
+def test_a_class_whose_name_is_no_text_is_written_with_escapes(divided):
+    odd = os.fsdecode(b"caf\xe9")
+    for part in ("train", "test"):
+        (divided / part / "cat").rename(divided / part / odd)
+    splits = load(divided, image_size=8, progress=False)
+    assert "caf\\xe9" in splits.classes
 
 
 FULL_DISK = """

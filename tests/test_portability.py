@@ -1,12 +1,15 @@
 """Nothing assumes one system: encodings, modules, locales, devices."""
 
 import ast
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from sightline.cli import main
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("src", "tests", "benchmarks", "studies")
@@ -78,6 +81,14 @@ def test_no_file_needs_a_posix_system_to_be_imported(trees):
             if POSIX_ONLY & (names | {getattr(node, "module", "")}):
                 needing.append(file)
     assert not needing
+
+
+def test_what_a_terminal_cannot_show_is_escaped(monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    main(["recipes"], standalone_mode=False)
+    terminal.flush()
+    assert rb"\u2192" in terminal.buffer.getvalue()  # an arrow
 
 
 ASCII = """
