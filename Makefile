@@ -75,14 +75,14 @@ endif
 
 # NEWEST=1 takes the newest versions pyproject.toml allows instead of the lock
 $(VENV)/.ready: requirements.txt pyproject.toml | $(BIN)/python
-	sed -nE '/^(setuptools|wheel)==/,/# via/p' requirements.txt > $(VENV)/build.txt
+	sed -n '/^setuptools==/,/# via/p' requirements.txt > $(VENV)/build.txt
 	$(INSTALL) -r $(VENV)/build.txt
 	$(INSTALL) -r requirements.txt
 	$(INSTALL) --no-deps -e .
 	@rm -f $(VENV)/.ready* && touch $@
 
 $(VENV)/.ready-newest: pyproject.toml | $(BIN)/python
-	$(INSTALL) --upgrade setuptools wheel
+	$(INSTALL) --upgrade setuptools
 	$(INSTALL) --upgrade -e '$(EXTRAS)'
 	@rm -f $(VENV)/.ready* && touch $@
 
