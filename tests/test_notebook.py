@@ -1,5 +1,6 @@
 """What chapters take for granted: editions, the main run, figures, source."""
 
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -88,6 +89,24 @@ def test_runs_live_at_the_root_of_the_book_wherever_a_chapter_is_opened(
     (tmp_path / "_toc.yml").touch()
     monkeypatch.chdir(tmp_path / "book")
     assert notebook.runs_folder() == tmp_path / "runs"
+
+
+def test_runs_live_on_a_mounted_google_drive(monkeypatch, tmp_path):
+    monkeypatch.delenv("SIGHTLINE_RUNS", raising=False)
+    monkeypatch.setattr(notebook, "DRIVE", tmp_path / "MyDrive")
+    monkeypatch.chdir(tmp_path)
+    assert notebook.runs_folder() == tmp_path / "runs"
+    (tmp_path / "MyDrive").mkdir()
+    assert notebook.runs_folder() == tmp_path / "MyDrive/sightline/runs"
+
+
+def test_colab_says_how_a_run_is_kept_unless_it_is(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "google.colab", object())
+    notebook.main_run(tiny)
+    assert 'drive.mount("/content/drive")' in capsys.readouterr().out
+    monkeypatch.setattr(notebook, "DRIVE", tmp_path)
+    notebook.main_run(tiny)
+    assert "drive.mount" not in capsys.readouterr().out
 
 
 def test_the_main_run_is_made_then_taken(tiny, capsys):
