@@ -1,20 +1,34 @@
-"""What Colab does to a chapter: it takes the machine away."""
+"""Colab takes machines away, and the weekly job says what does not run there."""
 
+import json
 import multiprocessing
+import os
 import random
 import re
+import shutil
+import subprocess
 import sys
 import time
 from contextlib import redirect_stderr
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
 
+import colab_issue
+import colab_path
+import nbformat
 import pytest
 import torch
+import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from sightline.book import notebook
+from sightline.book import notebook, site
+from sightline.book.manifest import read_edition
 from sightline.data.datasets import load_shapes
 from sightline.training.run import Run
 
+ROOT = Path(__file__).parents[1]
 EPOCHS, SEED, LOSSES = 12, 4, 5
 METHOD = "spawn" if sys.platform == "win32" else "forkserver"  # imports torch once
 
@@ -85,3 +99,139 @@ def test_run_all_goes_on_after_five_losses_of_the_runtime(tmp_path, monkeypatch)
         for folder in (whole, drive)
     )
     assert all(torch.equal(expected[name], result[name]) for name in expected)
+
+
+# the weekly job
+
+INSTALL, PARAMETERS = "import sys", 'profile = "full"  # or "fast"'
+
+
+def notebook_of(*sources):
+    """Make a notebook as chapters are: prose, install, parameters, more cells."""
+    cells = [new_code_cell(source) for source in (INSTALL, PARAMETERS, *sources)]
+    cells[1].metadata["tags"] = ["parameters"]
+    return new_notebook(cells=[new_markdown_cell("# A chapter"), *cells])
+
+
+@pytest.mark.processes
+def test_a_chapter_that_fails_is_reported_with_stage_and_cell(tmp_path, monkeypatch):
+    repository, name = tmp_path / "repository", "01_first"
+    (repository / "book").mkdir(parents=True)
+    content = notebook_of('assert profile == "fast"', "# odd\n1 / 0", "2")
+    nbformat.write(content, repository / f"book/{name}.ipynb")
+    commit = ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "First"]
+    for words in (["init", "-q"], ["add", "."], commit):
+        subprocess.run(["git", "-C", repository, *words], check=True)
+    monkeypatch.setattr(colab_path, "packages", lambda python: {"sightline": "1"})
+    trial = colab_path.try_chapter(name, repository, tmp_path / "work", here=True)
+    assert (trial.stage, trial.cell, trial.code) == ("cells", 5, "# odd")
+    assert trial.error == "ZeroDivisionError: division by zero"
+    assert "cells: cell 5 # odd ZeroDivisionError" in str(trial)
+
+
+@pytest.mark.parametrize(
+    ("executed", "stage", "cell"),
+    [(0, "environment", None), (1, "install", 2), (2, "cells", 3), (3, "cells", 4)],
+)
+def test_the_cell_that_was_executed_last_is_to_blame(executed, stage, cell):
+    content = notebook_of("a", "b")
+    for number, done in enumerate(content.cells[1 : 1 + executed], 1):
+        done.execution_count = number
+    if executed:
+        done.outputs = [nbformat.v4.new_output("error")]
+    blame = colab_path.blame(content)
+    assert (blame["stage"], blame.get("cell")) == (stage, cell)
+
+
+@pytest.fixture
+def reports(tmp_path, monkeypatch):
+    """The reports of a job in which everything went well."""
+    monkeypatch.setattr(colab_issue, "ROOT", tmp_path)
+    monkeypatch.setattr(colab_issue, "RECORD", tmp_path / "colab.json")
+    (tmp_path / "book").mkdir()
+    for name in ("01_first", "02_second"):
+        (tmp_path / f"book/{name}.ipynb").touch()
+        for way in colab_issue.WAYS:
+            report(tmp_path / "reports" / way, colab_path.Trial(name))
+    return tmp_path / "reports"
+
+
+def report(folder, trial):
+    """Write a chapter's report."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{trial.chapter}.json").write_text(json.dumps(asdict(trial)))
+
+
+def test_a_pass_is_recorded_with_its_date_and_image(reports, capsys):
+    assert colab_issue.main(reports, "runtime@sha256:12") == 0
+    record = json.loads(colab_issue.RECORD.read_text())
+    assert date.fromisoformat(record["date"])
+    assert record["image"] == "runtime@sha256:12"
+    assert capsys.readouterr().out == ""
+
+
+def test_the_issue_names_stage_chapter_and_cell(reports, capsys):
+    error = "NameError: name 'a|b' is not `defined`"
+    bad = colab_path.Trial("02_second", "cells", 7, "a | b", error)
+    report(reports / "image", bad)
+    shutil.rmtree(reports / "bare")
+    report(reports / "bare", colab_path.Trial("01_first"))
+    assert colab_issue.main(reports, "") == 1
+    rows = capsys.readouterr().out.splitlines()[5:]
+    assert rows == [
+        "| in Colab's own image | `02_second` | cells | 7 | `a \\| b` | "
+        "`NameError: name 'a\\|b' is not 'defined'` |",
+        "| with the packages of our lock that Colab brings | `02_second` | start |  |  "
+        "| `the job ended before it could report` |",
+    ]
+    assert not colab_issue.RECORD.exists()
+
+
+GH = """#!/bin/sh
+echo "gh $*" >>calls
+test "$1 $2" != "issue list" || cat open
+"""
+PYTHON3 = "#!/bin/sh\necho text\nexit $(cat status)\n"
+GIT = '#!/bin/sh\necho "git $1" >>calls\ntest "$1" != diff\n'
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the job runs on Linux")
+@pytest.mark.parametrize(
+    ("status", "issue", "expected"),
+    [
+        (1, "", "issue create --title Chapters do not run on Colab --label colab"),
+        (1, "7", "issue edit 7 --body-file"),
+        (0, "7", "issue close 7"),
+        (0, "", "workflow run book.yml"),
+    ],
+)
+def test_the_job_keeps_one_issue(tmp_path, status, issue, expected):
+    workflow = yaml.safe_load((ROOT / ".github/workflows/colab.yml").read_text())
+    step = workflow["jobs"]["tell"]["steps"][-1]
+    for name, text in {"gh": GH, "git": GIT, "python3": PYTHON3}.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "open").write_text(f"{issue}\n")
+    (tmp_path / "status").write_text(str(status))
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, **step["env"], "PATH": path}
+    command = ["bash", "-e", "-c", step["run"]]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True)
+    assert done.returncode == status
+    calls = (tmp_path / "calls").read_text().splitlines()
+    changes = [line for line in calls if re.match("gh (issue [^l]|workflow)", line)]
+    assert sum("issue" in line for line in changes) == bool(status or issue)
+    assert any(line.startswith(f"gh {expected}") for line in changes)
+    assert ("git push" in calls) == (not status)
+
+
+def test_every_page_of_the_full_edition_says_when_colab_ran_it(tmp_path):
+    book = SimpleNamespace(edition=tmp_path / "edition.json")
+    assert site.colab_line(book) == ""
+    (tmp_path / "colab.json").write_text('{"date": "2026-11-22", "image": ""}')
+    (tmp_path / "_config.yml").write_text("html: {}\n")
+    edition = read_edition(ROOT / "book/results/edition.json")
+    site.show_edition(tmp_path, edition, site.colab_line(book))
+    footer = yaml.safe_load((tmp_path / "_config.yml").read_text())["html"]
+    line = "All chapters last ran in Colab's own image on 2026-11-22."
+    assert footer["extra_footer"].endswith(f" {line}</p>\n")
