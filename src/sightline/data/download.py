@@ -36,6 +36,9 @@ class Patience:
     speed: float = 500_000.0  #: bytes per second; below, others are tried first
 
 
+PATIENCE = Patience()
+
+
 class Undelivered(Exception):
     """Why an address was left."""
 
@@ -52,7 +55,7 @@ def download(
     *,
     size: int,
     digest: str,
-    patience: Patience | None = None,
+    patience: Patience = PATIENCE,
 ) -> None:
     """Bring a file from the first address that delivers it to `path`.
 
@@ -65,14 +68,14 @@ def download(
         path: where the file is put, once its bytes are verified.
         size: of the file in bytes.
         digest: its SHA-256 in hexadecimal digits.
-        patience: with slow and silent addresses; None: the defaults.
+        patience: with slow and silent addresses.
 
     Raises:
         DataError: if no address delivers; the message says why of each.
         OSError: if the file cannot be written.
     """
     partial = path.with_name(f".{path.name}.partial")
-    arrival = Arrival(partial, size, patience or Patience())
+    arrival = Arrival(partial, size, patience)
     with locked(path.with_name(f".{path.name}.lock")):
         if path.exists() and sha256(path) == digest:  # another process was quicker
             return
@@ -81,9 +84,7 @@ def download(
             if sha256(partial) == digest:
                 os.replace(partial, path)
                 return
-            partial.unlink()
-            wrong = arrival.blame()
-            urls = [url for url in urls if url not in wrong]
+            urls = arrival.refuse(urls)
         if not arrival.length:
             partial.unlink(missing_ok=True)
     reasons = (f"  {url} {reason}" for url, reason in arrival.reasons.items())
@@ -172,16 +173,17 @@ class Arrival:
                     return
             raise Undelivered(f"stopped after {file.tell():,} of {self.size:,} bytes")
 
-    def blame(self) -> list[str]:
-        """Return the senders of a file that has other bytes, and note why they go.
+    def refuse(self, urls: Sequence[str]) -> list[str]:
+        """Remove a file with other bytes; return the addresses that may try again.
 
         If several have sent it, nobody knows which was wrong: the last one, which
         delivers, gets another chance, alone.
         """
+        self.partial.unlink()
         *others, last = self.senders
         wrong = [sender for sender in others if sender != last] or [last]
         self.reasons |= dict.fromkeys(wrong, "sent other bytes than were published")
-        return wrong
+        return [url for url in urls if url not in wrong]
 
 
 def host(url: str) -> str:
