@@ -82,7 +82,7 @@ def test_run_all_goes_on_after_five_losses_of_the_runtime(tmp_path, monkeypatch)
     for number in range(1, LOSSES + 1):
         child = start(drive, log)
         wait_for(lambda number=number: len(trained(log)) == number, child)
-        time.sleep(moment.uniform(0, 3 * seconds))
+        time.sleep(moment.uniform(0, 4 * seconds))
         child.kill()
         child.join()
         assert child.exitcode != 0  # it was at work
