@@ -172,13 +172,13 @@ def last_line(error: Exception) -> str:
 
 def make_environment(folder: Path) -> Path:
     """Make an environment with what Colab ships, at the versions of our lock."""
-    lock = (ROOT / "requirements.txt").read_text()
+    lock = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     wanted = []
     for name in SHIPPED:
         pins = re.findall(rf"^{name}==.*$", lock, flags=re.M)
         wanted += pins or [name]
     asked = folder.with_suffix(".txt")
-    asked.write_text("\n".join(wanted))
+    asked.write_text("\n".join(wanted), encoding="utf-8")
     python = folder / "bin" / "python"
     if shutil.which("uv"):  # its cache makes this a matter of seconds
         run("uv", "venv", "--quiet", "--python", sys.executable, str(folder))
@@ -217,8 +217,10 @@ def surroundings(clone: Path, work: Path, python: Path) -> dict[str, str]:
     kernel.mkdir(parents=True)
     start = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     about = {"argv": start, "display_name": "colab", "language": "python"}
-    (kernel / "kernel.json").write_text(json.dumps(about))
-    address = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+    (kernel / "kernel.json").write_text(json.dumps(about), encoding="utf-8")
+    address = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))[
+        "repository"
+    ]["url"]
     strange = ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONHOME")
     return {k: v for k, v in os.environ.items() if k not in strange} | {
         "JUPYTER_PATH": str(work / "jupyter"),

@@ -149,7 +149,7 @@ def test_what_lies_beside_cifar10_is_never_touched(archive, monkeypatch, online)
     folder.mkdir()
     path.write_bytes(b"an archive of the user")
     (folder / "data_batch_1").write_bytes(b"a batch of the user")
-    (folder / "my_own_notes.txt").write_text("a year of work")
+    (folder / "my_own_notes.txt").write_text("a year of work", "utf-8")
     (path.parent / f"{path.name}.partial").write_bytes(b"of a browser")
     before = contents(path.parent)
     with serve(Server(whole)) as [url]:

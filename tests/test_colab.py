@@ -1,5 +1,6 @@
 """Colab takes machines away, and the weekly job says what does not run there."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -14,6 +15,7 @@ from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import colab_issue
 import colab_path
@@ -26,6 +28,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from sightline.book import notebook, site
 from sightline.book.manifest import read_edition
 from sightline.data.datasets import load_shapes
+from sightline.files import locked
 from sightline.training.run import Run
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +40,7 @@ def execute_chapter(drive, log):
     """Do what the cells of a chapter do, with a mounted Drive; write to a log."""
     notebook.DRIVE = drive
     notebook.load = lambda _: load_shapes(training=72, test=20)  # drawn in no time
-    with open(log, "a", buffering=1) as file, redirect_stderr(file):
+    with open(log, "a", buffering=1, encoding="utf-8") as file, redirect_stderr(file):
         profile, data = "fast", "shapes"
         edition = notebook.edition(profile, data)
         recipe = replace(edition.recipe, epochs=EPOCHS)
@@ -47,7 +50,7 @@ def execute_chapter(drive, log):
 
 def trained(log):
     """Return the numbers of the epochs that a log tells of, one list a start."""
-    starts = log.read_text().split("started\n")[1:] if log.exists() else []
+    starts = log.read_text("utf-8").split("started\n")[1:] if log.exists() else []
     return [[int(n) for n in re.findall(r"epoch +(\d+)", text)] for text in starts]
 
 
@@ -99,6 +102,18 @@ def test_run_all_goes_on_after_five_losses_of_the_runtime(tmp_path, monkeypatch)
         for folder in (whole, drive)
     )
     assert all(torch.equal(expected[name], result[name]) for name in expected)
+
+
+def test_on_a_drive_without_locks_a_dead_process_keeps_nobody_out(
+    tmp_path, monkeypatch
+):
+    fcntl = pytest.importorskip("fcntl")
+    missing = OSError(errno.ENOSYS, "Function not implemented")
+    monkeypatch.setattr(fcntl, "flock", mock.Mock(side_effect=missing))
+    path = tmp_path / "lock"
+    path.write_text("12345\nanother-machine\n", "utf-8")  # of a runtime that was lost
+    with locked(path, "held"), locked(path, "held"):
+        pass
 
 
 # the weekly job
@@ -159,12 +174,12 @@ def reports(tmp_path, monkeypatch):
 def report(folder, trial):
     """Write a chapter's report."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{trial.chapter}.json").write_text(json.dumps(asdict(trial)))
+    (folder / f"{trial.chapter}.json").write_text(json.dumps(asdict(trial)), "utf-8")
 
 
 def test_a_pass_is_recorded_with_its_date_and_image(reports, capsys):
     assert colab_issue.main(reports, "runtime@sha256:12") == 0
-    record = json.loads(colab_issue.RECORD.read_text())
+    record = json.loads(colab_issue.RECORD.read_text("utf-8"))
     assert date.fromisoformat(record["date"])
     assert record["image"] == "runtime@sha256:12"
     assert capsys.readouterr().out == ""
@@ -206,19 +221,19 @@ GIT = '#!/bin/sh\necho "git $1" >>calls\ntest "$1" != diff\n'
     ],
 )
 def test_the_job_keeps_one_issue(tmp_path, status, issue, expected):
-    workflow = yaml.safe_load((ROOT / ".github/workflows/colab.yml").read_text())
+    workflow = yaml.safe_load((ROOT / ".github/workflows/colab.yml").read_text("utf-8"))
     step = workflow["jobs"]["tell"]["steps"][-1]
     for name, text in {"gh": GH, "git": GIT, "python3": PYTHON3}.items():
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(text, "utf-8")
         (tmp_path / name).chmod(0o755)
-    (tmp_path / "open").write_text(f"{issue}\n")
-    (tmp_path / "status").write_text(str(status))
+    (tmp_path / "open").write_text(f"{issue}\n", "utf-8")
+    (tmp_path / "status").write_text(str(status), "utf-8")
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, **step["env"], "PATH": path}
     command = ["bash", "-e", "-c", step["run"]]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True)
     assert done.returncode == status
-    calls = (tmp_path / "calls").read_text().splitlines()
+    calls = (tmp_path / "calls").read_text("utf-8").splitlines()
     changes = [line for line in calls if re.match("gh (issue [^l]|workflow)", line)]
     assert sum("issue" in line for line in changes) == bool(status or issue)
     assert any(line.startswith(f"gh {expected}") for line in changes)
@@ -228,10 +243,10 @@ def test_the_job_keeps_one_issue(tmp_path, status, issue, expected):
 def test_every_page_of_the_full_edition_says_when_colab_ran_it(tmp_path):
     book = SimpleNamespace(edition=tmp_path / "edition.json")
     assert site.colab_line(book) == ""
-    (tmp_path / "colab.json").write_text('{"date": "2026-11-22", "image": ""}')
-    (tmp_path / "_config.yml").write_text("html: {}\n")
+    (tmp_path / "colab.json").write_text('{"date": "2026-11-22", "image": ""}', "utf-8")
+    (tmp_path / "_config.yml").write_text("html: {}\n", "utf-8")
     edition = read_edition(ROOT / "book/results/edition.json")
     site.show_edition(tmp_path, edition, site.colab_line(book))
-    footer = yaml.safe_load((tmp_path / "_config.yml").read_text())["html"]
+    footer = yaml.safe_load((tmp_path / "_config.yml").read_text("utf-8"))["html"]
     line = "All chapters last ran in Colab's own image on 2026-11-22."
     assert footer["extra_footer"].endswith(f" {line}</p>\n")

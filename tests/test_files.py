@@ -3,13 +3,11 @@
 import errno
 import os
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
 from sightline.errors import RunError
 from sightline.files import (
-    locked,
     read_json,
     replace_folder,
     whole_or_absent,
@@ -119,15 +117,3 @@ def test_two_that_write_one_file_at_once_do_not_mix_what_they_write(tmp_path):
         assert file.read_text() == "other"
     assert file.read_text() == "one, slowly"
     assert os.listdir(tmp_path) == ["decoded"]
-
-
-def test_on_a_drive_without_locks_a_dead_process_keeps_nobody_out(
-    tmp_path, monkeypatch
-):
-    fcntl = pytest.importorskip("fcntl")
-    missing = OSError(errno.ENOSYS, "Function not implemented")
-    monkeypatch.setattr(fcntl, "flock", mock.Mock(side_effect=missing))
-    path = tmp_path / "lock"
-    path.write_text("12345\nanother-machine\n")  # of a runtime that was lost
-    with locked(path, "held"), locked(path, "held"):
-        pass
