@@ -175,7 +175,7 @@ def make_environment(folder: Path) -> Path:
     lock = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     wanted = []
     for name in SHIPPED:
-        pins = re.findall(rf"^{name}==.*$", lock, flags=re.M)
+        pins = re.findall(rf"^{name}==\S+", lock, flags=re.M)
         wanted += pins or [name]
     asked = folder.with_suffix(".txt")
     asked.write_text("\n".join(wanted), encoding="utf-8")
