@@ -21,7 +21,7 @@ from sightline.models.pretrained import IMAGENET_MEAN, IMAGENET_STD
 from sightline.training.runtime import Runtime
 from sightline.training.weights import SPARSE, kind, load_weights
 
-__all__ = ["Classifier", "from_module"]
+__all__ = ["Classifier", "from_module", "require_size"]
 
 IMAGENET_SIZE = 224  # pixels of a side, in torchvision's evaluation
 LARGEST_SIZE = 2048  # pixels of a side: more fills the memory
@@ -113,6 +113,14 @@ def _finite(logits: Tensor) -> Tensor:
             "from before the training diverged"
         )
     return logits
+
+
+def require_size(image_size: int) -> None:
+    """Raise `SightlineError` unless pictures can have this side in pixels."""
+    if not 1 <= image_size <= LARGEST_SIZE:
+        raise SightlineError(
+            f"--image-size must lie in 1..{LARGEST_SIZE} pixels, not {image_size}"
+        )
 
 
 def from_module(
@@ -234,10 +242,7 @@ def _count_classes(
     model: nn.Module, name: str, image_size: int, runtime: Runtime
 ) -> int:
     """Show the model an empty picture, and count its logits."""
-    if not 1 <= image_size <= LARGEST_SIZE:
-        raise SightlineError(
-            f"--image-size must lie in 1..{LARGEST_SIZE} pixels, not {image_size}"
-        )
+    require_size(image_size)
     picture = torch.zeros(1, 3, image_size, image_size, device=runtime.device)
     try:
         with torch.no_grad():
