@@ -13,15 +13,19 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/book.yml").read_bytes())
+WORKFLOWS = {
+    path.stem: yaml.safe_load(path.read_bytes())
+    for path in (ROOT / ".github/workflows").glob("*.yml")
+}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCK = (ROOT / "requirements.txt").read_text(encoding="utf-8")
 BUILD = "from setuptools import build_meta as b; b.build_{}('out')"
 
 
 def steps() -> list[dict]:
-    """Return the steps of all jobs."""
-    return [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
+    """Return the steps of all jobs of all workflows."""
+    jobs = [job for flow in WORKFLOWS.values() for job in flow["jobs"].values()]
+    return [step for job in jobs for step in job["steps"]]
 
 
 def test_every_line_of_the_lock_has_a_version_and_hashes():
@@ -46,7 +50,7 @@ def test_every_action_is_named_by_its_commit():
 
 
 def test_the_suite_runs_on_three_systems_and_four_pythons():
-    matrix = WORKFLOW["jobs"]["everywhere"]["strategy"]["matrix"]
+    matrix = WORKFLOWS["book"]["jobs"]["everywhere"]["strategy"]["matrix"]
     assert {name.split("-")[0] for name in matrix["system"]} == {
         *("ubuntu", "macos", "windows")
     }

@@ -195,28 +195,37 @@ def find_device(name: str) -> torch.device:
     Raises:
         SightlineError: if there is no such device, or fewer GPUs than processes.
     """
-    usable = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available() and processes() == 1,
-        "cpu": True,
-    }
     if name == "auto":
-        name = next(kind for kind in usable if usable[kind])
-    if not usable.get(name.split(":")[0], True):
-        raise SightlineError(
-            f"device {name!r} asked for, but torch {torch.__version__} sees no such "
-            "GPU for this process; use --device cpu, or install a driver and a CUDA "
-            "build"
-        )
+        mps = torch.backends.mps.is_available() and processes() == 1
+        name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
     try:
         device = torch.device(name)
-    except RuntimeError as error:
+    except RuntimeError:
+        device = torch.device("meta")  # is refused, too
+    if device.type not in ("cpu", "cuda", "mps"):
         raise SightlineError(
             f"unknown device {name!r}; choose auto, cpu, cuda, cuda:1 … or mps"
-        ) from error
-    if device.type != "cuda" or processes() == 1:
-        return device
+        )
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SightlineError(
+            f"device {name!r} asked for, but torch {torch.__version__} sees no GPU "
+            "on this machine; use --device cpu, or install a driver and a CUDA build"
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise SightlineError(
+            f"device {name!r} asked for, but torch {torch.__version__} sees no GPU of "
+            "Apple's on this machine; use --device cpu"
+        )
+    if device.type != "cuda":
+        return torch.device(device.type)
     count = torch.cuda.device_count()
+    if processes() == 1:
+        if device.index is not None and device.index >= count:
+            raise SightlineError(
+                f"device {name!r} asked for, but torch sees {count} GPUs, counted from "
+                "cuda:0"
+            )
+        return device
     if local_rank() >= count:
         raise SightlineError(
             f"process {local_rank()} of this machine has no GPU of its own: torch sees "
