@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -65,11 +66,25 @@ def test_recipes_are_listed_without_waiting_for_torch():
         ("image_size", 48),
         ("optimizer", "sdg"),
         ("border", "black"),
+        ("seed", -1),
+        ("seed", 2**63),
+        ("seed", 2**64 - 1),
+        ("seed", 10**20),
+        ("batch_size", 10**20),
+        ("max_lr", float("inf")),
+        ("max_lr", "0.1"),
+        ("epochs", 2.0),
+        ("workers", True),
     ],
 )
 def test_a_value_out_of_range_is_named(field, value):
     with pytest.raises(SightlineError, match=f"{field} .*{value}"):
         variant(RECIPES["resnet18"], **{field: value})
+
+
+def test_numbers_of_numpy_are_numbers():
+    recipe = variant(RECIPES["resnet18"], max_lr=np.float32(0.5), seed=np.int64(3))
+    assert (recipe.max_lr, recipe.seed) == (0.5, 3)
 
 
 def test_an_unknown_recipe_lists_those_that_exist():
@@ -143,7 +158,7 @@ def test_the_repaired_l1_penalty_starts_as_large_as_the_published_one():
 
 
 def test_the_repaired_peaks_are_those_of_the_recorded_range_tests():
-    record = json.loads((RESULTS / "finder.json").read_text())
+    record = json.loads((RESULTS / "finder.json").read_bytes())
     peaks = {
         s: own["peak"].changes["max_lr"] for s, own in REPAIRS.items() if "peak" in own
     }
@@ -156,7 +171,7 @@ def test_the_repaired_peaks_are_those_of_the_recorded_range_tests():
 
 @pytest.mark.parametrize("system", PUBLISHED)
 def test_the_printed_curve_of_a_system_ends_with_the_accuracy_that_it_reported(system):
-    curve = json.loads((RESULTS / "published_curves.json").read_text())[system]
+    curve = json.loads((RESULTS / "published_curves.json").read_bytes())[system]
     recipe, accuracies = PUBLISHED[system], curve["test_accuracy"]
     assert curve["first_epoch"] - 1 + len(accuracies) == recipe.epochs
     assert accuracies[-1] == recipe.reported
