@@ -117,8 +117,11 @@ def test_a_download_killed_at_half_goes_on_there(path):
             time.sleep(0.001)
         child.kill()
         child.wait()
+        arrived = path.with_name(".file.tar.gz.partial").stat().st_size
         arrive([url], path, content)
-    assert server.sent <= 1.01 * len(content)
+    # on their way are only the sockets' buffers: of 170 MB far less than a hundredth
+    assert arrived > 0.4 * len(content)
+    assert server.starts == [0, arrived]
 
 
 @pytest.mark.parametrize("place", [0, 2**19, 2**20 - 1])
