@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from sightline.errors import RunError
 
 __all__ = [
+    "claim",
     "locked",
     "read_json",
     "replace_folder",
@@ -23,6 +24,50 @@ __all__ = [
     "write_json",
     "write_text",
 ]
+
+MARKER = ".sightline"  # in every folder that a command made for itself
+# folders from before there were markers: a JSON file by kind, some of its keys
+OLDER = {"run": ("recipe.json", {"name", "epochs", "batch_size", "max_lr"})}
+
+
+def claim(folder: Path, kind: str) -> None:
+    """Make a folder to write to, or make sure that it is one that we made.
+
+    A missing or an empty one gets a marker, which names the `kind`: "run" for one.
+
+    Raises:
+        RunError: if it holds anything else, of which nothing is touched, or cannot be
+            made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # of a process that was killed while it wrote the marker
+        half = {*folder.glob(f".{MARKER}.*.partial")}
+        empty = not {*folder.iterdir()} - half
+    except OSError as error:
+        raise RunError(
+            f"{folder} cannot be a folder to write to ({error.strerror}); choose "
+            "another --out"
+        ) from error
+    if empty:
+        write_json(folder / MARKER, {"kind": kind}, remedy="choose another --out")
+    elif not _is_ours(folder, kind):
+        raise RunError(
+            f"{folder} is not empty, and is no {kind} that sightline made (it has no "
+            f"{MARKER} of that kind); nothing in it was touched. Choose another --out, "
+            "a new or an empty folder"
+        )
+
+
+def _is_ours(folder: Path, kind: str) -> bool:
+    """Tell whether a folder has the marker of a kind, or is older than markers."""
+    with suppress(OSError, ValueError):
+        return read_json(folder / MARKER) == {"kind": kind}
+    with suppress(OSError, ValueError, KeyError):
+        name, keys = OLDER[kind]
+        value = read_json(folder / name)
+        return isinstance(value, dict) and keys <= value.keys()
+    return False
 
 
 @contextmanager
