@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ from sightline.errors import RunError
 __all__ = [
     "claim",
     "locked",
+    "printable",
     "read_json",
     "replace_folder",
     "whole_or_absent",
@@ -28,6 +30,16 @@ __all__ = [
 MARKER = ".sightline"  # in every folder that a command made for itself
 # folders from before there were markers: a JSON file by kind, some of its keys
 OLDER = {"run": ("recipe.json", {"name", "epochs", "batch_size", "max_lr"})}
+# control characters but tab and line feed, what turns the direction of writing, and
+# bytes of file names that are no text
+UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    """Write out what a terminal would obey and a page or UTF-8 cannot hold."""
+    return UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def claim(folder: Path, kind: str) -> None:

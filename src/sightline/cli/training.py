@@ -56,7 +56,6 @@ def list_recipes(names: tuple[str, ...], as_json: bool) -> None:
     console.print(
         "next: sightline recipes s4-published s4-corrected, "
         "or sightline train resnet10 --data shapes",
-        highlight=False,
     )
 
 
@@ -71,7 +70,7 @@ def print_differences(recipes: list[Recipe]) -> None:
     console.print(table)
     for recipe in recipes:
         for repair in recipe.repaired:
-            console.print(f"{recipe.name}: {repair}", highlight=False)
+            console.print(f"{recipe.name}: {repair}")
 
 
 @main.command()
