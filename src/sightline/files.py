@@ -20,7 +20,7 @@ __all__ = [
     "locked",
     "printable",
     "read_json",
-    "replace_folder",
+    "replace_files",
     "whole_or_absent",
     "write_atomically",
     "write_json",
@@ -29,7 +29,12 @@ __all__ = [
 
 MARKER = ".sightline"  # in every folder that a command made for itself
 # folders from before there were markers: a JSON file by kind, some of its keys
-OLDER = {"run": ("recipe.json", {"name", "epochs", "batch_size", "max_lr"})}
+OLDER = {
+    "run": ("recipe.json", {"name", "epochs", "batch_size", "max_lr"}),
+    "export": ("model.json", {"run", "classes", "layers", "bits", "accuracy", "bytes"}),
+    "pipeline": ("pipeline.json", {"folder", "digest", "fixed", "max_lr"}),
+    "report": ("report.json", {"run", "classes", "mistakes", "confidence"}),
+}
 # control characters but tab and line feed, what turns the direction of writing, and
 # bytes of file names that are no text
 UNPRINTABLE = re.compile(
@@ -117,27 +122,32 @@ def write_atomically(
         raise _not_written(path, error, remedy) from error
 
 
-def replace_folder(
-    path: Path, write: Callable[[Path], object], *, remedy: str = "try again"
+def replace_files(
+    folder: Path,
+    write: Callable[[Path], object],
+    *,
+    last: str,
+    remedy: str = "try again",
 ) -> None:
-    """Let `write` make a folder, then put it in the place of `path`.
+    """Let `write` fill an empty folder, then move its files into `folder`.
 
-    Arguments and errors are those of `write_atomically`.
+    What else `folder` holds stays. The file `last` comes last: where it is, all are.
+    Errors and the `remedy` are those of `write_atomically`.
     """
-    partial, old = (path.with_name(f".{path.name}.{end}") for end in ("partial", "old"))
+    partial = folder / ".export.partial"
     try:
-        for folder in (partial, old):  # of a killed process
-            shutil.rmtree(folder, ignore_errors=True)
-        partial.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)  # of a killed process
+        partial.mkdir(parents=True)
         write(partial)
-        if path.exists():
-            os.replace(path, old)
-        os.replace(partial, path)
+        files = sorted(file for file in partial.rglob("*") if file.is_file())
+        for file in sorted(files, key=lambda file: file == partial / last):
+            place = folder / file.relative_to(partial)
+            place.parent.mkdir(exist_ok=True)
+            os.replace(file, place)
     except OSError as error:
-        raise _not_written(path, error, remedy) from error
+        raise _not_written(folder, error, remedy) from error
     finally:
-        for folder in (partial, old):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _not_written(path: Path, error: Exception, remedy: str) -> RunError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightline.cli.group import console, main, notes
-from sightline.cli.options import PATH, opened, run_data_options
+from sightline.cli.options import PATH, SIDE, opened, run_data_options
 from sightline.errors import DataError, SightlineError
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
@@ -64,7 +64,7 @@ METHODS = (  # those of sightline.heatmaps, which need torch
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 @click.option("--weights", type=PATH, help="of module:attribute")
 @click.option("--classes", type=PATH, help="their names, one a line")
-@click.option("--image-size", type=int, help="of module:attribute  [default: 224]")
+@click.option("--image-size", type=SIDE, help="of module:attribute  [default: 224]")
 @click.option("--mean", type=float, nargs=3, help="colour  [default: ImageNet's]")
 @click.option("--std", type=float, nargs=3, help="colour  [default: ImageNet's]")
 def explain(
@@ -179,7 +179,7 @@ def trust(
     **chosen: tuple[str, ...],
 ) -> None:
     """Judge the heatmaps of RUN by one protocol, beside maps that know nothing."""
-    from sightline.files import write_json
+    from sightline.files import claim, write_json
     from sightline.heatmaps.trust import trust as judge
     from sightline.reports.heatmap_trust import card_tables, sentences
     from sightline.reports.tables import text_table
@@ -193,6 +193,6 @@ def trust(
     for sentence in sentences(card):
         console.print(sentence)
     if out:
-        out.mkdir(parents=True, exist_ok=True)
+        claim(out, "trust")
         write_json(out / "trust.json", {"run": str(run), **card.as_json()})
         notes.print(f"written: {out / 'trust.json'}")

@@ -9,7 +9,7 @@ import click
 from rich.table import Table
 
 from sightline.cli.group import console, main, notes
-from sightline.cli.options import PATH, opened, run_data_options
+from sightline.cli.options import PATH, SIDE, opened, run_data_options
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
     from torch import nn
@@ -129,7 +129,9 @@ def report(
 
 @main.command()
 @click.argument("network")
-@click.option("--image-size", type=int, help="side of the pictures  [default: its own]")
+@click.option(
+    "--image-size", type=SIDE, help="side of the pictures  [default: its own]"
+)
 @click.option("--depth", default=1, show_default=True, help="levels of parts in parts")
 @click.option("--plot", type=PATH, help="draw the network here")
 def summary(

@@ -7,6 +7,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from sightline.errors import SightlineError
+from sightline.files import printable, write_atomically, write_text
 from sightline.plots.style import DARK_INK, DARK_PAPER, INK, PAPER
 
 __all__ = ["save", "svg"]
@@ -42,26 +43,29 @@ def svg(figure: Figure) -> str:
     style = f"<style>@media (prefers-color-scheme:dark){{{rules}}}</style>"
     head, rest = file.getvalue().split("<svg ", 1)
     attributes, body = rest.split(">", 1)
-    return f'<svg class="sightline" {attributes}>{style}{body}'
+    # of what a name may hold and XML may not
+    return printable(f'<svg class="sightline" {attributes}>{style}{body}')
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure to a file, in the format that its ending names.
+    """Write a figure to a file, whole or not at all, in the format of its ending.
 
     SVG follows a light or a dark page; all others are on white.
 
     Raises:
         SightlineError: if matplotlib cannot write that format.
+        RunError: if the disk is full or the folder cannot be written to.
     """
     path = Path(path)
     known = figure.canvas.get_supported_filetypes()
-    if path.suffix[1:].lower() not in known:
+    ending = path.suffix[1:].lower()
+    if ending not in known:
         raise SightlineError(
             f"cannot write a figure as {path.name!r}; "
             f"choose an ending from: {', '.join(sorted(known))}"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix.lower() == ".svg":
-        path.write_text(svg(figure), encoding="utf-8")
-    else:
-        figure.savefig(path, facecolor="white", bbox_inches="tight", dpi=160)
+    if ending == "svg":
+        write_text(path, svg(figure))
+        return
+    style = {"facecolor": "white", "bbox_inches": "tight", "dpi": 160}
+    write_atomically(path, lambda file: figure.savefig(file, format=ending, **style))

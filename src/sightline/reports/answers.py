@@ -21,6 +21,7 @@ __all__ = ["accuracy_by_class", "confidence", "damage", "mistakes", "overview"]
 
 DAMAGED = 500  # test images that are damaged, in 25 ways each
 ROWS, GALLERY = 6, 15  # mistakes with three maps each, pictures in a gallery
+MATRIX, LISTED = 40, 100  # classes in a matrix that can be read, and in a table
 DECLINED = 0.1  # of the validation images, the least certain ones
 # how far confidences may be off, by name
 ERRORS = {
@@ -68,30 +69,44 @@ def accuracy_by_class(subject: Subject) -> Section:
     """Show which classes are taken for which, similar ones side by side."""
     test, classes = subject.test, subject.classes
     counts = metrics.confusion_matrix(test.labels, test.predictions, len(classes))
-    order = metrics.order_by_confusion(counts)
     low, high = metrics.class_intervals(counts)
     accuracy = metrics.per_class_accuracy(counts)
     balanced = metrics.balanced_accuracy(counts)
+    worst = accuracy.argsort(stable=True).tolist()
     rows = [
         [classes[i], f"{accuracy[i]:.1%}", f"{low[i]:.1%} to {high[i]:.1%}"]
-        for i in accuracy.argsort().tolist()
+        for i in worst[:LISTED]
     ]
-    names = [classes[i] for i in order.tolist()]
-    matrix = plots.confusion(counts[order][:, order], names)
+    shown = most_confused(counts)
+    names = [classes[i] for i in shown.tolist()]
+    matrix = plots.confusion(counts[shown][:, shown], names)
+    more = len(classes) - len(shown)
     parts: list[Part] = [
-        "Classes that are taken for each other stand side by side.",
+        "Classes that are taken for each other stand side by side."
+        + f" Of {len(classes):,} classes, the {len(shown)} with most mistakes."
+        * (more > 0),
         (matrix, "Confusion matrix of the test images."),
         f"Balanced accuracy, the mean of all classes: {balanced:.1%}.",
         "Accuracy of each class, the lowest first. In 95 of 100 such tables every "
         "interval holds the truth; classes whose intervals overlap have no order.",
         markdown_table(["class", "accuracy", "interval"], rows),
     ]
+    if len(worst) > LISTED:
+        parts.append(f"The other {len(worst) - LISTED:,} classes are in report.json.")
     shares = zip(accuracy.tolist(), low.tolist(), high.tolist(), strict=True)
     numbers: dict[str, object] = {
         name: {"accuracy": share, "low": least, "high": most}
         for name, (share, least, most) in zip(classes, shares, strict=True)
     }
     return Section("Classes", parts, numbers)
+
+
+def most_confused(counts: Tensor) -> Tensor:
+    """Choose at most MATRIX classes, those with most mistakes; order them by these."""
+    wrong = counts.clone().fill_diagonal_(0)
+    mistakes = wrong.sum(0) + wrong.sum(1)
+    shown = mistakes.argsort(descending=True, stable=True)[:MATRIX].sort().values
+    return shown[metrics.order_by_confusion(counts[shown][:, shown])]
 
 
 def mistakes(subject: Subject) -> Section:

@@ -1,6 +1,8 @@
 """One picture file: what a network answers, and where it finds its evidence."""
 
+import os
 from collections.abc import Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 
 import torch
@@ -11,6 +13,8 @@ from sightline.heatmaps.explain import Against, Explanation, Targets, explain
 from sightline.training.classifier import Classifier
 
 __all__ = ["explain_picture"]
+
+NAME_BYTES = 180  # of a picture's name in that of its figure; drives allow 255 in all
 
 
 def explain_picture(
@@ -26,17 +30,20 @@ def explain_picture(
 ) -> str:
     """Write a picture and its heatmaps to OUT/PICTURE-METHOD.png; say what it shows.
 
-    `opacity` is the share of the heatmap's colour over the picture; `layers` to
-    `method` are those of `sightline.heatmaps.explain.explain`.
+    A figure that is there stays, and the new one gets a number. `opacity` is the share
+    of the heatmap's colour over the picture; `layers` to `method` are those of `sightline.heatmaps.explain.explain`.
 
     Raises:
         DataError: if the picture cannot be read.
+        RunError: if the network answers with NaN, or `out` cannot be written to.
     """
     pixels, _ = read_picture(picture, classifier.image_size)
     pictures = torch.from_numpy(pixels.copy())[None]
     images = classifier.normalise(pictures)
     with torch.inference_mode():
-        confidence, place = classifier.model(images).softmax(1)[0].max(0)
+        logits = classifier.model(images)
+    classifier.refuse_no_numbers(logits)
+    confidence, place = logits.softmax(1)[0].max(0)
     maps = explain(
         classifier.model,
         images,
@@ -46,12 +53,20 @@ def explain_picture(
         method=method,
     )
     answer = f"{classifier.classes[int(place)]} {float(confidence):.1%}"
-    file, names = out / f"{picture.stem}-{method}.png", classifier.classes
+    file, names = free_place(out, picture.stem, method), classifier.classes
     figure = plots.heatmaps(
         pictures, maps, titles=[answer], classes=names, opacity=opacity
     )
     plots.save(figure, file)
     return f"{picture}: {answer} ({_strengths(maps)}) → {file}"
+
+
+def free_place(out: Path, name: str, method: str) -> Path:
+    """Choose a file for a figure where there is none, of a name that drives allow."""
+    short = os.fsencode(name)[:NAME_BYTES].decode("utf-8", "ignore")
+    numbers = chain([""], (f"-{number}" for number in count(2)))
+    files = (out / f"{short}-{method}{number}.png" for number in numbers)
+    return next(file for file in files if not os.path.lexists(file))
 
 
 def _strengths(maps: Mapping[str, Explanation]) -> str:

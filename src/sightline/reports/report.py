@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from sightline import plots
 from sightline.errors import SightlineError
-from sightline.files import write_text
+from sightline.files import claim, printable, write_text
 from sightline.reports.sections import SECTIONS
 from sightline.reports.subject import Part, Section, Subject
 
@@ -57,13 +57,14 @@ def render(title: str, sections: Mapping[str, Section]) -> str:
         keep_trailing_newline=True,
     )
     templates.filters["html"] = html_of
-    return templates.get_template("report.html").render(
+    page = templates.get_template("report.html").render(
         title=title,
         sections=sections,
         ink=plots.INK,
         dark_ink=plots.DARK_INK,
         dark_paper=plots.DARK_PAPER,
     )
+    return printable(page)
 
 
 def html_of(part: Part) -> Markup:

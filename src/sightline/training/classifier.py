@@ -2,14 +2,17 @@
 
 import importlib
 import inspect
+import math
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from sightline.data.augment import normalise_uint8
 from sightline.data.datasets import Colour, Split, Splits
@@ -36,6 +39,15 @@ class Classifier:
     runtime: Runtime
     flip_average: bool = False  #: answer with the mean of picture and mirror image
 
+    def __post_init__(self):
+        """Refuse colours by which no picture can be normalised."""
+        numbers = [*self.mean, *self.std]
+        if not all(map(math.isfinite, numbers)) or min(self.std) <= 0:
+            raise SightlineError(
+                f"mean {self.mean} and std {self.std} of the colours: expected finite "
+                "numbers, and a std above 0"
+            )
+
     @classmethod
     def trained_on(
         cls, splits: Splits, model: nn.Module, runtime: Runtime
@@ -60,9 +72,21 @@ class Classifier:
         from sightline.training.parts import evaluation_loader
 
         loader = evaluation_loader(split, self.mean, self.std, self.runtime)
-        return evaluate(
+        answers = evaluate(
             self.model, loader, runtime=self.runtime, flip_average=self.flip_average
         )
+        self.refuse_no_numbers(answers.logits)
+        return answers
+
+    def refuse_no_numbers(self, logits: Tensor) -> None:
+        """Raise `RunError` if logits (B, K) have NaN or infinity: they say nothing."""
+        count = int((~logits.isfinite().all(1)).sum())
+        if count:
+            raise RunError(
+                f"about {count:,} of {len(logits):,} pictures the network says NaN or "
+                "infinity: its weights, or mean and std of the colours, are damaged or "
+                "of another network; name other ones, or train again"
+            )
 
     def refuse_other_classes(self, splits: Splits) -> None:
         """Raise `RunError` unless the pictures are of the classes of the network."""
@@ -103,6 +127,13 @@ def from_module(
     """
     names = _read_names(classes) if classes else []
     model = _make(name, len(names) or None)
+    parameters = list(model.parameters())
+    if not parameters or any(map(is_lazy, parameters)):
+        lacking = "parameters without a shape" if parameters else "no parameters"
+        raise SightlineError(
+            f"{name} has {lacking}: it cannot have been trained; name a function that "
+            "makes the whole network"
+        )
     if weights:
         _load_weights(model, name, weights)
     model = runtime.place(model.eval().float())
@@ -159,10 +190,12 @@ def _make(name: str, num_classes: int | None) -> nn.Module:
 
 def _call(name: str, make: Callable, num_classes: int | None) -> object:
     """Call a factory, with the number of classes if that is known and accepted."""
-    parameters = inspect.signature(make).parameters.values()
-    accepts = any(
-        p.name == "num_classes" or p.kind is p.VAR_KEYWORD for p in parameters
-    )
+    accepts = False
+    with suppress(ValueError, TypeError):  # some of Python's own have no signature
+        accepts = any(
+            p.name == "num_classes" or p.kind is p.VAR_KEYWORD
+            for p in inspect.signature(make).parameters.values()
+        )
     arguments = {"num_classes": num_classes} if accepts and num_classes else {}
     try:
         return make(**arguments)
@@ -181,12 +214,26 @@ def _load_weights(model: nn.Module, name: str, file: Path) -> None:
         for key in own
         if key in state and state[key].shape != own[key].shape
     ]
+    wrong += [
+        f"{key} is {_kind(state[key])}, not {_kind(own[key])}"
+        for key in own
+        if key in state and _kind(state[key]) != _kind(own[key])
+    ]
     if wrong:
         more = f", and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
         raise SightlineError(
             f"the weights in {file} are not of {name}: {'; '.join(wrong[:NAMED])}{more}"
         )
     model.load_state_dict(state)
+
+
+def _kind(tensor: Tensor) -> str:
+    """Name what numbers a tensor holds, as far as they can be copied into others."""
+    if tensor.layout != torch.strided:
+        return "sparse"
+    if tensor.is_complex():
+        return "complex"
+    return "of floating point" if tensor.is_floating_point() else "of whole numbers"
 
 
 def _read_weights(file: Path) -> dict[str, Tensor]:
@@ -212,10 +259,10 @@ def _read_weights(file: Path) -> dict[str, Tensor]:
 
 def _count_classes(model: nn.Module, name: str, image_size: int) -> int:
     """Show the model an empty picture, and count its logits."""
-    picture = next(model.parameters()).new_zeros(1, 3, image_size, image_size)
+    weight = next(model.parameters())
     try:
         with torch.no_grad():
-            logits = model(picture)
+            logits = model(weight.new_zeros(1, 3, image_size, image_size))
     except Exception as error:  # somebody else's code may raise anything
         raise SightlineError(
             f"{name} cannot be applied to a picture of {image_size}×{image_size} "
@@ -224,4 +271,6 @@ def _count_classes(model: nn.Module, name: str, image_size: int) -> int:
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         answer = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits)
         raise SightlineError(f"{name} gives {answer}, expected logits (1, classes)")
+    if not logits.is_floating_point():
+        raise SightlineError(f"{name} gives {logits.dtype}, expected real logits")
     return logits.shape[1]
