@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ __all__ = [
     "printable",
     "read_json",
     "replace_files",
+    "shell_line",
     "whole_or_absent",
     "write_atomically",
     "write_json",
@@ -45,6 +47,11 @@ UNPRINTABLE = re.compile(
 def printable(text: str) -> str:
     """Write out what a terminal would obey and a page or UTF-8 cannot hold."""
     return UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def shell_line(*words: object) -> str:
+    """Join words to a line that a shell takes apart into the same words."""
+    return shlex.join(map(str, words))
 
 
 def claim(folder: Path, kind: str) -> None:

@@ -14,7 +14,6 @@ from sightline.cli.group import (
     main,
     print_next,
     resumable,
-    shell_line,
 )
 from sightline.cli.options import (
     PATH,
@@ -23,6 +22,7 @@ from sightline.cli.options import (
     pictures_for,
     recipe_options,
 )
+from sightline.files import shell_line
 from sightline.training.recipe import ImageSize
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for

@@ -1,7 +1,6 @@
 """The group of all commands, and how a command ends."""
 
 import os
-import shlex
 import signal
 import sys
 from collections.abc import Iterable, Iterator
@@ -14,7 +13,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from sightline.errors import SightlineError
-from sightline.files import printable
+from sightline.files import printable, shell_line
 
 __all__ = ["main"]
 
@@ -98,11 +97,6 @@ def resumable(*more: str) -> Iterator[None]:
             command = f"torchrun --nproc-per-node {processes} -m {command}"
         last_words(f"\ninterrupted; go on with: {command}", "yellow")
         sys.exit(INTERRUPTED)
-
-
-def shell_line(*words: object) -> str:
-    """Join words to a line that a shell takes apart into the same words."""
-    return shlex.join(map(str, words))
 
 
 def print_next(*words: object) -> None:

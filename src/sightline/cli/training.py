@@ -208,13 +208,13 @@ def lr_find(
         num_iter=num_iter,
     )
     ranges = {**suggest_range(tests), "recommended": spread(recommended, tests)}
-    if plot:
-        plot_curves(tests, plot)
     if as_json:
         click.echo(json.dumps(ranges))
     else:
         print_doubts(tests, ranges, len(splits.classes))
         print_ranges(ranges, recipe, data)
+    if plot:  # last, because a full disk must not cost the answer
+        plot_curves(tests, plot)
 
 
 def plot_curves(tests: Sequence["RangeTest"], file: Path) -> None:

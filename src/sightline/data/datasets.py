@@ -83,6 +83,7 @@ class Splits:
     digest: str  #: changes when any pixel or label of any part does
     notes: tuple[str, ...] = ()  #: what had to be done to the pictures, for people
     source: str = ""  #: what `load` finds them by, a name or an absolute folder
+    limit: int | None = None  #: training pictures that `limited` kept, if any
 
     @property
     def test_digest(self) -> str:
@@ -121,6 +122,7 @@ class Splits:
             train=train,
             validation=validated,
             test=tested,
+            limit=training,
             digest=_digest(train, validated, tested),
         )
 

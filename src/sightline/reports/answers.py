@@ -1,5 +1,6 @@
 """Sections of a report about answers: right, wrong, sure, and on damaged pictures."""
 
+import time
 from dataclasses import asdict
 
 import torch
@@ -17,11 +18,20 @@ from sightline.measures.inference import effects, estimate
 from sightline.reports.subject import Part, Section, Subject, gallery_of
 from sightline.reports.tables import markdown_table
 
-__all__ = ["accuracy_by_class", "confidence", "damage", "mistakes", "overview"]
+__all__ = [
+    "accuracy_by_class",
+    "confidence",
+    "damage",
+    "forecast_confidence",
+    "forecast_damage",
+    "mistakes",
+    "overview",
+]
 
 DAMAGED = 500  # test images that are damaged, in 25 ways each
 ROWS, GALLERY = 6, 15  # mistakes with three maps each, pictures in a gallery
 MATRIX, LISTED = 40, 100  # classes in a matrix that can be read, and in a table
+TRIED = 8  # pictures, or draws of a test, by which a duration is forecast
 DECLINED = 0.1  # of the validation images, the least certain ones
 # how far confidences may be off, by name
 ERRORS = {
@@ -194,6 +204,15 @@ def confidence(subject: Subject) -> Section:
     return Section("Confidence", parts, numbers)
 
 
+def forecast_confidence(subject: Subject) -> float:
+    """Return the seconds that `confidence` will take, from a few draws of its tests."""
+    test, started = subject.test, time.perf_counter()
+    for measure in ERRORS.values():
+        few = {"measure": measure, "draws": TRIED}
+        calibration.calibration_test(test.probabilities, test.labels, **few)
+    return 2 * calibration.DRAWS / TRIED * (time.perf_counter() - started)
+
+
 def calibration_table(
     versions: dict[str, Tensor], labels: Tensor
 ) -> tuple[list[Part], dict[str, object]]:
@@ -291,6 +310,22 @@ def damage(subject: Subject) -> Section:
     ]
     numbers = {"accuracy": accuracy, "ece": errors, "calibrated": curves["calibrated"]}
     return Section("Damaged pictures", parts, numbers)
+
+
+def forecast_damage(subject: Subject) -> float:
+    """Return the seconds that `damage` will take, from a few pictures of each kind."""
+    index = subject.sample(DAMAGED)
+    few, started = index[:TRIED], time.perf_counter()
+    labels = subject.splits.test.labels[few]
+    for kind in CORRUPTIONS:
+        pictures = corrupt(subject.pictures(few), kind, SEVERITIES[-1])
+        subject.classifier.ask(Split(pictures, labels))
+    corrupting = (time.perf_counter() - started) / len(few) * len(index)
+    started = time.perf_counter()
+    test = subject.test
+    calibration.calibration_test(test.probabilities[index], test.labels[index])
+    testing = (time.perf_counter() - started) * len(CORRUPTIONS)
+    return len(SEVERITIES) * (corrupting + testing)
 
 
 def falls(answers: dict[str, list[Evaluation]]) -> str:

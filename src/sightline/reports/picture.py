@@ -31,7 +31,8 @@ def explain_picture(
     """Write a picture and its heatmaps to OUT/PICTURE-METHOD.png; say what it shows.
 
     A figure that is there stays, and the new one gets a number. `opacity` is the share
-    of the heatmap's colour over the picture; `layers` to `method` are those of `sightline.heatmaps.explain.explain`.
+    of the heatmap's colour over the picture; `layers` to `method` are those of
+    `sightline.heatmaps.explain.explain`.
 
     Raises:
         DataError: if the picture cannot be read.
