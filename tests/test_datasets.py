@@ -272,6 +272,7 @@ def test_what_was_done_to_pictures_is_counted(divided, read):
     Image.new("RGB", (20, 9)).save(divided / "test/dog/0.png")
     assert read(divided).notes == (
         "2 pictures converted from grey to RGB",
+        "1 picture cut to the middle square",
         "1 picture resized to 8x8",
     )
 
@@ -296,7 +297,8 @@ def test_hidden_files_are_ignored_and_strange_ones_noted(divided, read):
     (divided / "train/cat/more").mkdir()
     (divided / "val").mkdir()
     assert read(divided).notes == (
-        "not pictures, left out: train/cat/labels.csv, train/cat/more, val",
+        "validation pictures of your own are left out: val",
+        "not pictures, left out: train/cat/labels.csv, train/cat/more",
     )
 
 
@@ -378,9 +380,9 @@ def decoded(monkeypatch):
     calls = []
     real = folders.read_pictures
 
-    def counted(paths, image_size, **options):
+    def counted(paths, *size, **options):
         calls.append(len(paths))
-        return real(paths, image_size, **options)
+        return real(paths, *size, **options)
 
     monkeypatch.setattr(folders, "read_pictures", counted)
     return calls

@@ -30,6 +30,8 @@ from sightline.training.runtime import choose_runtime
 onnxruntime = pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.browser
 
+SIDES = ((70, 97), (64, 21), (5, 400))  # 21 of 64 pixels become 10.5 of 32
+
 # what the page's own module offers, and a pause until all is shown
 TOOLS = """
 const { demos } = await import("./demo.mjs");
@@ -97,6 +99,13 @@ const picture = await Picture.read(new Blob([bytes], { type: "image/png" }));
 const [left, top, side] = %s;
 return [...picture.fit({ left, top, side }, 32).rgb];
 """
+PADDED = """
+demo.network.about.framing = "pad";
+const bytes = Uint8Array.from(atob("%s"), (letter) => letter.charCodeAt(0));
+await demo.take(new Blob([bytes], { type: "image/png" }));
+delete demo.network.about.framing;
+return { rgb: [...demo.stage.rgb], choice: !find(".sl-crop").hidden };
+"""
 NO_PICTURE = """
 await demo.take(new File(["nothing"], "IMG_1.HEIC", { type: "image/heic" }));
 return said();
@@ -140,9 +149,9 @@ async def erase_by_pointer(page) -> dict:
     return {**place, "after": after, "undone": await do(page, UNDONE)}
 
 
-def wide_picture() -> bytes:
+def oblong(height: int = 70, width: int = 97) -> bytes:
     """Draw a picture that is no square, as PNG."""
-    y, x = np.mgrid[:70, :97]
+    y, x = np.mgrid[:height, :width]
     pixels = np.stack([x * 2 % 256, y * 3, (x * y) % 256], -1).astype(np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
@@ -152,7 +161,7 @@ def wide_picture() -> bytes:
 async def survey(address: str, folder) -> dict:
     """Open the demo, whole and broken; say what it is like."""
     seen = {}
-    wide = base64.b64encode(wide_picture()).decode()
+    wide = base64.b64encode(oblong()).decode()
     async with open_page() as page:
         await page.visit(f"{address}/whole/index.html", width=390)
         seen["before"] = list(page.requests)
@@ -162,6 +171,10 @@ async def survey(address: str, folder) -> dict:
         seen["pointer"] = await erase_by_pointer(page)
         seen["keyboard"] = await do(page, BY_KEYBOARD)
         seen["shrunk"] = await do(page, SHRUNK % (wide, "[13.5, 0, 70]"))
+        seen["padded"] = [
+            await do(page, PADDED % base64.b64encode(oblong(*sides)).decode())
+            for sides in SIDES
+        ]
         seen["no picture"] = await do(page, NO_PICTURE)
         seen["own"] = await do(page, OWN_PICTURE)
         seen["colours"] = await do(page, COLOURS)
@@ -289,10 +302,21 @@ def test_the_keyboard_moves_the_brush_and_erases(seen):
 
 
 def test_a_large_picture_is_scaled_as_python_scales_it(seen, tmp_path):
-    (tmp_path / "wide.png").write_bytes(wide_picture())
+    (tmp_path / "wide.png").write_bytes(oblong())
     wanted, _ = read_picture(tmp_path / "wide.png", 32)
     found = np.array(seen["shrunk"]).reshape(32, 32, 3)
     assert np.abs(found - wanted.astype(int)).max() <= 1
+
+
+def test_a_picture_is_padded_as_python_pads_it_where_the_network_was_trained_so(
+    seen, tmp_path
+):
+    for sides, found in zip(SIDES, seen["padded"], strict=True):
+        (tmp_path / "oblong.png").write_bytes(oblong(*sides))
+        expected, _ = read_picture(tmp_path / "oblong.png", 32, "pad")
+        rgb = np.array(found["rgb"]).reshape(32, 32, 3)
+        assert np.abs(rgb - expected.astype(int)).max() <= 1
+        assert not found["choice"]
 
 
 def test_another_square_of_a_picture_can_be_chosen(seen):

@@ -1,16 +1,23 @@
-"""Pictures of other sizes than 32: trained, resumed, evaluated, looked at."""
+"""Pictures of other sizes and shapes: trained, resumed, evaluated, looked at."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import tiny
 import torch
+from PIL import Image
 
-from sightline.data.datasets import Split, Splits
+from sightline import plots
+from sightline.cli.options import pictures_for
+from sightline.data.datasets import Split, Splits, load
+from sightline.data.pictures import read_picture
 from sightline.errors import SightlineError
 from sightline.heatmaps.layers import default_layers
 from sightline.models.pretrained import IMAGENET_MEAN
 from sightline.models.resnet import resnet10
+from sightline.pipeline import Pipeline
+from sightline.reports.picture import explain_picture
 from sightline.training import parts
 from sightline.training import train as module
 from sightline.training.parts import build, training_loader
@@ -87,6 +94,59 @@ def test_pictures_of_another_size_than_the_recipes_are_refused(tmp_path):
         train(tiny.RECIPE, splits(), out=tmp_path / "run", **tiny.ON_CPU)
     with pytest.raises(SightlineError, match="32x32 pixels, .* image_size 64"):
         range_tests(RECIPE, tiny.splits(), CPU, seeds=(0,), num_iter=2)
+
+
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory) -> Path:
+    """Pictures of two colours: class a is white at the left, b at the right."""
+    folder = tmp_path_factory.mktemp("pictures") / "halves"
+    for name, left in (("a", 0), ("b", 60)):
+        (folder / name).mkdir(parents=True)
+        for place in range(12):
+            picture = Image.new("RGB", (90, 30), (place, 0, 0))
+            picture.paste("white", (left, 0, left + 30, 30))
+            picture.save(folder / name / f"{place}.png")
+    return folder
+
+
+def test_padded_pictures_are_framed_alike_from_the_recipe_to_the_explained_picture(
+    halves, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SIGHTLINE_DATA", str(tmp_path / "data"))
+    recipe = replace(tiny.RECIPE, framing="pad", epochs=1)
+    padded = load(halves, framing="pad", progress=False)
+    run = train(recipe, padded, out=tmp_path / "run", **tiny.ON_CPU)
+    assert pictures_for(Run(tmp_path / "run"), None, None).digest == padded.digest
+    assert load(halves, progress=False).digest != padded.digest
+    classifier = run.classifier(CPU)
+    seen, real = [], plots.heatmaps
+
+    def draw(pictures, *arguments, **options):
+        seen.append(pictures)
+        return real(pictures, *arguments, **options)
+
+    monkeypatch.setattr(plots, "heatmaps", draw)
+    question = {"targets": "predicted", "against": "rest", "method": "grad_cam"}
+    words = explain_picture(
+        classifier, halves / "a/0.png", tmp_path, layers=["layer4"], **question
+    )
+    assert "padded to a square" in words
+    expected, _ = read_picture(halves / "a/0.png", 32, "pad")
+    assert (seen[0][0].numpy() == expected).all()
+
+
+def test_pictures_of_another_framing_than_the_recipes_are_refused(halves, tmp_path):
+    splits = load(halves, framing="pad", root=tmp_path, progress=False)
+    with pytest.raises(SightlineError, match="framing pad, but the recipe has crop"):
+        train(tiny.RECIPE, splits, out=tmp_path / "run", **tiny.ON_CPU)
+
+
+def test_a_pipeline_pads_what_its_recipe_pads(halves, tmp_path, monkeypatch):
+    monkeypatch.setenv("SIGHTLINE_DATA", str(tmp_path / "data"))
+    recipe = replace(tiny.RECIPE, framing="pad")
+    pipeline = Pipeline(halves, tmp_path / "out", recipe, progress=False)
+    assert pipeline.splits.framing == "pad"
+    assert pipeline.splits.train.images[0, 0, 0].tolist() == [128, 128, 128]
 
 
 @pytest.mark.parametrize(("size", "expected"), [(32, 4), (64, 8), (96, 12), (128, 16)])

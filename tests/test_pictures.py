@@ -1,11 +1,16 @@
 """Picture files of every kind become RGB squares; broken ones are named."""
 
+import ast
+import os
+import signal
+import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image, ImageOps
 
 from sightline.data import pictures
 from sightline.data.pictures import picture_suffixes, read_picture, read_pictures
@@ -92,7 +97,8 @@ def test_any_size_is_brought_to_the_wanted_one(tmp_path, size):
     read, changes = read_picture(saved(tmp_path, Image.new("RGB", size, "teal")), 32)
     assert read.shape == (32, 32, 3)
     assert (read == (0, 128, 128)).all()
-    assert changes == ["resized to 32x32"]
+    cut = ["cut to the middle square"] * (size[0] != size[1])
+    assert changes == [*cut, "resized to 32x32"]
 
 
 def test_the_middle_is_cut_out(tmp_path):
@@ -188,6 +194,84 @@ def test_large_pictures_are_read_fewer_at_a_time(tmp_path):
     path = str(saved(tmp_path, Image.new("RGB", (2, 2))))
     parts = list(read_pictures([path] * 3, 2000, progress=False))
     assert [len(part.images) for part in parts] == [1, 1, 1]
+
+
+def test_a_padded_picture_is_whole_in_the_middle_of_grey(tmp_path):
+    image = Image.new("RGB", (96, 48), "black")
+    image.paste("white", (0, 0, 48, 48))
+    read, changes = read_picture(saved(tmp_path, image), 32, "pad")
+    assert changes == ["padded to a square", "resized to 32x32"]
+    assert (read[:8] == 128).all() and (read[24:] == 128).all()
+    assert (read[8:24, :14] == 255).all() and (read[8:24, 18:] == 0).all()
+    line = Image.new("RGB", (1000, 1), "white")
+    read, _ = read_picture(saved(tmp_path, line), 32, "pad")
+    assert (read[15] == 255).all() and (read[:15] == 128).all()
+
+
+def test_what_needs_another_program_is_no_picture_whatever_it_is_called(
+    tmp_path, monkeypatch
+):
+    def run(*_, **__):
+        raise AssertionError("Ghostscript was asked")
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", run)
+    image = Image.new("RGB", (8, 8), "teal")
+    image.save(tmp_path / "drawing.eps")
+    path = (tmp_path / "drawing.eps").rename(tmp_path / "photograph.jpg")
+    with pytest.raises(DataError, match="none of JPEG, PNG"):
+        read_picture(path, 8)
+    assert ".eps" not in picture_suffixes()
+
+
+def test_every_picture_is_opened_in_one_place_which_names_the_formats():
+    source = Path(pictures.__file__).parents[1]
+    opening = [
+        path.name
+        for path in source.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Image.open"
+    ]
+    assert opening == ["pictures.py"]
+
+
+def test_an_error_without_words_is_named_by_its_kind(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(ImageOps, "fit", fail)
+    with pytest.raises(DataError, match="as a picture: MemoryError"):
+        read_picture(saved(tmp_path, Image.new("RGB", (9, 9))), 8)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there are no processes")
+@pytest.mark.processes
+def test_a_picture_that_kills_its_process_is_named_and_the_others_are_read(
+    tmp_path, monkeypatch
+):
+    paths = [
+        str(saved(tmp_path, Image.new("L", (8, 8), value), f"{value}.png"))
+        for value in range(12)
+    ]
+    real = pictures._read
+
+    def read(path, *arguments):
+        if path.endswith(("/3.png", "/7.png")):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(path, *arguments)
+
+    monkeypatch.setattr(pictures, "_read", read)
+    monkeypatch.setattr(pictures, "CHUNK", 2)
+    monkeypatch.setattr(pictures, "_cores", lambda: 2)
+    parts = list(read_pictures(paths, 8, progress=False))
+    places = [place for part in parts for place in part.places]
+    assert places == [0, 1, 2, 4, 5, 6, 8, 9, 10, 11]
+    levels = np.concatenate([part.images for part in parts])[:, 0, 0, 0]
+    assert levels.tolist() == places
+    unreadable = {
+        place: why for part in parts for place, why in part.unreadable.items()
+    }
+    assert list(unreadable) == [3, 7]
+    assert "3.png cannot be read as a picture: decoding it ended" in unreadable[3]
 
 
 def test_suffixes_are_those_of_pictures():

@@ -215,7 +215,7 @@ def test_heatmaps_stand_beside_the_original_and_only_real_ones_are_drawn():
     assert np.array_equal(shown[0].get_array(), IMAGES[0])
     words = " ".join(words_of(figure))
     assert "no positive evidence" in words and "not a finite number" in words
-    for word in ("original 8 × 8", "predicted 4 × 4", "actual 2 × 2", "for dog"):
+    for word in ("picture 8 × 8", "predicted 4 × 4", "actual 2 × 2", "for dog"):
         assert word in words
     assert "every map has its own scale" in words
 

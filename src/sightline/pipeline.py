@@ -72,6 +72,7 @@ class Pipeline:
         return load_folder(
             self.folder,
             image_size=self.recipe.image_size,
+            framing=self.recipe.framing,
             seed=self.recipe.seed,
             progress=self.progress,
         )
@@ -161,6 +162,7 @@ def check(pipeline: Pipeline) -> None:
     result = check_folder(
         pipeline.folder,
         image_size=pipeline.recipe.image_size,
+        framing=pipeline.recipe.framing,
         keep_in=data_folder() / "decoded",
         progress=pipeline.progress,
     )

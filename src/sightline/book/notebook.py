@@ -18,6 +18,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from sightline import plots
 from sightline.data.datasets import Splits, load
+from sightline.data.pictures import open_picture
 from sightline.errors import SightlineError
 from sightline.files import locked, read_json
 from sightline.plots import INK
@@ -137,7 +138,7 @@ def label(data: str, name: str) -> str:
     first = next(Path(data).rglob("*.jp*g"), None) if data not in TITLES else None
     if first is None:
         return title
-    with Image.open(first) as image:
+    with open_picture(first) as image:
         table = sum(image.quantization[0]) if isinstance(image, JpegImageFile) else 0
     return f"{title}, JPEG q{jpeg_quality(table)} copy" if table else title
 

@@ -13,7 +13,8 @@ from bs4 import BeautifulSoup
 from bs4.element import Stylesheet
 from fontTools.subset import Options, Subsetter
 from fontTools.ttLib import TTFont
-from PIL import Image
+
+from sightline.data.pictures import open_picture
 
 __all__ = ["finish"]
 
@@ -134,7 +135,7 @@ def head_paper(page: BeautifulSoup) -> None:
 def picture_size(path: Path) -> tuple[int, int] | None:
     """Return a picture's width and height in CSS pixels; None if it has none."""
     if path.suffix != ".svg":
-        with Image.open(path) as picture:
+        with open_picture(path) as picture:
             return picture.size
     root = re.search(r"<svg\b[^>]*>", path.read_text(encoding="utf-8"))
     lengths = [

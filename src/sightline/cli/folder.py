@@ -22,8 +22,8 @@ from sightline.cli.options import (
     pictures_for,
     recipe_options,
 )
+from sightline.data.options import Framing, ImageSize
 from sightline.files import shell_line
-from sightline.training.recipe import ImageSize
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
     from sightline.data.check import FolderCheck
@@ -80,8 +80,15 @@ def print_export(about: dict) -> None:
     show_default=True,
     help="pixels: side that the pictures will have",
 )
+@click.option(
+    "--framing",
+    type=choice_or_type(Framing),
+    default="crop",
+    show_default=True,
+    help="pictures that are no squares: the middle, or all of it on grey",
+)
 @click.option("--json", "as_json", is_flag=True, help="print everything as JSON")
-def check(folder: Path, image_size: int, as_json: bool) -> None:
+def check(folder: Path, image_size: int, framing: Framing, as_json: bool) -> None:
     """Look at every picture of FOLDER for what would spoil a training.
 
     Ends with status 1 if training makes no sense.
@@ -90,7 +97,9 @@ def check(folder: Path, image_size: int, as_json: bool) -> None:
     from sightline.data.datasets import data_folder
 
     keep_in = data_folder() / "decoded"
-    result = check_folder(folder, image_size=image_size, keep_in=keep_in)
+    result = check_folder(
+        folder, image_size=image_size, framing=framing, keep_in=keep_in
+    )
     if as_json:
         numbers = {**asdict(result), "trainable": result.trainable}
         click.echo(json.dumps(numbers, indent=2))
@@ -111,8 +120,9 @@ def print_check(result: "FolderCheck") -> None:
         console.print(f"\n{finding.kind}: ", style=colour, end="")
         console.print("\n  ".join(finding.lines()))
     if result.trainable:
-        size = result.image_size
+        size, framing = result.advised_size, result.framing
         options = [] if size == 32 else ["--image-size", size]
+        options += [] if framing == "crop" else ["--framing", framing]
         console.print()
         print_next("all", result.folder, "--out", "runs/mine", *options)
 

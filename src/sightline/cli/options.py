@@ -66,7 +66,9 @@ def pictures_of(data: str, recipe: Recipe, limit: int | None) -> "Splits":
     """Load the pictures that a recipe is to be trained on."""
     from sightline.data.datasets import load
 
-    splits = load(data, image_size=recipe.image_size, seed=recipe.seed)
+    splits = load(
+        data, image_size=recipe.image_size, framing=recipe.framing, seed=recipe.seed
+    )
     return splits.limited(limit, seed=recipe.seed)
 
 
@@ -77,12 +79,16 @@ def pictures_for(run: "Run", data: str | None, limit: int | None) -> "Splits":
     """
     from sightline.data.datasets import load
 
-    manifest, seed = run.manifest, run.recipe.seed
+    manifest, recipe = run.manifest, run.recipe
     if data is None and limit is None:
         limit = manifest.get("limit")
-    source = data or source_of(run)
-    splits = load(source, image_size=manifest["image_size"], seed=seed)
-    splits = splits.limited(limit, seed=seed)
+    splits = load(
+        data or source_of(run),
+        image_size=manifest["image_size"],
+        framing=recipe.framing,
+        seed=recipe.seed,
+    )
+    splits = splits.limited(limit, seed=recipe.seed)
     if splits.digest != manifest["digest"]:
         doubt = (
             "the test pictures are the same ones"

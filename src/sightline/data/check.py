@@ -2,22 +2,28 @@
 
 import hashlib
 import os
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import torch
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from sightline.data.datasets import Split
 from sightline.data.duplicates import near_duplicates_within
+from sightline.data.findings import Finding, count_pictures
 from sightline.data.folders import Decoded, decode_once, find_lacking
 from sightline.data.listing import Listing, list_folder
+from sightline.data.options import Framing, ImageSize
+from sightline.data.pictures import open_picture
 from sightline.measures.inference import wilson_interval
 
-__all__ = ["Finding", "FolderCheck", "check_folder", "equal_files"]
+__all__ = ["FolderCheck", "check_folder", "equal_files"]
 
 # stricter than `duplicates.THRESHOLD`: among photographs of hands on white paper pairs
 # above 0.85 still showed different signs, above 0.9 one hand twice
@@ -25,35 +31,17 @@ SIMILAR = 0.9
 MOST = 50_000  # pictures among which near duplicates are searched: every pair counts
 UNEVEN = 3  # times as many pictures in the largest class as in the smallest
 FEW = 20  # test pictures of a class, below which its accuracy says little
-NAMED = 5  # files shown
 LONG = 2  # times the shorter side: more than half of the picture is cut away
-COPIES = {  # kind of finding → remedy
-    "copies": "Delete them: one copy may train the network and the other judge it.",
+CUT = 0.2  # of half of the pictures, or more, is outside of the middle square
+LACKING = 3  # classes that are too small, named
+COPIES = {  # kind of finding → remedy; the first one that fits a picture lists it
     "copies in two classes": "Decide which class is right, delete the other copy.",
     "copies in train and test": "Delete them from train/: the network must not have "
     "seen what it is judged on.",
+    "copies": "Delete them: one copy may train the network and the other judge it.",
 }
 
 Pair = tuple[int, int]  # places of a picture and of an earlier one in the listing
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing to know about a folder."""
-
-    kind: str  #: one word or two, for machines
-    words: str  #: a sentence without its full stop
-    remedy: str
-    files: tuple[str, ...] = ()  #: all of them, relative to the folder
-    pairs: tuple[tuple[str, str], ...] = ()  #: a picture and an earlier one
-    grave: bool = False  #: training makes no sense before it is put right
-
-    def lines(self) -> list[str]:
-        """Return the sentence, the first files and how many more, and the remedy."""
-        names = [*self.files, *(f"{one} = {other}" for one, other in self.pairs)]
-        more = [f"and {len(names) - NAMED:,} more"] * (len(names) > NAMED)
-        remedy = [f"→ {self.remedy}"] * bool(self.remedy)
-        return [f"{self.words}.", *names[:NAMED], *more, *remedy]
 
 
 @dataclass(frozen=True)
@@ -62,6 +50,7 @@ class FolderCheck:
 
     folder: str
     image_size: int  #: pixels, to which pictures will be brought
+    framing: Framing  #: how they become squares
     classes: dict[str, dict[str, int]]  #: → pictures (or train, test) and unreadable
     kinds: dict[str, int]  #: of file and pixels, such as "JPEG RGB" → pictures
     sides: tuple[int, ...]  #: least, median, largest shorter side, in pixels
@@ -71,6 +60,12 @@ class FolderCheck:
     def trainable(self) -> bool:
         """Tell whether training makes sense."""
         return not any(finding.grave for finding in self.findings)
+
+    @property
+    def advised_size(self) -> int:
+        """Return the image size that a remedy names, or that of the check."""
+        advised = [f.image_size for f in self.findings if f.image_size]
+        return advised[0] if advised else self.image_size
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Lay out the counts: header, and a row for each class and for their sum."""
@@ -90,7 +85,12 @@ class FolderCheck:
 
 
 def check_folder(
-    folder: str | Path, *, image_size: int = 32, keep_in: Path, progress: bool = True
+    folder: str | Path,
+    *,
+    image_size: int = 32,
+    framing: Framing = "crop",
+    keep_in: Path,
+    progress: bool = True,
 ) -> FolderCheck:
     """Look at every picture of a folder that `load_folder` would load.
 
@@ -102,21 +102,23 @@ def check_folder(
     """
     listing = list_folder(Path(folder).expanduser())
     headers = list(_headers(listing, progress))
-    decoded = decode_once(listing, image_size, keep_in, progress)
+    decoded = decode_once(listing, image_size, framing, keep_in, progress)
     sides = sorted(header.shorter for header in headers if header)
     counts = _count(listing, decoded)
     return FolderCheck(
         str(folder),
         image_size,
+        framing,
         counts,
         dict(Counter(h.kind for h in headers if h).most_common()),
         tuple(sides[place] for place in (0, len(sides) // 2, -1)) if sides else (),
         (
             *_readable(listing, decoded),
             *_balance(counts),
-            *_sizes(listing, headers, image_size),
-            *_copies(listing, decoded),
-            *(Finding("left out", n, "") for n in listing.notes),
+            *_sizes(listing, headers, image_size, framing),
+            *_shapes(listing, headers, framing),
+            *_copies(listing, decoded, progress),
+            *listing.findings,
         ),
     )
 
@@ -135,11 +137,15 @@ def _headers(listing: Listing, progress: bool) -> Iterator[_Header | None]:
     bar = {"desc": "looking", "unit": " pictures", "disable": not progress}
     for name in tqdm(listing.names, **bar):
         try:
-            with Image.open(listing.folder / name) as picture:
+            with (
+                warnings.catch_warnings(action="ignore"),
+                open_picture(listing.folder / name) as picture,
+            ):
                 kind = f"{picture.format} {picture.mode}"
-                yield _Header(min(picture.size), max(picture.size), kind)
+                header = _Header(min(picture.size), max(picture.size), kind)
         except Exception:  # decoders of broken files raise nearly anything
-            yield None
+            header = None
+        yield header
 
 
 def _count(listing: Listing, decoded: Decoded) -> dict[str, dict[str, int]]:
@@ -157,17 +163,18 @@ def _count(listing: Listing, decoded: Decoded) -> dict[str, dict[str, int]]:
 
 def _readable(listing: Listing, decoded: Decoded) -> Iterator[Finding]:
     """Find classes that are too small to be trained, and pictures nobody can read."""
-    for lacking in find_lacking(listing, decoded):
-        yield Finding(
-            "too few", lacking, "Add pictures, or remove the class.", grave=True
-        )
+    if lacking := find_lacking(listing, decoded):
+        more = [f"{len(lacking) - LACKING:,} more"] * (len(lacking) > LACKING)
+        words = "; ".join([*lacking[:LACKING], *more])
+        remedy = "Add pictures, or remove the class."
+        yield Finding("too few", words, remedy, grave=True)
     if decoded.unreadable:
         names = tuple(listing.names[place] for place in decoded.unreadable)
         reason = next(iter(decoded.unreadable.values()))
         yield Finding(
             "unreadable",
-            f"{_pictures(names)} cannot be read and will be left out, the first one "
-            f"because {reason.replace(f'{listing.folder}/', '')}",
+            f"{count_pictures(len(names))} cannot be read and will be left out, the "
+            f"first one because {reason.replace(f'{listing.folder}/', '')}",
             "Copy them again from where they came from, or delete them.",
             names,
         )
@@ -181,7 +188,7 @@ def _balance(counts: dict[str, dict[str, int]]) -> Iterator[Finding]:
     if sizes[most] >= UNEVEN * sizes[least] > 0:
         yield Finding(
             "imbalance",
-            f"{most} has {sizes[most]:,} pictures, {least} only {sizes[least]:,}: "
+            f"{most} has {count_pictures(sizes[most])}, {least} only {sizes[least]:,}: "
             f"{sizes[most] / sizes[least]:.0f} times fewer",
             "Read the balanced accuracy and that of each class, not the overall one; "
             f"more pictures of {least} help most.",
@@ -193,119 +200,160 @@ def _balance(counts: dict[str, dict[str, int]]) -> Iterator[Finding]:
         low, high = wilson_interval((0.9 * count).round().long(), count)
         yield Finding(
             "few to judge by",
-            f"{smallest} will be judged on {int(count)} test pictures: if 90 % of them "
-            f"are right, the accuracy lies between {float(low):.0%} and "
+            f"{smallest} will be judged on {count_pictures(tested[smallest], 'test')}: "
+            f"if 90 % are right, the accuracy lies between {float(low):.0%} and "
             f"{float(high):.0%}",
             "Do not rank classes, or choices, by differences smaller than that.",
         )
 
 
 def _sizes(
-    listing: Listing, headers: Sequence[_Header | None], image_size: int
+    listing: Listing,
+    headers: Sequence[_Header | None],
+    image_size: int,
+    framing: Framing,
 ) -> Iterator[Finding]:
-    """Find pictures that must be enlarged, or lose much by being cut to a square."""
-    every = zip(listing.names, headers, strict=True)
-    known = [(name, header) for name, header in every if header]
-    tiny = tuple(name for name, header in known if header.shorter < image_size)
+    """Find pictures that must be enlarged, or from which much is thrown away."""
+    sides = {  # those that become `image_size` pixels
+        name: header.shorter if framing == "crop" else header.longer
+        for name, header in zip(listing.names, headers, strict=True)
+        if header
+    }
+    tiny = tuple(name for name, side in sides.items() if side < image_size)
     if tiny:
         yield Finding(
             "tiny",
-            f"{_pictures(tiny)} will be enlarged to {image_size} pixels",
+            f"{count_pictures(len(tiny))} will be enlarged to {image_size} pixels",
             "Find larger originals, or choose a smaller image size.",
             tiny,
         )
-    sides = sorted(header.shorter for _, header in known)
-    if sides and sides[len(sides) // 2] >= 2 * image_size < 256:
+    median = sorted(sides.values())[len(sides) // 2] if sides else 0
+    larger = 2 * image_size
+    if median >= larger and larger in get_args(ImageSize):
         yield Finding(
             "much is thrown away",
-            f"half of the pictures have {sides[len(sides) // 2]:,} pixels a side or "
-            f"more, of which {image_size} will be left",
-            f"--image-size {2 * image_size} shows the network more, at about the same "
-            "cost a picture.",
+            f"half of the pictures have {median:,} pixels a side or more, of which "
+            f"{image_size} will be left",
+            f"--image-size {larger} shows the network more, at about the same cost a "
+            "picture.",
+            image_size=larger,
+        )
+
+
+def _shapes(
+    listing: Listing, headers: Sequence[_Header | None], framing: Framing
+) -> Iterator[Finding]:
+    """Say what pictures lose that are no squares."""
+    every = zip(listing.names, headers, strict=True)
+    known = [(name, header) for name, header in every if header]
+    lost = sorted(1 - header.shorter / header.longer for _, header in known)
+    if framing == "crop" and lost and lost[len(lost) // 2] >= CUT:
+        yield Finding(
+            "cut to squares",
+            "of each picture only the middle square will be seen: half of them lose "
+            f"{lost[len(lost) // 2]:.0%} or more",
+            "If what matters may lie outside, --framing pad shows all of each picture, "
+            "smaller, on grey.",
         )
     long = tuple(name for name, h in known if h.longer > LONG * h.shorter)
     if long:
+        loss = {
+            "crop": "only the middle square will be seen",
+            "pad": "more than half of what the network sees will be grey",
+        }
         yield Finding(
             "odd shapes",
-            f"{_pictures(long)} with one side more than {LONG} times the other: only "
-            "the middle square will be seen",
+            f"{count_pictures(len(long))} with one side more than {LONG} times the "
+            f"other: {loss[framing]}",
             "Cut out by hand what matters.",
             long,
         )
 
 
-def _copies(listing: Listing, decoded: Decoded) -> Iterator[Finding]:
+def _copies(listing: Listing, decoded: Decoded, progress: bool) -> Iterator[Finding]:
     """Find pictures that are in the folder twice, above all where that does harm."""
-    equal = equal_files([listing.folder / name for name in listing.names])
-    near = _near_pairs(listing, decoded, equal)
-    if len(decoded.images) > MOST:
+    places = decoded.places.tolist()  # what cannot be read is no copy of anything
+    paths = [listing.folder / listing.names[place] for place in places]
+    groups = equal_files(paths, progress=progress)
+    equal = [[places[i] for i in group] for group in groups]
+    distinct = torch.ones(len(places), dtype=torch.bool)
+    distinct[[i for group in groups for i in group[1:]]] = False
+    near = _near_pairs(listing, decoded, distinct, progress)
+    if near is None:
         yield Finding(
             "not searched",
-            f"of {len(decoded.images):,} pictures, more than {MOST:,}, only equal "
+            f"of {count_pictures(int(distinct.sum()))}, more than {MOST:,}, only equal "
             "files were searched, not near duplicates",
             "",
         )
-    groups = (None, listing.labels, listing.in_test)
-    for kind, group, similar in zip(COPIES, groups, near, strict=True):
-        exact = list(_equal_pairs(equal, group))
-        pairs = [*exact, *similar]
+    listed: set[int] = set()
+    by = (listing.labels, listing.in_test, None)
+    for kind, group, similar in zip(COPIES, by, near or [[]] * len(by), strict=True):
+        exact = [pair for pair in _equal_pairs(equal, group) if pair[0] not in listed]
+        pairs = exact + [pair for pair in similar if pair[0] not in listed]
+        listed |= {later for later, _ in pairs}
         if pairs:
             yield Finding(
                 kind,
-                f"{_pictures(pairs)} that repeat{'s' * (len(pairs) == 1)} an earlier "
-                f"one, {len(exact):,} of them byte by byte, {len(similar):,} nearly",
+                f"{count_pictures(len(pairs))} that repeat{'s' * (len(pairs) == 1)} an "
+                f"earlier one, {len(exact):,} of them byte by byte, "
+                f"{len(pairs) - len(exact):,} nearly",
                 COPIES[kind],
                 pairs=tuple((listing.names[n], listing.names[m]) for n, m in pairs),
             )
 
 
-def equal_files(paths: Sequence[Path]) -> list[list[int]]:
+def equal_files(paths: Sequence[Path], *, progress: bool = False) -> list[list[int]]:
     """Find files with the same bytes; return their places, two or more a group.
 
-    Only files of the same length are read.
+    Only files of the same length are read; those that have gone meanwhile are not.
     """
     by_length: dict[int, list[int]] = defaultdict(list)
     for place, path in enumerate(paths):
-        by_length[os.stat(path).st_size].append(place)
+        with suppress(OSError):
+            by_length[os.stat(path).st_size].append(place)
+    alike = [place for same in by_length.values() if len(same) > 1 for place in same]
     by_bytes: dict[str, list[int]] = defaultdict(list)
-    for places in by_length.values():
-        for place in places if len(places) > 1 else ():
-            with open(paths[place], "rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+    bar = {"desc": "finding copies", "unit": " files", "disable": not progress}
+    for place in tqdm(alike, **bar):
+        with suppress(OSError), open(paths[place], "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
             by_bytes[digest].append(place)
     return [places for places in by_bytes.values() if len(places) > 1]
 
 
 def _equal_pairs(equal: list[list[int]], group: Tensor | None) -> Iterator[Pair]:
     """Yield each file with its first copy, or the first one of another group."""
-    for places in equal:
-        for number, later in enumerate(places):
-            for earlier in places[:number]:
-                if group is None or group[later] != group[earlier]:
-                    yield later, earlier
-                    break
+    for first, *later in equal:
+        other = None  # first copy that is not of the first one's group
+        for place in later:
+            if group is None or group[place] != group[first]:
+                other = place if other is None else other
+                yield place, first
+            elif other is not None:
+                yield place, other
 
 
 def _near_pairs(
-    listing: Listing, decoded: Decoded, equal: list[list[int]]
-) -> Iterator[list[Pair]]:
-    """Yield near duplicates that are no equal files, for each kind of COPIES."""
-    if not 2 <= len(decoded.images) <= MOST:
-        yield from ([] for _ in COPIES)
-        return
-    places = decoded.places
-    group = {place: number for number, same in enumerate(equal) for place in same}
-    groups = listing.labels[places], listing.in_test[places]
-    for result in near_duplicates_within(decoded.images, *groups, threshold=SIMILAR):
-        later = places[result.pictures].tolist()
-        earlier = places[result.originals].tolist()
-        yield [
-            (one, other)
-            for one, other in zip(later, earlier, strict=True)
-            if one not in group or group[one] != group.get(other)
-        ]
+    listing: Listing, decoded: Decoded, distinct: Tensor, progress: bool
+) -> list[list[Pair]] | None:
+    """Return near duplicates among the `distinct` pictures, for each kind of COPIES.
 
-
-def _pictures(names: Sequence[object]) -> str:
-    """Count pictures in words."""
-    return "1 picture" if len(names) == 1 else f"{len(names):,} pictures"
+    None: there are too many to compare each with each.
+    """
+    if distinct.sum() > MOST:
+        return None
+    if distinct.sum() < 2:
+        return [[]] * len(COPIES)
+    places = decoded.places[distinct]
+    labels, in_test = listing.labels[places], listing.in_test[places]
+    images = Split(decoded.images, decoded.places).take(distinct).images
+    everywhere, *across = near_duplicates_within(
+        images, labels, in_test, threshold=SIMILAR, progress=progress
+    )
+    return [
+        list(
+            zip(places[r.pictures].tolist(), places[r.originals].tolist(), strict=True)
+        )
+        for r in (*across, everywhere)
+    ]

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from sightline.data.pictures import open_picture
 from sightline.errors import SightlineError
 
 __all__ = ["CORRUPTIONS", "SEVERITIES", "corrupt"]
@@ -105,7 +106,7 @@ def _jpeg(images: Tensor, severity: int, generator: torch.Generator) -> Tensor:
     def change(picture: Image.Image) -> Image.Image:
         file = io.BytesIO()
         picture.save(file, "JPEG", quality=QUALITY[severity - 1])
-        return Image.open(file)
+        return open_picture(file)
 
     return _one_by_one(images, change)
 

@@ -21,6 +21,7 @@ from sightline.data import shapes
 from sightline.data.cifar10 import read_cifar10
 from sightline.data.folders import decode_once, find_lacking
 from sightline.data.listing import list_folder
+from sightline.data.options import Framing
 from sightline.data.stored import Images, StoredImages
 from sightline.errors import DataError
 
@@ -84,6 +85,7 @@ class Splits:
     notes: tuple[str, ...] = ()  #: what had to be done to the pictures, for people
     source: str = ""  #: what `load` finds them by, a name or an absolute folder
     limit: int | None = None  #: training pictures that `limited` kept, if any
+    framing: Framing | None = None  #: of a folder's pictures; None where all are square
 
     @property
     def test_digest(self) -> str:
@@ -131,6 +133,7 @@ def load(
     data: str | Path,
     *,
     image_size: int = 32,
+    framing: Framing = "crop",
     validation_fraction: float = 0.1,
     seed: int = 0,
     root: Path | None = None,
@@ -141,6 +144,7 @@ def load(
     Args:
         data: one of the two names, or a path; write ./shapes for a folder so named.
         image_size: side in pixels to which the pictures of a folder are brought.
+        framing: "crop" takes the middle square of each, "pad" all of it, on grey.
         validation_fraction: share of each class of the training part.
         seed: decides which pictures validate (and test, if there is no test/).
         root: folder for downloads and decoded pictures; None: `data_folder()`.
@@ -161,6 +165,7 @@ def load(
     return load_folder(
         data,
         image_size=image_size,
+        framing=framing,
         validation_fraction=validation_fraction,
         seed=seed,
         root=root,
@@ -213,6 +218,7 @@ def load_folder(
     folder: str | Path,
     *,
     image_size: int = 32,
+    framing: Framing = "crop",
     validation_fraction: float = 0.1,
     seed: int = 0,
     root: Path | None = None,
@@ -231,23 +237,29 @@ def load_folder(
     """
     listing = list_folder(Path(folder).expanduser())
     keep_in = (root or data_folder()) / "decoded"
-    decoded = decode_once(listing, image_size, keep_in, progress)
+    decoded = decode_once(listing, image_size, framing, keep_in, progress)
     if lacking := find_lacking(listing, decoded):
         raise DataError(f"{lacking[0]}. Add pictures or remove the class")
-    everything = Split(decoded.images, listing.labels[decoded.readable])
-    in_test = listing.in_test[decoded.readable]
+    labels, in_test = (
+        rows[decoded.readable] for rows in (listing.labels, listing.in_test)
+    )
     generator = torch.Generator().manual_seed(seed)
     if not in_test.any():
-        in_test = _carve(everything.labels, TEST_FRACTION, generator)
-    return _splits(
+        in_test = _carve(labels, TEST_FRACTION, generator)
+    whole = Split(decoded.images, labels)
+    training, test = whole.take(~in_test), whole.take(in_test)
+    notes = tuple(f.words for f in listing.findings) + decoded.notes
+    del decoded, whole  # of which the parts are copies
+    splits = _splits(
         str(listing.folder),
-        everything.take(~in_test),
-        everything.take(in_test),
+        training,
+        test,
         listing.classes,
         validation_fraction,
         generator,
-        listing.notes + decoded.notes,
+        notes,
     )
+    return replace(splits, framing=framing)
 
 
 def _splits(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from tqdm import tqdm
 
 from sightline.data.stored import Images
 from sightline.errors import SightlineError
@@ -60,7 +61,10 @@ def near_duplicates(
 
 
 def near_duplicates_within(
-    images: Images, *groups: Tensor, threshold: float = THRESHOLD
+    images: Images,
+    *groups: Tensor,
+    threshold: float = THRESHOLD,
+    progress: bool = False,
 ) -> list[Duplicates]:
     """Find for each picture the most similar earlier one, or its mirror image.
 
@@ -74,11 +78,15 @@ def near_duplicates_within(
         across = [earlier & (g[:end] != g[places][:, None]) for g in groups]
         return [earlier, *across]
 
-    return _best_matches(images, images, masks, threshold)
+    return _best_matches(images, images, masks, threshold, progress)
 
 
 def _best_matches(
-    pictures: Images, originals: Images, masks: Masks, threshold: float
+    pictures: Images,
+    originals: Images,
+    masks: Masks,
+    threshold: float,
+    progress: bool = False,
 ) -> list[Duplicates]:
     """Find the most similar original, or its mirror image, that each mask allows."""
     shrunk = _shrink(originals)
@@ -90,7 +98,9 @@ def _best_matches(
     searched = describe(shrunk)
     small = shrunk if pictures is originals else _shrink(pictures)
     matches = []
-    for places in torch.arange(len(pictures)).split(CHUNK):
+    bar = {"desc": "comparing", "unit": f" times {CHUNK} pictures"}
+    chunks = torch.arange(len(pictures)).split(CHUNK)
+    for places in tqdm(chunks, **bar, disable=not progress):
         allowed = masks(places)
         candidates = searched[: allowed[0].shape[1]].T
         flipped = small[places].unflatten(1, (3, SIDE, SIDE)).flip(3).flatten(1)
@@ -114,10 +124,12 @@ def _collect(
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]
     order = columns[2].argsort(descending=True, stable=True)
     places, originals_at, similarity, mirrored = (column[order] for column in columns)
-    pixels = pictures[places]
-    pixels = torch.where(mirrored[:, None, None, None], pixels.flip(2), pixels)
-    exact = (pixels == originals[originals_at]).flatten(1).all(1)
-    return Duplicates(places, originals_at, similarity, mirrored, exact)
+    exact = []
+    for part in torch.arange(len(places)).split(CHUNK):
+        pixels = pictures[places[part]]
+        pixels = torch.where(mirrored[part, None, None, None], pixels.flip(2), pixels)
+        exact.append((pixels == originals[originals_at[part]]).flatten(1).all(1))
+    return Duplicates(places, originals_at, similarity, mirrored, torch.cat(exact))
 
 
 def _shrink(images: Images) -> Tensor:

@@ -22,7 +22,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from sightline.data.listing import Listing, enumerate_names
+from sightline.data.findings import count_pictures, enumerate_names
+from sightline.data.listing import Listing
+from sightline.data.options import Framing
 from sightline.data.pictures import read_pictures
 from sightline.data.stored import HEADER, Images, StoredImages, header, usable_memory
 from sightline.errors import DataError
@@ -53,20 +55,22 @@ class Decoded:
 
 
 def decode_once(
-    listing: Listing, image_size: int, keep_in: Path, progress: bool
+    listing: Listing, image_size: int, framing: Framing, keep_in: Path, progress: bool
 ) -> Decoded:
     """Decode a folder, or take it from the cache while no file has changed.
 
     Raises:
         DataError: if pictures too many for the memory cannot be kept on the disk.
     """
-    key = hashlib.sha256(os.fsencode(f"{listing.folder}\0{image_size}")).hexdigest()
-    cache = keep_in / f"{listing.folder.name}-{key[:12]}.safetensors"
+    what = f"{listing.folder}\0{image_size}\0{framing}"
+    key = hashlib.sha256(os.fsencode(what)).hexdigest()[:12]
+    # a name may have 255 bytes, of which a letter can take four
+    cache = keep_in / f"{listing.folder.name[:40]}-{key}.safetensors"
     size = len(listing.names) * image_size**2 * 3
     stay = size > MEMORY_SHARE * usable_memory()
     decode = _decode_to_disk if stay else _decode_to_memory
     decoded = _open_cache(cache, listing.fingerprint, stay)
-    decoded = decoded or decode(listing, image_size, cache, progress)
+    decoded = decoded or decode(listing, image_size, framing, cache, progress)
     if stay:
         note = f"{len(decoded.images):,} pictures ({size / 1e9:.2f} GB) stay on disk "
         note += "and are read batch by batch"
@@ -94,7 +98,7 @@ def _open_cache(cache: Path, fingerprint: str, stay: bool) -> Decoded | None:
 
 
 def _decode_to_disk(
-    listing: Listing, image_size: int, cache: Path, progress: bool
+    listing: Listing, image_size: int, framing: Framing, cache: Path, progress: bool
 ) -> Decoded:
     """Decode into the cache what would fill too much of the memory."""
     size = len(listing.names) * image_size**2 * 3
@@ -102,7 +106,9 @@ def _decode_to_disk(
         if _free(cache) < size:  # raised now, not after an hour of decoding
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with whole_or_absent(cache) as partial, partial.open("wb") as file:
-            readable, notes, unreadable = _decode(listing, image_size, file, progress)
+            readable, notes, unreadable = _decode(
+                listing, image_size, framing, file, progress
+            )
         shape = (int(readable.sum()), image_size, image_size, 3)
         images = StoredImages.open(cache, shape)
     except OSError as error:
@@ -122,11 +128,13 @@ def _free(cache: Path) -> int:
 
 
 def _decode_to_memory(
-    listing: Listing, image_size: int, cache: Path, progress: bool
+    listing: Listing, image_size: int, framing: Framing, cache: Path, progress: bool
 ) -> Decoded:
     """Decode a folder, and keep it for the next time if that is possible."""
     memory = BytesIO()
-    readable, notes, unreadable = _decode(listing, image_size, memory, progress)
+    readable, notes, unreadable = _decode(
+        listing, image_size, framing, memory, progress
+    )
     try:
         with whole_or_absent(cache) as partial:
             partial.write_bytes(memory.getbuffer())
@@ -142,7 +150,7 @@ def _decode_to_memory(
 
 
 def _decode(
-    listing: Listing, image_size: int, out: BinaryIO, progress: bool
+    listing: Listing, image_size: int, framing: Framing, out: BinaryIO, progress: bool
 ) -> tuple[Tensor, tuple[str, ...], dict[int, str]]:
     """Write pictures as they are decoded; return what `Decoded` says of them."""
     paths = [f"{listing.folder}/{name}" for name in listing.names]
@@ -150,15 +158,15 @@ def _decode(
     changes: Counter[str] = Counter()
     unreadable: dict[int, str] = {}
     out.seek(HEADER)
-    with closing(read_pictures(paths, image_size, progress=progress)) as parts:
+    reading = read_pictures(paths, image_size, framing, progress=progress)
+    with closing(reading) as parts:
         for part in parts:
             out.write(part.images)
             readable[part.places] = True
             changes.update(part.changes)
             unreadable |= part.unreadable
     notes = tuple(
-        f"{count:,} picture{'s' if count > 1 else ''} {change}"
-        for change, count in sorted(changes.items())
+        f"{count_pictures(count)} {change}" for change, count in sorted(changes.items())
     )
     if unreadable:
         names = enumerate_names([listing.names[place] for place in unreadable])

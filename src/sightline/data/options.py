@@ -4,11 +4,15 @@ A field of a `Literal` type takes one of its values; others may have bounds.
 """
 
 from dataclasses import field, fields
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from sightline.errors import SightlineError
 
-__all__ = ["check_options", "describe_options", "option"]
+__all__ = ["Framing", "ImageSize", "check_options", "describe_options", "option"]
+
+ImageSize = Literal[32, 64, 96, 128]  #: pixels that a picture's side may have
+#: how a picture becomes a square, by its middle or by all of it with grey around
+Framing = Literal["crop", "pad"]
 
 BOUNDS = ("at_least", "at_most", "above")
 

@@ -1,24 +1,47 @@
-"""Picture files: whatever Pillow reads, as RGB squares of one size."""
+"""Picture files as RGB squares of one size."""
 
 import multiprocessing
 import os
 import sys
 import warnings
 from collections import Counter, deque
-from collections.abc import Generator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import islice
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
+from sightline.data.options import Framing
 from sightline.errors import DataError
 
-__all__ = ["Pictures", "picture_suffixes", "read_picture", "read_pictures"]
+__all__ = [
+    "Pictures",
+    "open_picture",
+    "picture_suffixes",
+    "read_picture",
+    "read_pictures",
+]
 
+# that are read, whatever a file is called. Pillow knows more, most of them rare, and
+# hands some to another program: a stranger's EPS to Ghostscript
+FORMATS = (
+    *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"),
+    *("JPEG2000", "PPM", "TGA", "ICO"),
+)
+PAD = (128, 128, 128)  # grey, near the mean of photographs: little is seen at its edge
 CHUNK = 128  # pictures that a worker takes at once
 CHUNK_BYTES = 2**24  # decoded, at most: bounds the memory where pictures are large
 
@@ -33,20 +56,42 @@ class Pictures:
     unreadable: dict[int, str]  #: place among all paths → reason
 
 
+class _Chunk(NamedTuple):
+    """Pictures that are read by one process, one after the other."""
+
+    paths: Sequence[str]
+    start: int  # place of the first one among all
+    image_size: int
+    framing: Framing
+
+
+@cache
+def _formats() -> list[str]:
+    """Return those of FORMATS that this Pillow can read."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
 def picture_suffixes() -> set[str]:
-    """Return the file name endings, in lower case, of all formats Pillow reads."""
-    endings = Image.registered_extensions()  # this also fills Image.OPEN
-    return {ending for ending, name in endings.items() if name in Image.OPEN}
+    """Return the file name endings, in lower case, of the formats that are read."""
+    names = {*_formats(), "MPO"}  # a JPEG with a second one behind it, of telephones
+    return {end for end, name in Image.registered_extensions().items() if name in names}
+
+
+def open_picture(file: str | Path | BinaryIO) -> Image.Image:
+    """Open a picture file of one of FORMATS; pixels are decoded when they are used."""
+    return Image.open(file, formats=_formats())
 
 
 def read_picture(
-    path: str | Path, image_size: int
+    path: str | Path, image_size: int, framing: Framing = "crop"
 ) -> tuple[NDArray[np.uint8], list[str]]:
     """Read one picture as a square of `image_size` pixels.
 
     EXIF rotation is applied, 16 bits become 8, transparent pixels become white and
-    any other kind RGB; then the shorter side is scaled, antialiased, and the middle
-    cut out. Of an animation the first picture is taken.
+    any other kind RGB. To "crop" scales the shorter side, antialiased, and cuts out
+    the middle; to "pad" scales the longer side and fills up with grey. Of an animation
+    the first picture is taken.
 
     Returns:
         Pixels (size, size, 3) and what was done to them, in words.
@@ -54,24 +99,55 @@ def read_picture(
     Raises:
         DataError: if the file is missing, broken or no picture.
     """
+    with warnings.catch_warnings(action="ignore"):  # of odd metadata, and many pixels
+        return _read(path, image_size, framing)
+
+
+def _read(
+    path: str | Path, image_size: int, framing: Framing
+) -> tuple[NDArray[np.uint8], list[str]]:
+    """Do what `read_picture` says, with Pillow's warnings."""
     try:
-        with Image.open(path) as file:
+        with open_picture(path) as file:
             # JPEG decodes much faster at a fraction of its size; twice the final side
             # leaves enough for antialiasing
             file.draft(None, (2 * image_size, 2 * image_size))
-            picture: Image.Image = file
+            picture = file
             changes = []
             if file.getexif().get(ExifTags.Base.Orientation, 1) != 1:
                 picture = ImageOps.exif_transpose(file)
                 changes.append("turned upright (EXIF)")
             picture, conversions = _to_rgb(picture)
-            changes += conversions
-            if picture.size != (image_size, image_size):
-                picture = ImageOps.fit(picture, (image_size, image_size))
-                changes.append(f"resized to {image_size}x{image_size}")
-            return np.asarray(picture), changes
+            picture, scalings = _to_square(picture, image_size, framing)
+            return np.asarray(picture), changes + conversions + scalings
+    except UnidentifiedImageError as error:
+        kinds = f"it is none of {', '.join(_formats())}, or damaged"
+        raise DataError(f"{path} cannot be read as a picture: {kinds}") from error
     except Exception as error:  # decoders of broken files raise nearly anything
-        raise DataError(f"{path} cannot be read as a picture: {error}") from error
+        reason = str(error) or type(error).__name__
+        raise DataError(f"{path} cannot be read as a picture: {reason}") from error
+
+
+def _to_square(
+    picture: Image.Image, size: int, framing: Framing
+) -> tuple[Image.Image, list[str]]:
+    """Scale a picture, and cut it or fill it up; return also that, in words."""
+    if picture.size == (size, size):
+        return picture, []
+    resized = f"resized to {size}x{size}"
+    even = picture.width == picture.height
+    if even or framing == "crop":
+        cuts = ["cut to the middle square"] * (not even)
+        return ImageOps.fit(picture, (size, size)), [*cuts, resized]
+    longer = max(picture.size)
+    # rounded half up, as on the page of `export`
+    width, height = (
+        max(1, (2 * side * size + longer) // (2 * longer)) for side in picture.size
+    )
+    square = Image.new("RGB", (size, size), PAD)
+    corner = (size - width) // 2, (size - height) // 2
+    square.paste(picture.resize((width, height)), corner)
+    return square, ["padded to a square", resized]
 
 
 def _to_rgb(picture: Image.Image) -> tuple[Image.Image, list[str]]:
@@ -95,31 +171,66 @@ def _to_rgb(picture: Image.Image) -> tuple[Image.Image, list[str]]:
 
 
 def read_pictures(
-    paths: Sequence[str], image_size: int, *, progress: bool = True
+    paths: Sequence[str],
+    image_size: int,
+    framing: Framing = "crop",
+    *,
+    progress: bool = True,
 ) -> Generator[Pictures]:
     """Read many pictures on all cores, as `read_picture` does, in their order.
 
-    What has been read waits in memory only until the caller takes it.
+    What has been read waits in memory only until the caller takes it. A picture whose
+    decoding ends a process, for lack of memory or by a fault of a decoder, is one that
+    cannot be read.
     """
     count = max(1, min(CHUNK, CHUNK_BYTES // (3 * image_size**2)))
-    cores = _cores()
-    waiting: deque[Future[Pictures]] = deque()
+    chunks = [
+        _Chunk(paths[start : start + count], start, image_size, framing)
+        for start in range(0, len(paths), count)
+    ]
     title = {"desc": "decoding", "unit": " pictures", "disable": not progress}
     with (
-        warnings.catch_warnings(),
-        _workers(cores) as pool,
+        warnings.catch_warnings(action="ignore"),  # of odd metadata, and many pixels
         tqdm(total=len(paths), **title) as bar,
     ):
-        warnings.simplefilter("ignore")  # odd metadata; what is broken gets named
-        for start in range(0, len(paths), count):
-            chunk = paths[start : start + count]
-            waiting.append(pool.submit(_read_chunk, chunk, start, image_size))
-            if len(waiting) > 2 * cores:  # one in work and one in reserve each
-                yield waiting.popleft().result()
-                bar.update(count)
-        while waiting:
-            yield waiting.popleft().result()
-            bar.update(min(count, len(paths) - bar.n))
+        for part in _in_order(chunks):
+            yield part
+            bar.update(len(part.places) + len(part.unreadable))
+
+
+def _in_order(chunks: Sequence[_Chunk]) -> Iterator[Pictures]:
+    """Read chunks at the same time; one picture at a time, where a process dies."""
+    cores, done = _cores(), 0
+    while done < len(chunks):
+        waiting: deque[Future[Pictures]] = deque()
+        rest = iter(chunks[done:])
+        try:
+            with _workers(cores) as pool:
+                # one in work and one in reserve each, and the one that is waited for
+                waiting.extend(
+                    pool.submit(_read_chunk, c) for c in islice(rest, 2 * cores + 1)
+                )
+                while waiting:
+                    yield waiting.popleft().result()
+                    done += 1
+                    waiting.extend(pool.submit(_read_chunk, c) for c in islice(rest, 1))
+        except BrokenExecutor:  # by this chunk, or by one of those after it
+            yield from _one_by_one(chunks[done])
+            done += 1
+
+
+def _one_by_one(chunk: _Chunk) -> Iterator[Pictures]:
+    """Read each picture of a chunk in a process of its own."""
+    for place, path in enumerate(chunk.paths, chunk.start):
+        one = chunk._replace(paths=[path], start=place)
+        with _workers(1) as pool:
+            try:
+                yield pool.submit(_read_chunk, one).result()
+            except BrokenExecutor:
+                reason = "decoding it ended the process, for lack of memory perhaps"
+                words = f"{path} cannot be read as a picture: {reason}"
+                nothing = _read_chunk(one._replace(paths=[]))
+                yield replace(nothing, unreadable={place: words})
 
 
 def _cores() -> int:
@@ -140,19 +251,19 @@ def _workers(count: int) -> Executor:
     return ThreadPoolExecutor(count)
 
 
-def _read_chunk(paths: Sequence[str], start: int, image_size: int) -> Pictures:
-    """Read some pictures, the first of which has the place `start`."""
+def _read_chunk(chunk: _Chunk) -> Pictures:
+    """Read the pictures of a chunk."""
     images, places, unreadable = [], [], {}
     changes: Counter[str] = Counter()
-    for place, path in enumerate(paths, start):
+    for place, path in enumerate(chunk.paths, chunk.start):
         try:
-            image, changes_of_one = read_picture(path, image_size)
+            image, changes_of_one = _read(path, chunk.image_size, chunk.framing)
         except DataError as error:
             unreadable[place] = str(error)
             continue
         images.append(image)
         places.append(place)
         changes.update(changes_of_one)
-    shape = (len(images), image_size, image_size, 3)
+    shape = (len(images), chunk.image_size, chunk.image_size, 3)
     pixels = np.array(images, np.uint8).reshape(shape)  # also when there are none
     return Pictures(pixels, places, changes, unreadable)

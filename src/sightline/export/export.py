@@ -85,6 +85,7 @@ def _network(run: Run, network: Explained) -> dict:
         "parameters": sum(p.numel() for p in run.load_model().parameters()),
         "classes": list(classifier.classes),
         "image_size": classifier.image_size,
+        "framing": classifier.framing,
         "mean": list(classifier.mean),
         "layers": [{"name": name, "side": shapes[name][1]} for name in network.layers],
     }

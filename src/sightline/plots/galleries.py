@@ -150,7 +150,7 @@ def heatmaps(
     check_length("titles", pictures if titles is None else titles, pictures)
     columns: list[list[Cell]] = [list(pictures)]
     captions = [[""] * len(pictures)]
-    headers = [f"original\n{_size(pictures)}"]
+    headers = [f"picture\n{_size(pictures)}"]
     for name, explanation in explanations.items():
         check_length(f"maps {name!r}", explanation.status, pictures)
         columns.append(_overlays(pictures, explanation, opacity))

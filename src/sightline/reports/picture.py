@@ -38,7 +38,7 @@ def explain_picture(
         DataError: if the picture cannot be read.
         RunError: if the network answers with NaN, or `out` cannot be written to.
     """
-    pixels, _ = read_picture(picture, classifier.image_size)
+    pixels, changes = read_picture(picture, classifier.image_size, classifier.framing)
     pictures = torch.from_numpy(pixels.copy())[None]
     images = classifier.normalise(pictures)
     with torch.inference_mode():
@@ -59,7 +59,8 @@ def explain_picture(
         pictures, maps, titles=[answer], classes=names, opacity=opacity
     )
     plots.save(figure, file)
-    return f"{picture}: {answer} ({_strengths(maps)}) → {file}"
+    seen = f" ({', '.join(changes)})" if changes else ""
+    return f"{picture}{seen}: {answer} ({_strengths(maps)}) → {file}"
 
 
 def free_place(out: Path, name: str, method: str) -> Path:

@@ -16,6 +16,7 @@ from torch.nn.parameter import is_lazy
 
 from sightline.data.augment import normalise_uint8
 from sightline.data.datasets import Colour, Split, Splits
+from sightline.data.options import Framing
 from sightline.errors import DataError, RunError, SightlineError
 from sightline.measures.evaluation import Evaluation
 from sightline.models.pretrained import IMAGENET_MEAN, IMAGENET_STD
@@ -37,6 +38,7 @@ class Classifier:
     std: Colour
     image_size: int  #: pixels of a side
     runtime: Runtime
+    framing: Framing = "crop"  #: how pictures become squares
     flip_average: bool = False  #: answer with the mean of picture and mirror image
 
     def __post_init__(self):
@@ -57,7 +59,16 @@ class Classifier:
         It must lie on the device of the runtime.
         """
         size = splits.train.images.shape[1]
-        return cls(model.eval(), splits.classes, splits.mean, splits.std, size, runtime)
+        framing = splits.framing or "crop"
+        return cls(
+            model.eval(),
+            splits.classes,
+            splits.mean,
+            splits.std,
+            size,
+            runtime,
+            framing,
+        )
 
     def normalise(self, pictures: Tensor) -> Tensor:
         """Turn pictures (B, H, W, 3) uint8 into images (B, 3, H, W) on the device."""

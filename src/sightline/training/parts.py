@@ -60,13 +60,18 @@ def chosen_splits(recipe: Recipe, splits: Splits) -> Splits:
     ImageNet's weights expect ImageNet's.
 
     Raises:
-        SightlineError: if the pictures have another size than the recipe says.
+        SightlineError: if the pictures have another size or framing than the recipe.
     """
     size = splits.train.images.shape[1]
     if size != recipe.image_size:
         raise SightlineError(
             f"{splits.name} has pictures of {size}x{size} pixels, but the recipe has "
             f"image_size {recipe.image_size}; load them at that size, or change it"
+        )
+    if splits.framing not in (None, recipe.framing):
+        raise SightlineError(
+            f"{splits.name} has pictures loaded with framing {splits.framing}, but the "
+            f"recipe has {recipe.framing}; load them with that, or change it"
         )
     if recipe.watch == "test":
         everything = splits.train.join(splits.validation)

@@ -5,12 +5,16 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from sightline.data.augmentation import Augmentation
-from sightline.data.options import check_options, describe_options, option
+from sightline.data.options import (
+    Framing,
+    ImageSize,
+    check_options,
+    describe_options,
+    option,
+)
 from sightline.errors import SightlineError
 
-__all__ = ["ImageSize", "Recipe", "describe_fields", "variant"]
-
-ImageSize = Literal[32, 64, 96, 128]  #: pixels that a picture's side may have
+__all__ = ["Recipe", "describe_fields", "variant"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,9 @@ class Recipe:
     model: str = option("resnet18", "network, a key of MODELS")
     norm: str = option("batch", "normalisation: batch, layer or group")
     image_size: ImageSize = option(32, "pixels: side of the pictures")
+    framing: Framing = option(
+        "crop", "pictures that are no squares: the middle, or all of it on grey"
+    )
     pretrained: bool = option(
         False, "resnet18: start from torchvision's ImageNet weights"
     )

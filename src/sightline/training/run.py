@@ -264,5 +264,6 @@ class Run:
             self.std,
             self.manifest["image_size"],
             runtime,
+            self.recipe.framing,
             self.recipe.flip_average,
         )

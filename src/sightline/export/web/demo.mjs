@@ -150,7 +150,8 @@ export class Demo {
     }
     this.find(".sl-truth").textContent = thumb ? `Its label: ${thumb.dataset.name}.` : "";
     this.setTarget(null);
-    this.crop.begin(picture, this.network.about.image_size);
+    const { framing, image_size: size } = this.network.about;
+    this.crop.begin(framing === "pad" ? picture.pad(size) : picture, size);
     await this.cut();
   }
 

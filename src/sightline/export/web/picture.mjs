@@ -1,6 +1,7 @@
 // A picture from anywhere as the square of pixels that a network takes.
 
 const LARGEST = 2048; // pixels of a side that are kept; more cost a phone its memory
+const GREY = 128; // around a padded picture
 
 /** A file that no picture could be made of, in words for the reader. */
 export class PictureError extends Error {}
@@ -54,21 +55,45 @@ export class Picture {
    */
   fit({ left, top, side }, size) {
     if (this.width === size && this.height === size && side === size) return this;
-    const across = weights(this.width, left, side, size);
-    const down = weights(this.height, top, side, size);
-    const narrow = new Uint8ClampedArray(size * this.height * 3);
+    return this.scale(weights(this.width, left, side, size), weights(this.height, top, side, size));
+  }
+
+  /**
+   * Scale the whole picture, and fill it up to a square with grey, as `--framing pad` does.
+   * @param {number} size
+   * @returns {Picture}
+   */
+  pad(size) {
+    const longer = Math.max(this.width, this.height);
+    const [width, height] = [this.width, this.height].map((side) =>
+      Math.max(1, Math.floor((2 * side * size + longer) / (2 * longer))),
+    );
+    const across = weights(this.width, 0, this.width, width);
+    const small = this.scale(across, weights(this.height, 0, this.height, height));
+    const rgb = new Uint8ClampedArray(size * size * 3).fill(GREY);
+    const [left, top] = [width, height].map((side) => Math.floor((size - side) / 2));
+    for (let y = 0; y < height; y++) {
+      rgb.set(small.rgb.subarray(y * width * 3, (y + 1) * width * 3), ((top + y) * size + left) * 3);
+    }
+    return new Picture(rgb, size, size);
+  }
+
+  /** Make a picture of sums of pixels: what makes up each column, and each row. */
+  scale(across, down) {
+    const [width, height] = [across.length, down.length];
+    const narrow = new Uint8ClampedArray(width * this.height * 3);
     for (let y = 0; y < this.height; y++) {
-      for (let x = 0; x < size; x++) {
-        sum(this.rgb, (y * this.width + across[x].first) * 3, 3, across[x].shares, narrow, (y * size + x) * 3);
+      for (let x = 0; x < width; x++) {
+        sum(this.rgb, (y * this.width + across[x].first) * 3, 3, across[x].shares, narrow, (y * width + x) * 3);
       }
     }
-    const small = new Uint8ClampedArray(size * size * 3);
-    for (let y = 0; y < size; y++) {
-      for (let x = 0; x < size; x++) {
-        sum(narrow, (down[y].first * size + x) * 3, size * 3, down[y].shares, small, (y * size + x) * 3);
+    const small = new Uint8ClampedArray(width * height * 3);
+    for (let y = 0; y < height; y++) {
+      for (let x = 0; x < width; x++) {
+        sum(narrow, (down[y].first * width + x) * 3, width * 3, down[y].shares, small, (y * width + x) * 3);
       }
     }
-    return new Picture(small, size, size);
+    return new Picture(small, width, height);
   }
 
   /** @returns {ImageData} */
