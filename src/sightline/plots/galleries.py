@@ -151,9 +151,10 @@ def heatmaps(
     if not len(pictures):
         return gallery(pictures, [])
     check_length("titles", pictures if titles is None else titles, pictures)
-    columns: list[list[Cell]] = [list(pictures)]
-    captions = [[""] * len(pictures)]
-    headers = [f"picture\n{_size(pictures)}"]
+    columns: list[list[Cell]] = [list(each) for each in (wholes or {}).values()]
+    columns.append(list(pictures))
+    captions = [[""] * len(pictures)] * len(columns)
+    headers = [*(wholes or {}), f"picture\n{_size(pictures)}"]
     for name, explanation in explanations.items():
         check_length(f"maps {name!r}", explanation.status, pictures)
         columns.append(_overlays(pictures, explanation, opacity))

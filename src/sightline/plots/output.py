@@ -1,13 +1,14 @@
 """Figures as files: SVG that follows the page, PNG, PDF."""
 
 import io
+import warnings
 from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
 
 from sightline.errors import SightlineError
-from sightline.files import printable, write_atomically, write_text
+from sightline.files import write_atomically, write_text
 from sightline.plots.style import DARK_INK, DARK_PAPER, INK, PAPER
 
 __all__ = ["save", "svg"]
@@ -20,12 +21,17 @@ def svg(figure: Figure) -> str:
     scheme of the page. Viewers that ignore it show dark ink on white.
     """
     file = io.StringIO()
-    with matplotlib.rc_context(
-        {
-            "svg.fonttype": "none",  # text stays text: searchable, sharp, small
-            "svg.hashsalt": "sightline",  # the same ids in every build
-        }
+    with (
+        matplotlib.rc_context(
+            {
+                "svg.fonttype": "none",  # text stays text: searchable, sharp, small
+                "svg.hashsalt": "sightline",  # the same ids in every build
+            }
+        ),
+        warnings.catch_warnings(),
     ):
+        # what matplotlib's font lacks is written by that of the page
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         figure.savefig(
             file,
             format="svg",
@@ -43,8 +49,7 @@ def svg(figure: Figure) -> str:
     style = f"<style>@media (prefers-color-scheme:dark){{{rules}}}</style>"
     head, rest = file.getvalue().split("<svg ", 1)
     attributes, body = rest.split(">", 1)
-    # of what a name may hold and XML may not
-    return printable(f'<svg class="sightline" {attributes}>{style}{body}')
+    return f'<svg class="sightline" {attributes}>{style}{body}'
 
 
 def save(figure: Figure, path: str | Path) -> None:
