@@ -156,12 +156,12 @@ def test_no_name_makes_a_page_ask_for_anything_or_run_anything(made, seen):
         assert not [link for link in page["links"] if SITE in link]
         assert "default-src 'none'" in page["policy"]
         assert page["title"] != "taken" and not page["said"], page["said"]
-        assert page["images"] == 0  # all are shown, the curves of index.html, too
-    index, _, demo = seen
+    index, page, demo = seen
+    assert index["images"] == page["images"] == 0  # all are shown, also the curves
     assert [script.rsplit("/", 1)[1] for script in demo["scripts"]] == ["demo.mjs"]
     assert demo["answer"].rstrip(".").endswith("sure")
     for name in (CLASSES[0], CLASSES[2]):
-        assert name in index["text"] and name in seen[1]["text"]
+        assert name in index["text"] and name in page["text"]
 
 
 @pytest.mark.slow
