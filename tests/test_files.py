@@ -11,6 +11,7 @@ from sightline.files import (
     claim,
     read_json,
     replace_files,
+    replace_folder,
     whole_or_absent,
     write_atomically,
     write_json,
@@ -88,6 +89,27 @@ def test_an_interrupted_write_leaves_no_partial_file(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path):
+    out = tmp_path / "page"
+
+    def fill(text: str, folder: Path) -> None:
+        folder.mkdir()
+        (folder / text).write_text(text)
+
+    replace_folder(out, lambda folder: fill("one", folder))
+    replace_folder(out, lambda folder: fill("two", folder))
+    assert os.listdir(out) == ["two"]
+
+    def fail(folder: Path) -> None:
+        fill("three", folder)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(RunError, match=r"page: .*No space left.*then export again"):
+        replace_folder(out, fail, remedy="export again")
+    assert os.listdir(out) == ["two"]
+    assert os.listdir(tmp_path) == ["page"]
+
+
 def test_files_of_a_folder_are_replaced_and_what_is_not_among_them_stays(tmp_path):
     out = tmp_path / "page"
     (out / ".git").mkdir(parents=True)
@@ -135,6 +157,41 @@ def test_two_that_write_one_file_at_once_do_not_mix_what_they_write(tmp_path):
         assert file.read_text() == "other"
     assert file.read_text() == "one, slowly"
     assert os.listdir(tmp_path) == ["decoded"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "it is not valid JSON"),
+        (b"\xff", "it is not valid JSON"),
+        (b"[" * 9999, "it is not valid JSON"),
+        (b"null", "it is None, not of the type dict"),
+        (b"[]", "it is \\[\\], not of the type dict"),
+        (b"{}", "it has no lrs, name"),
+        (b'{"name": 1, "lrs": []}', "name is 1, not of the type str"),
+        (
+            b'{"name": "", "lrs": [0.1, NaN]}',
+            "lrs\\[1\\] is nan, not of the type float",
+        ),
+        (b'{"name": "", "lrs": [1e999]}', "lrs\\[0\\] is inf, not of the type float"),
+        (b'{"name": "", "lrs": [true]}', "lrs\\[0\\] is True, not of the type float"),
+        (b'{"name": "", "lrs": [], "best": {}}', "best has no epoch"),
+    ],
+)
+def test_json_of_another_shape_is_damaged(tmp_path, content, reason):
+    shape = {"name": str, "lrs": [float], "best?": {"epoch": int}}
+    file = tmp_path / "value.json"
+    file.write_bytes(content)
+    with pytest.raises(RunError, match=f"value.json is damaged: {reason}.*; drink tea"):
+        read_json(file, shape, remedy="drink tea")
+    whole = {"name": "a", "lrs": [1, 0.5], "best": {"epoch": 3}, "more": None}
+    write_json(file, whole)
+    assert read_json(file, shape) == whole
+
+
+def test_json_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(RunError, match="none.json cannot be read .No such file"):
+        read_json(tmp_path / "none.json")
 
 
 def test_a_new_or_an_empty_folder_is_claimed_for_good(tmp_path):

@@ -1,13 +1,16 @@
 """Files and folders that are whole or absent, text always in UTF-8."""
 
+import hashlib
 import json
 import os
 import re
+import reprlib
 import shlex
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import UnionType
 from typing import Any
 from uuid import uuid4
 
@@ -19,9 +22,13 @@ from sightline.errors import RunError
 __all__ = [
     "claim",
     "locked",
+    "misfit",
+    "parse_json",
     "printable",
     "read_json",
     "replace_files",
+    "replace_folder",
+    "sha256",
     "shell_line",
     "whole_or_absent",
     "write_atomically",
@@ -29,14 +36,23 @@ __all__ = [
     "write_text",
 ]
 
+RESTORE = "put a copy of it back, or make it anew"  # the remedy for a damaged file
+#: what a JSON value must be, a type or several, [a shape] for a list, or a shape by key
+#: for an object, which may have other keys; one that ends in "?" may be missing
+Shape = type | UnionType | list["Shape"] | Mapping[str, "Shape"]
 MARKER = ".sightline"  # in every folder that a command made for itself
 # folders from before there were markers: a JSON file by kind, some of its keys
+RECIPE: Shape = {"name": str, "epochs": int, "batch_size": int, "max_lr": float}
+EXPORT: Shape = {"run": str, "classes": [str], "layers": [dict], "bits": int}
+PIPELINE: Shape = {"folder": str, "digest": str, "fixed": [str], "max_lr": float}
+REPORT: Shape = {"run": dict, "classes": dict, "mistakes": dict, "confidence": dict}
 OLDER = {
-    "run": ("recipe.json", {"name", "epochs", "batch_size", "max_lr"}),
-    "export": ("model.json", {"run", "classes", "layers", "bits", "accuracy", "bytes"}),
-    "pipeline": ("pipeline.json", {"folder", "digest", "fixed", "max_lr"}),
-    "report": ("report.json", {"run", "classes", "mistakes", "confidence"}),
+    "run": ("recipe.json", RECIPE),
+    "export": ("model.json", EXPORT),
+    "pipeline": ("pipeline.json", PIPELINE),
+    "report": ("report.json", REPORT),
 }
+LARGEST = 2**63  # in absolute value, of a number in JSON
 # control characters but tab and line feed, what turns the direction of writing, and
 # bytes of file names that are no text
 UNPRINTABLE = re.compile(
@@ -85,12 +101,12 @@ def claim(folder: Path, kind: str) -> None:
 
 def _is_ours(folder: Path, kind: str) -> bool:
     """Tell whether a folder has the marker of a kind, or is older than markers."""
-    with suppress(OSError, ValueError):
+    with suppress(RunError):
         return read_json(folder / MARKER) == {"kind": kind}
-    with suppress(OSError, ValueError, KeyError):
-        name, keys = OLDER[kind]
-        value = read_json(folder / name)
-        return isinstance(value, dict) and keys <= value.keys()
+    with suppress(RunError, KeyError):
+        name, shape = OLDER[kind]
+        read_json(folder / name, shape)
+        return True
     return False
 
 
@@ -127,6 +143,29 @@ def write_atomically(
             write(partial)
     except (OSError, RuntimeError, SafetensorError) as error:  # of a full disk
         raise _not_written(path, error, remedy) from error
+
+
+def replace_folder(
+    path: Path, write: Callable[[Path], object], *, remedy: str = "try again"
+) -> None:
+    """Let `write` make a folder, then put it in the place of `path`.
+
+    Arguments and errors are those of `write_atomically`.
+    """
+    partial, old = (path.with_name(f".{path.name}.{end}") for end in ("partial", "old"))
+    try:
+        for folder in (partial, old):  # of a killed process
+            shutil.rmtree(folder, ignore_errors=True)
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        write(partial)
+        if path.exists():
+            os.replace(path, old)
+        os.replace(partial, path)
+    except OSError as error:
+        raise _not_written(path, error, remedy) from error
+    finally:
+        for folder in (partial, old):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def replace_files(
@@ -174,9 +213,66 @@ def write_text(path: Path, text: str, *, remedy: str = "try again") -> None:
     )
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+def read_json(path: Path, shape: Shape = object, *, remedy: str = RESTORE) -> Any:
+    """Read a JSON file of a shape.
+
+    Raises:
+        RunError: if it cannot be read, is no JSON, or has another shape.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror}); {remedy}") from error
+    return parse_json(content, path, shape, remedy=remedy)
+
+
+def parse_json(
+    content: bytes, path: Path, shape: Shape = object, *, remedy: str = RESTORE
+) -> Any:
+    """Return the JSON value that `path` holds; errors are those of `read_json`."""
+    try:
+        value = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise RunError(
+            f"{path} is damaged: it is not valid JSON ({error}); {remedy}"
+        ) from error
+    if reason := misfit(value, shape):
+        raise RunError(f"{path} is damaged: {reason}; {remedy}")
+    return value
+
+
+def misfit(value: Any, shape: Shape, place: str = "it") -> str:
+    """Say where a value has another shape; return "" if it has this one."""
+    if isinstance(shape, list):
+        kind: type | UnionType = list
+    else:
+        kind = dict if isinstance(shape, Mapping) else shape
+    fits = isinstance(value, int | float if kind is float else kind)
+    if kind in (int, float):  # of which Python's bool is one, and NaN is the other
+        fits = fits and not isinstance(value, bool) and abs(value) < LARGEST
+    if not fits:
+        name = kind.__name__ if isinstance(kind, type) else kind
+        return f"{place} is {reprlib.repr(value)}, not of the type {name}"
+    parts: Iterable[tuple[str, Any, Shape]] = ()
+    if isinstance(shape, list):
+        parts = ((f"{place}[{i}]", each, shape[0]) for i, each in enumerate(value))
+    elif isinstance(shape, Mapping):
+        needed = {key for key in shape if not key.endswith("?")}
+        if missing := needed - value.keys():
+            return f"{place} has no {', '.join(sorted(missing))}"
+        names = {key: key.removesuffix("?") for key in shape}
+        parts = (
+            (names[key], value[names[key]], each)
+            for key, each in shape.items()
+            if names[key] in value
+        )
+    return next(filter(None, (misfit(v, each, p) for p, v, each in parts)), "")
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(path: Path, value: object, *, remedy: str = "try again") -> None:

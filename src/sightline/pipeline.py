@@ -28,18 +28,13 @@ from sightline import plots
 from sightline.data.check import check_folder
 from sightline.data.datasets import Splits, data_folder, load_folder
 from sightline.errors import DataError, RunError, SightlineError
-from sightline.files import claim, read_json, shell_line, write_json, write_text
+from sightline.files import Shape, claim, read_json, shell_line, write_json, write_text
 from sightline.measures.numbers import duration
 from sightline.reports.outcome import index_page, results
 from sightline.reports.report import write_report
 from sightline.reports.subject import Subject
-from sightline.training.choices import (
-    Choice,
-    choose_epochs,
-    choose_rate,
-    try_rate,
-    try_speed,
-)
+from sightline.training import choices
+from sightline.training.choices import Choice, try_rate
 from sightline.training.lr_finder import RangeTest, suggest
 from sightline.training.recipe import Recipe, describe_fields
 from sightline.training.run import Run
@@ -51,6 +46,15 @@ __all__ = ["STEPS", "Choice", "Pipeline", "run"]
 RANGE_SEEDS = (0, 1, 2)
 AGAIN = "give the same command again; nothing already done is repeated"
 DEMO_BITS = 8  # a weight: the network is small, rounding need not cost accuracy
+
+
+# of the JSON files
+CHOICE: Shape = {"value": float, "why": str, "images_per_second?": float | None}
+FINDING: Shape = {"kind": str, "words": str, "remedy": str}
+SHAPES: dict[str, Shape] = {
+    "check.json": {"table": [[str]], "findings": [FINDING]},
+    "choices.json": {"epochs?": CHOICE, "max_lr?": CHOICE},
+}
 
 
 @dataclass
@@ -128,7 +132,8 @@ class Pipeline:
 
     def read(self, name: str) -> dict:
         """Read one of the JSON files."""
-        return read_json(self.out / name)
+        remedy = f"delete it, then {AGAIN}"
+        return read_json(self.out / name, SHAPES.get(name, dict), remedy=remedy)
 
     def write(self, name: str, text: str) -> None:
         """Write a file, whole or not at all."""
@@ -204,7 +209,7 @@ def begin(pipeline: Pipeline) -> None:
 
 def fix_epochs(pipeline: Pipeline) -> None:
     """Choose the epochs by the number of pictures."""
-    pipeline.choose("epochs", lambda: choose_epochs(len(pipeline.splits.train)))
+    pipeline.choose("epochs", lambda: choices.choose_epochs(len(pipeline.splits.train)))
 
 
 def find_rate(pipeline: Pipeline) -> None:
@@ -219,21 +224,22 @@ def measure_rate(pipeline: Pipeline) -> Choice:
     rows = [range_test(pipeline, seed) for seed in RANGE_SEEDS]
     tests = [RangeTest(row["lrs"], row["losses"], row["stopped"]) for row in rows]
     batch = min(recipe.batch_size, len(pipeline.splits.train))
-    updates = batch * sum(len(test.lrs) for test in tests)
     with suppress(SightlineError):  # of curves that are too short to read
         curves = plots.lr_curves(tests, [suggest(test) for test in tests])
         plots.save(curves, pipeline.out / "rate.svg")
-    choice = choose_rate(recipe, tests, partial(short_training, pipeline))
-    speed = updates / sum(row["seconds"] for row in rows)
+    choice = choices.choose_rate(recipe, tests, partial(short_training, pipeline))
+    images = batch * sum(len(test.lrs) for test in tests)
+    speed = images / sum(row["seconds"] for row in rows)
     return replace(choice, images_per_second=speed)
 
 
 def range_test(pipeline: Pipeline, seed: int) -> dict:
     """Run the range test of one seed."""
-    p, few = pipeline, {"seeds": [seed], "progress": pipeline.progress}
+    p = pipeline
+    one: dict[str, Any] = {"seeds": [seed], "progress": p.progress}
 
     def measure() -> dict:
-        return asdict(range_tests(p.chosen_recipe, p.splits, p.runtime, **few)[0])
+        return asdict(range_tests(p.chosen_recipe, p.splits, p.runtime, **one)[0])
 
     return measured(pipeline, f"range test {seed + 1} of {len(RANGE_SEEDS)}", measure)
 
@@ -269,7 +275,7 @@ def train_network(pipeline: Pipeline) -> None:
     left = recipe.epochs - len(pipeline.run.history)
     if left > 0:
         speed = pipeline.choices["max_lr"].images_per_second
-        speed = speed or try_speed(recipe, pipeline.splits, pipeline.runtime)
+        speed = speed or choices.try_speed(recipe, pipeline.splits, pipeline.runtime)
         pipeline.say(
             f"  {recipe.model}, {images:,} training pictures of {recipe.image_size}x"
             f"{recipe.image_size} pixels, {left} of {recipe.epochs} epochs, about "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightline.cli.group import console, main, notes
-from sightline.cli.options import PATH, SIDE, opened, run_data_options
+from sightline.cli.options import PATH, opened, run_data_options
 from sightline.errors import DataError, SightlineError
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
@@ -64,7 +64,7 @@ METHODS = (  # those of sightline.heatmaps, which need torch
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 @click.option("--weights", type=PATH, help="of module:attribute")
 @click.option("--classes", type=PATH, help="their names, one a line")
-@click.option("--image-size", type=SIDE, help="of module:attribute  [default: 224]")
+@click.option("--image-size", type=int, help="of module:attribute  [default: 224]")
 @click.option("--mean", type=float, nargs=3, help="colour  [default: ImageNet's]")
 @click.option("--std", type=float, nargs=3, help="colour  [default: ImageNet's]")
 def explain(

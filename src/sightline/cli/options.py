@@ -17,7 +17,6 @@ if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait f
     from sightline.training.run import Run
 
 PATH = click.Path(path_type=Path)
-SIDE = click.IntRange(1, 4096)  # pixels that a picture may be scaled to
 
 
 def recipe_options(command: Callable) -> Callable:

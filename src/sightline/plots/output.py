@@ -3,6 +3,7 @@
 import io
 import warnings
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -72,5 +73,5 @@ def save(figure: Figure, path: str | Path) -> None:
     if ending == "svg":
         write_text(path, svg(figure))
         return
-    style = {"facecolor": "white", "bbox_inches": "tight", "dpi": 160}
+    style: dict[str, Any] = {"facecolor": "white", "bbox_inches": "tight", "dpi": 160}
     write_atomically(path, lambda file: figure.savefig(file, format=ending, **style))

@@ -206,10 +206,12 @@ def confidence(subject: Subject) -> Section:
 
 def forecast_confidence(subject: Subject) -> float:
     """Return the seconds that `confidence` will take, from a few draws of its tests."""
-    test, started = subject.test, time.perf_counter()
+    test = subject.test
+    started = time.perf_counter()
     for measure in ERRORS.values():
-        few = {"measure": measure, "draws": TRIED}
-        calibration.calibration_test(test.probabilities, test.labels, **few)
+        calibration.calibration_test(
+            test.probabilities, test.labels, measure=measure, draws=TRIED
+        )
     return 2 * calibration.DRAWS / TRIED * (time.perf_counter() - started)
 
 

@@ -38,15 +38,13 @@ def explain_picture(
 
     Raises:
         DataError: if the picture cannot be read.
-        RunError: if the network answers with NaN, or `out` cannot be written to.
+        SightlineError: if the network answers NaN.
+        RunError: if `out` cannot be written to.
     """
     pixels, changes = read_picture(picture, classifier.image_size, classifier.framing)
     pictures = torch.from_numpy(pixels.copy())[None]
     images = classifier.normalise(pictures)
-    with torch.inference_mode():
-        logits = classifier.model(images)
-    classifier.refuse_no_numbers(logits)
-    confidence, place = logits.softmax(1)[0].max(0)
+    confidence, place = classifier.logits(images).softmax(1)[0].max(0)
     maps = explain(classifier.model, images, method=method, **question)
     answer = f"{classifier.classes[int(place)]} {float(confidence):.1%}"
     figure = plots.heatmaps(
