@@ -14,7 +14,7 @@ __all__ = ["card_tables", "forecast_trust", "heatmap_trust", "sentences"]
 
 TRUSTED = 40  # images of a report; the command asks about more
 SCORED = ("grad_cam", "hires_cam", "layer_cam", "eigen_cam")
-PASSES = 300  # the section takes as long as so many maps of its pictures
+PASSES = 2000  # the section takes about as long as so many maps of its pictures
 SIGNS = {"passes": "+", "fails": "−", "open": "·"}
 COLUMNS = 6  # tests in a table, which then fits into a terminal
 
