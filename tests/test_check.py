@@ -15,6 +15,7 @@ from PIL import Image
 from sightline.cli import main
 from sightline.data import check as folder_check
 from sightline.data.check import FolderCheck, check_folder
+from sightline.data.duplicates import equal_pairs
 from sightline.data.options import Framing
 from sightline.data.shapes import draw_shapes
 from sightline.errors import DataError
@@ -188,7 +189,7 @@ class Counted(list):
 
 def test_equal_files_are_paired_in_linear_time():
     groups = Counted([place % 2 for place in range(20_000)])
-    pairs = list(folder_check._equal_pairs([list(range(20_000))], groups))
+    pairs = list(equal_pairs([list(range(20_000))], groups))
     assert len(pairs) == 19_999
     assert groups.reads <= 2 * 20_000
 
@@ -199,7 +200,7 @@ def test_each_equal_file_has_the_first_one_of_another_group():
         (later, next(n for n in range(later) if labels[n] != labels[later]))
         for later in range(2, 7)
     ]
-    assert list(folder_check._equal_pairs([list(range(7))], labels)) == expected
+    assert list(equal_pairs([list(range(7))], labels)) == expected
 
 
 def test_equal_pictures_are_not_searched_for_near_duplicates(pets, monkeypatch):

@@ -1,11 +1,8 @@
 """What may be wrong with a folder of pictures, before it costs a training."""
 
-import hashlib
-import os
 import warnings
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -15,7 +12,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sightline.data.datasets import Split
-from sightline.data.duplicates import near_duplicates_within
+from sightline.data.duplicates import (
+    Pair,
+    equal_files,
+    equal_pairs,
+    near_duplicates_within,
+)
 from sightline.data.findings import Finding, count_pictures
 from sightline.data.folders import Decoded, decode_once, find_lacking
 from sightline.data.listing import Listing, list_folder
@@ -23,7 +25,7 @@ from sightline.data.options import Framing, ImageSize
 from sightline.data.pictures import open_picture
 from sightline.measures.inference import wilson_interval
 
-__all__ = ["FolderCheck", "check_folder", "equal_files"]
+__all__ = ["FolderCheck", "check_folder"]
 
 # stricter than `duplicates.THRESHOLD`: among photographs of hands on white paper pairs
 # above 0.85 still showed different signs, above 0.9 one hand twice
@@ -40,8 +42,6 @@ COPIES = {  # kind of finding → remedy; the first one that fits a picture list
     "seen what it is judged on.",
     "copies": "Delete them: one copy may train the network and the other judge it.",
 }
-
-Pair = tuple[int, int]  # places of a picture and of an earlier one in the listing
 
 
 @dataclass(frozen=True)
@@ -289,7 +289,7 @@ def _copies(listing: Listing, decoded: Decoded, progress: bool) -> Iterator[Find
     listed: set[int] = set()
     by = (listing.labels, listing.in_test, None)
     for kind, group, similar in zip(COPIES, by, near or [[]] * len(by), strict=True):
-        exact = [pair for pair in _equal_pairs(equal, group) if pair[0] not in listed]
+        exact = [pair for pair in equal_pairs(equal, group) if pair[0] not in listed]
         pairs = exact + [pair for pair in similar if pair[0] not in listed]
         listed |= {later for later, _ in pairs}
         if pairs:
@@ -301,37 +301,6 @@ def _copies(listing: Listing, decoded: Decoded, progress: bool) -> Iterator[Find
                 COPIES[kind],
                 pairs=tuple((listing.names[n], listing.names[m]) for n, m in pairs),
             )
-
-
-def equal_files(paths: Sequence[Path], *, progress: bool = False) -> list[list[int]]:
-    """Find files with the same bytes; return their places, two or more a group.
-
-    Only files of the same length are read; those that have gone meanwhile are not.
-    """
-    by_length: dict[int, list[int]] = defaultdict(list)
-    for place, path in enumerate(paths):
-        with suppress(OSError):
-            by_length[os.stat(path).st_size].append(place)
-    alike = [place for same in by_length.values() if len(same) > 1 for place in same]
-    by_bytes: dict[str, list[int]] = defaultdict(list)
-    bar = {"desc": "finding copies", "unit": " files", "disable": not progress}
-    for place in tqdm(alike, **bar):
-        with suppress(OSError), open(paths[place], "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            by_bytes[digest].append(place)
-    return [places for places in by_bytes.values() if len(places) > 1]
-
-
-def _equal_pairs(equal: list[list[int]], group: Tensor | None) -> Iterator[Pair]:
-    """Yield each file with its first copy, or the first one of another group."""
-    for first, *later in equal:
-        other = None  # first copy that is not of the first one's group
-        for place in later:
-            if group is None or group[place] != group[first]:
-                other = place if other is None else other
-                yield place, first
-            elif other is not None:
-                yield place, other
 
 
 def _near_pairs(

@@ -1,7 +1,12 @@
-"""Near duplicates: in two parts of a data set, or within one folder."""
+"""Equal files, and near duplicates in two parts of a data set or within one folder."""
 
+import hashlib
 import math
-from collections.abc import Callable, Sequence
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -12,8 +17,17 @@ from tqdm import tqdm
 from sightline.data.stored import Images
 from sightline.errors import SightlineError
 
-__all__ = ["THRESHOLD", "Duplicates", "near_duplicates", "near_duplicates_within"]
+__all__ = [
+    "THRESHOLD",
+    "Duplicates",
+    "Pair",
+    "equal_files",
+    "equal_pairs",
+    "near_duplicates",
+    "near_duplicates_within",
+]
 
+Pair = tuple[int, int]  #: places of a picture and of an earlier one
 # takes places (n,) of pictures; tells for each list of pairs which of the first m
 # originals count, (n, m) bool
 Masks = Callable[[Tensor], list[Tensor]]
@@ -36,6 +50,42 @@ class Duplicates(NamedTuple):
     similarity: Tensor  #: (P,) in [-1, 1]
     mirrored: Tensor  #: (P,) bool, the mirror image is the more similar
     exact: Tensor  #: (P,) bool, all pixels are equal, mirrored if `mirrored`
+
+
+def equal_files(paths: Sequence[Path], *, progress: bool = False) -> list[list[int]]:
+    """Find files with the same bytes; return their places, two or more a group.
+
+    Only files of the same length are read; those that have gone meanwhile are not.
+    """
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for place, path in enumerate(paths):
+        with suppress(OSError):
+            by_length[os.stat(path).st_size].append(place)
+    alike = [place for same in by_length.values() if len(same) > 1 for place in same]
+    by_bytes: dict[str, list[int]] = defaultdict(list)
+    bar = {"desc": "finding copies", "unit": " files", "disable": not progress}
+    for place in tqdm(alike, **bar):
+        with suppress(OSError), open(paths[place], "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            by_bytes[digest].append(place)
+    return [places for places in by_bytes.values() if len(places) > 1]
+
+
+def equal_pairs(equal: list[list[int]], group: Tensor | None) -> Iterator[Pair]:
+    """Yield each file with its first copy, or the first one of another group.
+
+    Args:
+        equal: what `equal_files` returns.
+        group: (N,) of every place, such as labels; None: all are of one group.
+    """
+    for first, *later in equal:
+        other = None  # first copy that is not of the first one's group
+        for place in later:
+            if group is None or group[place] != group[first]:
+                other = place if other is None else other
+                yield place, first
+            elif other is not None:
+                yield place, other
 
 
 def near_duplicates(
@@ -100,7 +150,8 @@ def _best_matches(
     matches = []
     bar = {"desc": "comparing", "unit": f" times {CHUNK} pictures"}
     chunks = torch.arange(len(pictures)).split(CHUNK)
-    for places in tqdm(chunks, **bar, disable=not progress):
+    # the longest first, so that what is left takes no longer than is said
+    for places in tqdm(chunks[::-1], **bar, disable=not progress):
         allowed = masks(places)
         candidates = searched[: allowed[0].shape[1]].T
         flipped = small[places].unflatten(1, (3, SIDE, SIDE)).flip(3).flatten(1)
@@ -114,7 +165,7 @@ def _best_matches(
             close = best >= threshold
             parts.append([c[close] for c in (places, place, best, turned)])
         matches.append(parts)
-    return [_collect(pictures, originals, p) for p in zip(*matches, strict=True)]
+    return [_collect(pictures, originals, p) for p in zip(*matches[::-1], strict=True)]
 
 
 def _collect(

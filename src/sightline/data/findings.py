@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Finding", "count_pictures", "enumerate_names"]
+__all__ = ["Finding", "as_text", "count_pictures", "enumerate_names"]
 
 NAMED = 5  # files shown
 
@@ -26,18 +26,18 @@ class Finding:
         names = [*self.files, *(f"{one} = {other}" for one, other in self.pairs)]
         more = [f"and {len(names) - NAMED:,} more"] * (len(names) > NAMED)
         remedy = [f"→ {self.remedy}"] * bool(self.remedy)
-        return [f"{self.words}.", *map(_as_text, names[:NAMED]), *more, *remedy]
+        return [f"{self.words}.", *map(as_text, names[:NAMED]), *more, *remedy]
 
 
 def enumerate_names(names: Sequence[str]) -> str:
     """Join the first file names, and say how many more there are."""
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return ", ".join(map(_as_text, names[:NAMED])) + more
+    return ", ".join(map(as_text, names[:NAMED])) + more
 
 
-def _as_text(name: str) -> str:
-    """Replace bytes of a file name that are no text."""
-    return os.fsencode(name).decode(errors="replace")
+def as_text(name: str) -> str:
+    r"""Read a file's name as UTF-8; a byte that is none is written as \xe9."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def count_pictures(count: int, kind: str = "") -> str:

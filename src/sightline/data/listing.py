@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sightline.data.findings import Finding, count_pictures, enumerate_names
+from sightline.data.findings import Finding, as_text, count_pictures, enumerate_names
 from sightline.data.pictures import picture_suffixes
 from sightline.errors import DataError
 
@@ -201,7 +201,7 @@ def _in_order(
     names, states, labels, in_test = zip(*rows, strict=True)
     return Listing(
         folder,
-        tuple(next(iter(parts.values()))),
+        tuple(map(as_text, next(iter(parts.values())))),
         list(names),
         torch.tensor(labels),
         torch.tensor(in_test),
