@@ -1,5 +1,6 @@
 """What chapters take for granted: editions, the main run, figures, source."""
 
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -90,6 +91,24 @@ def test_runs_live_at_the_root_of_the_book_wherever_a_chapter_is_opened(
     assert notebook.runs_folder() == tmp_path / "runs"
 
 
+def test_runs_live_on_a_mounted_google_drive(monkeypatch, tmp_path):
+    monkeypatch.delenv("SIGHTLINE_RUNS", raising=False)
+    monkeypatch.setattr(notebook, "DRIVE", tmp_path / "MyDrive")
+    monkeypatch.chdir(tmp_path)
+    assert notebook.runs_folder() == tmp_path / "runs"
+    (tmp_path / "MyDrive").mkdir()
+    assert notebook.runs_folder() == tmp_path / "MyDrive/sightline/runs"
+
+
+def test_colab_says_how_a_run_is_kept_unless_it_is(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "google.colab", object())
+    notebook.main_run(tiny)
+    assert 'drive.mount("/content/drive")' in capsys.readouterr().out
+    monkeypatch.setattr(notebook, "DRIVE", tmp_path)
+    notebook.main_run(tiny)
+    assert "drive.mount" not in capsys.readouterr().out
+
+
 def test_the_main_run_is_made_then_taken(tiny, capsys):
     made = notebook.main_run(tiny)
     assert "No run yet: training resnet10 for 2 epochs" in capsys.readouterr().out
@@ -140,7 +159,9 @@ def test_a_recorded_result_is_read_from_anywhere_in_the_checkout(monkeypatch, tm
     for folder in ("src/sightline", "book/results", "_build/fast/executed"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "_toc.yml").touch()
-    (tmp_path / "book/results/systems.json").write_text('{"full": []}')
+    (tmp_path / "book/results/systems.json").write_text(
+        '{"full": []}', encoding="utf-8"
+    )
     monkeypatch.chdir(tmp_path / "_build/fast/executed")
     assert notebook.recorded("systems") == {"full": []}
 

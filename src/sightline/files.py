@@ -296,7 +296,8 @@ def locked(path: Path, refusal: str = "") -> Iterator[None]:
             empty, the lock is waited for.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
+    # a file that only exists would keep everybody out once its process has died
+    lock = FileLock(path, fallback_to_soft=False)
     try:
         lock.acquire(timeout=0 if refusal else -1)
     except Timeout as error:
