@@ -58,7 +58,7 @@ def run(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
-    (tmp_path / "foreign.py").write_text(FOREIGN)
+    (tmp_path / "foreign.py").write_text(FOREIGN, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(sys.modules, "foreign", raising=False)
     picture(tmp_path / "red.png")
@@ -80,10 +80,10 @@ def test_every_picture_has_a_figure_of_its_own_and_an_earlier_one_stays(run, tmp
     pictures = [picture(tmp_path / name) for name in names]
     out = tmp_path / "out"
     out.mkdir()
-    (out / "1-grad_cam.png").write_text("a figure of mine")
+    (out / "1-grad_cam.png").write_text("a figure of mine", encoding="utf-8")
     done = command(run, *pictures, "--out", out)
     assert done.exit_code == 0
-    assert (out / "1-grad_cam.png").read_text() == "a figure of mine"
+    assert (out / "1-grad_cam.png").read_text(encoding="utf-8") == "a figure of mine"
     files = [out / f"1-grad_cam-{number}.png" for number in (2, 3, 4)]
     assert set(out.iterdir()) == {out / "1-grad_cam.png", *files}
     for line, file in zip(done.stdout.splitlines(), files, strict=True):

@@ -249,7 +249,7 @@ def test_a_place_that_cannot_be_an_export_is_refused_before_anything_is_computed
     """Also TensorFlow.js and Keras call a file model.json."""
     monkeypatch.setattr("sightline.export.export.onnx_model", None)  # would fail
     (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "model.json").write_text("{}")
+    (tmp_path / "site" / "model.json").write_text("{}", encoding="utf-8")
     (tmp_path / "site" / "thesis.tex").touch()
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="another --out"):
@@ -267,14 +267,14 @@ def test_an_export_again_keeps_what_was_added_even_in_the_current_folder(
     own = shutil.copytree(folder, tmp_path / "page")
     (own / ".git").mkdir()
     for name in (".git/HEAD", "CNAME", "pictures/mine.png"):
-        (own / name).write_text("mine")
-    (own / "index.html").write_text("old")
+        (own / name).write_text("mine", encoding="utf-8")
+    (own / "index.html").write_text("old", encoding="utf-8")
     monkeypatch.setattr("sightline.export.export.onnx_model", lambda *_: b"graph")
     monkeypatch.chdir(own)
     export(run, tiny.splits(), ".")
     for name in (".git/HEAD", "CNAME", "pictures/mine.png"):
-        assert (own / name).read_text() == "mine"
-    assert "<h1>" in (own / "index.html").read_text()
+        assert (own / name).read_text(encoding="utf-8") == "mine"
+    assert "<h1>" in (own / "index.html").read_text(encoding="utf-8")
     assert not list(own.glob("*.partial")) + list(own.glob(".*.partial"))
 
 

@@ -113,7 +113,7 @@ def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path):
 def test_files_of_a_folder_are_replaced_and_what_is_not_among_them_stays(tmp_path):
     out = tmp_path / "page"
     (out / ".git").mkdir(parents=True)
-    (out / ".git" / "HEAD").write_text("main")
+    (out / ".git" / "HEAD").write_text("main", encoding="utf-8")
     moved = []
 
     def fill(text: str, folder: Path) -> None:
@@ -122,7 +122,10 @@ def test_files_of_a_folder_are_replaced_and_what_is_not_among_them_stays(tmp_pat
 
     for text in ("one", "two"):
         replace_files(out, lambda folder, text=text: fill(text, folder), last="a.txt")
-    whole = {str(f.relative_to(out)): f.read_text() for f in out.rglob("*.txt")}
+    whole = {
+        str(f.relative_to(out)): f.read_text(encoding="utf-8")
+        for f in out.rglob("*.txt")
+    }
     assert whole == {"a.txt": "two", "in/b.txt": "two"}
 
     def fail(folder: Path) -> None:
@@ -131,9 +134,9 @@ def test_files_of_a_folder_are_replaced_and_what_is_not_among_them_stays(tmp_pat
 
     with pytest.raises(RunError, match=r"page: .*No space left.*then export again"):
         replace_files(out, fail, last="a.txt", remedy="export again")
-    assert {file.read_text() for file in out.rglob("*.txt")} == {"two"}
+    assert {file.read_text(encoding="utf-8") for file in out.rglob("*.txt")} == {"two"}
     assert sorted(os.listdir(out)) == [".git", "a.txt", "in"]
-    assert (out / ".git" / "HEAD").read_text() == "main"
+    assert (out / ".git" / "HEAD").read_text(encoding="utf-8") == "main"
 
     def replace(file: Path, place: Path) -> None:
         moved.append(Path(place).name)

@@ -249,7 +249,9 @@ def test_a_search_for_a_rate_that_was_cut_off_repeats_nothing_it_has_measured(
         "  range test 2 of 2",
         f"  short training at {tried[0]:.2g}",
     ]
-    assert json.loads((tmp_path / "choices.json").read_text())["max_lr"]["value"]
+    assert json.loads((tmp_path / "choices.json").read_text(encoding="utf-8"))[
+        "max_lr"
+    ]["value"]
 
 
 def test_range_tests_that_end_too_soon_leave_the_recipes_rate():
@@ -273,7 +275,7 @@ def test_a_rate_that_was_given_is_not_looked_for(folder, tmp_path, quick, monkey
 def test_a_folder_of_somebody_else_is_refused_before_anything_is_looked_at(
     folder, tmp_path
 ):
-    (tmp_path / "check.json").write_text("mine")
+    (tmp_path / "check.json").write_text("mine", encoding="utf-8")
     with pytest.raises(RunError, match="no pipeline that sightline made"):
         go(folder, tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["check.json"]

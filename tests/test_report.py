@@ -78,10 +78,10 @@ def test_a_forecast_tries_a_little_of_what_it_forecasts(run):
 
 
 def test_a_report_is_not_written_among_the_files_of_somebody_else(run, tmp_path):
-    (tmp_path / "report.html").write_text("mine")
+    (tmp_path / "report.html").write_text("mine", encoding="utf-8")
     with pytest.raises(RunError, match="no report that sightline made"):
         write_report(subject(run), tmp_path)
-    assert (tmp_path / "report.html").read_text() == "mine"
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == "mine"
 
 
 def test_a_thousand_classes_are_a_matrix_that_can_be_read_and_a_short_table():
