@@ -243,7 +243,7 @@ def test_out_holds_a_page_with_its_figures(runs, tmp_path):
     done = sightline("compare", *runs, "--out", tmp_path / "page")
     assert done.exit_code == 0
     files = {file.name for file in (tmp_path / "page").iterdir()}
-    assert files == {"compare.md", "curves.svg", "confusion.svg"}
+    assert files == {".sightline", "compare.md", "curves.svg", "confusion.svg"}
     page = (tmp_path / "page" / "compare.md").read_text(encoding="utf-8")
     assert "| max_lr | 0.1 | 0.002 |" in page
     assert "![Confusion counts of slow minus first](confusion.svg)" in page

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -238,6 +239,43 @@ def test_a_folder_that_is_no_export_is_refused(done, tmp_path):
     with pytest.raises(RunError, match="no export"):
         export(run, tiny.splits(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["site", "file", "in/file"])
+def test_a_place_that_cannot_be_an_export_is_refused_before_anything_is_computed(
+    place, done, tmp_path, monkeypatch
+):
+    """Also TensorFlow.js and Keras call a file model.json."""
+    monkeypatch.setattr("sightline.export.export.onnx_model", None)  # would fail
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "model.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "site" / "thesis.tex").touch()
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="another --out"):
+        export(done[0], tiny.splits(), tmp_path / place.replace("in/file", "file/in"))
+    assert sorted(p.name for p in tmp_path.rglob("*")) == [
+        *("file", "model.json", "site", "thesis.tex")
+    ]
+
+
+@pytest.mark.slow
+def test_an_export_again_keeps_what_was_added_even_in_the_current_folder(
+    done, tmp_path, monkeypatch
+):
+    run, _, folder = done
+    own = shutil.copytree(folder, tmp_path / "page")
+    (own / ".git").mkdir()
+    for name in (".git/HEAD", "CNAME", "pictures/mine.png"):
+        (own / name).write_text("mine", encoding="utf-8")
+    (own / "index.html").write_text("old", encoding="utf-8")
+    monkeypatch.setattr("sightline.export.export.onnx_model", lambda *_: b"graph")
+    monkeypatch.chdir(own)
+    export(run, tiny.splits(), ".")
+    for name in (".git/HEAD", "CNAME", "pictures/mine.png"):
+        assert (own / name).read_text(encoding="utf-8") == "mine"
+    assert "<h1>" in (own / "index.html").read_text(encoding="utf-8")
+    assert not list(own.glob("*.partial")) + list(own.glob(".*.partial"))
 
 
 @pytest.mark.slow

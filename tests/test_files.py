@@ -10,6 +10,7 @@ from sightline.errors import RunError
 from sightline.files import (
     claim,
     read_json,
+    replace_files,
     replace_folder,
     whole_or_absent,
     write_atomically,
@@ -107,6 +108,47 @@ def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path):
         replace_folder(out, fail, remedy="export again")
     assert os.listdir(out) == ["two"]
     assert os.listdir(tmp_path) == ["page"]
+
+
+def test_files_of_a_folder_are_replaced_and_what_is_not_among_them_stays(tmp_path):
+    out = tmp_path / "page"
+    (out / ".git").mkdir(parents=True)
+    (out / ".git" / "HEAD").write_text("main", encoding="utf-8")
+    moved = []
+
+    def fill(text: str, folder: Path) -> None:
+        for name in ("a.txt", "in/b.txt"):
+            write_text(folder / name, text)
+
+    for text in ("one", "two"):
+        replace_files(out, lambda folder, text=text: fill(text, folder), last="a.txt")
+    whole = {
+        str(f.relative_to(out)): f.read_text(encoding="utf-8")
+        for f in out.rglob("*.txt")
+    }
+    assert whole == {"a.txt": "two", "in/b.txt": "two"}
+
+    def fail(folder: Path) -> None:
+        fill("three", folder)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(RunError, match=r"page: .*No space left.*then export again"):
+        replace_files(out, fail, last="a.txt", remedy="export again")
+    assert {file.read_text(encoding="utf-8") for file in out.rglob("*.txt")} == {"two"}
+    assert sorted(os.listdir(out)) == [".git", "a.txt", "in"]
+    assert (out / ".git" / "HEAD").read_text(encoding="utf-8") == "main"
+
+    def replace(file: Path, place: Path) -> None:
+        moved.append(Path(place).name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sightline.files.os.replace", replace)
+        replace_files(
+            out,
+            lambda folder: [(folder / n).touch() for n in ("a", "z", "c")],
+            last="c",
+        )
+    assert moved == ["a", "z", "c"]
 
 
 def test_two_that_write_one_file_at_once_do_not_mix_what_they_write(tmp_path):

@@ -22,6 +22,7 @@ from sightline.heatmaps.methods import METHODS, SLOW
 from sightline.training.lr_finder import RangeTest
 from sightline.training.recipe import describe_fields
 from sightline.training.recipes import RECIPES
+from sightline.training.run import Run
 
 # each takes about as long to import as torch, or comes with what does
 SLOW_IMPORTS = {
@@ -135,6 +136,17 @@ def test_evaluate_prints_numbers_that_a_program_can_read(run):
     assert numbers["accuracy"] == pytest.approx(np.trace(confusion) / 15)
     manifest = json.loads((run / "manifest.json").read_bytes())
     assert numbers["accuracy"] == pytest.approx(manifest["test"]["accuracy"])
+
+
+def test_a_run_is_evaluated_on_as_many_pictures_as_it_had(run):
+    done = sightline("evaluate", str(run), "--device", "cpu", "--json")
+    assert done.exit_code == 0 and not done.stderr
+    assert json.loads(done.stdout)["digest"] == Run(run).manifest["digest"]
+
+
+def test_pictures_that_may_have_trained_the_network_are_no_silent_test(run):
+    done = sightline("evaluate", str(run), *TINY[:2], *TINY[4:], "--limit", "200")
+    assert "pictures that trained the network may be among them" in done.stderr
 
 
 def test_evaluate_refuses_other_classes(run, tmp_path):

@@ -1,6 +1,7 @@
 """From a folder to a page: every step is done once, wherever it was cut off."""
 
 import json
+import re
 import shlex
 import sys
 from dataclasses import replace
@@ -52,11 +53,13 @@ def quick(monkeypatch) -> list[str]:
     """Keep range tests and the sections of a report short; count the former."""
     calls = []
 
-    def range_tests(*args, **kwargs):
-        calls.append("range tests")
-        return [FALLING, FALLING]
+    def range_tests(*args, seeds, **kwargs):
+        if seeds == [0]:  # the first of a search
+            calls.append("range tests")
+        return [FALLING]
 
     monkeypatch.setattr(pipeline, "range_tests", range_tests)
+    monkeypatch.setattr(pipeline, "RANGE_SEEDS", (0, 1))
     few = {name: sections.SECTIONS[name] for name in ("run", "classes")}
     monkeypatch.setattr(report, "SECTIONS", few)
     return calls
@@ -76,7 +79,8 @@ def unbroken(folder, tmp_path_factory) -> Path:
     """A pipeline that nothing interrupted, without a demo."""
     out = tmp_path_factory.mktemp("unbroken")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "range_tests", lambda *a, **k: [FALLING] * 2)
+        patch.setattr(pipeline, "range_tests", lambda *a, **k: [FALLING])
+        patch.setattr(pipeline, "RANGE_SEEDS", (0, 1))
         patch.setattr(report, "SECTIONS", {"run": sections.SECTIONS["run"]})
         patch.setitem(pipeline.STEPS, "demo", lambda pipeline: None)
         go(folder, out)
@@ -198,17 +202,16 @@ def test_epochs_that_were_chosen_are_not_taken_for_fixed_ones(folder, tmp_path):
     ("loss", "suggested"), [(1.0, True), (1.99, False), (3.0, False)]
 )
 def test_short_trainings_decide_and_the_recipe_has_the_benefit_of_the_doubt(
-    loss, suggested, monkeypatch
+    loss, suggested
 ):
     tried = []
 
-    def try_rate(recipe, splits, runtime, lr):
+    def trial(lr):
         tried.append(lr)
         return 2.0 if lr == RECIPE.max_lr else loss
 
-    monkeypatch.setattr(choices, "try_rate", try_rate)
     low = replace(FALLING, lrs=np.geomspace(1e-6, 1e-2, 40).tolist())
-    rate = choices.choose_rate(RECIPE, tiny.splits(), CPU, [low, low])
+    rate = choices.choose_rate(RECIPE, [low, low], trial)
     assert len(tried) == 2 and RECIPE.max_lr in tried
     assert rate.value == (min(tried) if suggested else RECIPE.max_lr)
     assert f"validation loss of {loss:.2f} and 2.00" in rate.why
@@ -218,9 +221,42 @@ def test_a_rate_is_tried_by_a_real_training():
     assert 0 < choices.try_rate(RECIPE, tiny.splits(), CPU, 0.01) < 5
 
 
+def test_a_search_for_a_rate_that_was_cut_off_repeats_nothing_it_has_measured(
+    folder, tmp_path, quick, monkeypatch
+):
+    """Each range test and each short training is kept and said as it ends."""
+    for step in ("training", "report", "demo", "page"):
+        monkeypatch.setitem(pipeline.STEPS, step, lambda pipeline: None)
+    low = replace(FALLING, lrs=np.geomspace(1e-6, 1e-2, 40).tolist())
+    monkeypatch.setattr(pipeline, "range_tests", lambda *a, **k: [low])
+    tried = []
+
+    def try_rate(recipe, splits, runtime, lr):
+        tried.append(lr)
+        if len(tried) == 2:
+            raise StopHereError
+        return 2.0
+
+    monkeypatch.setattr(pipeline, "try_rate", try_rate)
+    with pytest.raises(StopHereError):
+        go(folder, tmp_path)
+    monkeypatch.setattr(pipeline, "range_tests", None)  # would fail
+    lines = go(folder, tmp_path)
+    assert len(tried) == 3 and tried[1] == tried[2]
+    begun = [line.split(":")[0] for line in lines if line.startswith(("  r", "  s"))]
+    assert begun[:3] == [
+        "  range test 1 of 2",
+        "  range test 2 of 2",
+        f"  short training at {tried[0]:.2g}",
+    ]
+    assert json.loads((tmp_path / "choices.json").read_text(encoding="utf-8"))[
+        "max_lr"
+    ]["value"]
+
+
 def test_range_tests_that_end_too_soon_leave_the_recipes_rate():
     short = replace(FALLING, lrs=[1e-5, 1e-4], losses=[1, 2])
-    rate = choices.choose_rate(RECIPE, tiny.splits(), CPU, [short])
+    rate = choices.choose_rate(RECIPE, [short], trial=None)
     assert rate.value == RECIPE.max_lr
     assert "only 2 points" in rate.why
 
@@ -232,6 +268,17 @@ def test_a_rate_that_was_given_is_not_looked_for(folder, tmp_path, quick, monkey
     lines = go(folder, tmp_path, recipe=recipe, fixed={"epochs", "max_lr"})
     assert not quick
     assert "  max_lr 0.05: it was given" in lines
+    (training,) = [line for line in lines if "training pictures" in line]
+    assert re.search(r"1 of 1 epochs, about \d+ s$", training)
+
+
+def test_a_folder_of_somebody_else_is_refused_before_anything_is_looked_at(
+    folder, tmp_path
+):
+    (tmp_path / "check.json").write_text("mine", encoding="utf-8")
+    with pytest.raises(RunError, match="no pipeline that sightline made"):
+        go(folder, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["check.json"]
 
 
 def test_without_the_export_extra_everything_else_is_made(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sightline.cli import main
-from sightline.cli.group import print_line
+from sightline.cli.group import console
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("src", "tests", "benchmarks", "studies")
@@ -88,7 +88,7 @@ def test_what_a_terminal_cannot_show_is_escaped(monkeypatch):
     terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", terminal)
     main(["recipes"], standalone_mode=False)
-    print_line("before → after")
+    console.print("before → after")
     terminal.flush()
     assert rb"before \u2192 after" in terminal.buffer.getvalue()
 

@@ -10,16 +10,17 @@ from tiny import ON_CPU, RECIPE, splits
 
 from sightline.cli import main
 from sightline.data.datasets import Split
-from sightline.errors import SightlineError
+from sightline.errors import RunError, SightlineError
 from sightline.measures.calibration import calibration_test
 from sightline.measures.evaluation import Evaluation
 from sightline.measures.metrics import margins
-from sightline.reports.answers import confidence, damage
+from sightline.reports import report, sections
+from sightline.reports.answers import confidence, damage, most_confused
 from sightline.reports.data_doubts import against_chance, repeated_pictures
 from sightline.reports.heatmap_trust import heatmap_trust
 from sightline.reports.report import write_report
 from sightline.reports.sections import SECTIONS
-from sightline.reports.subject import Subject
+from sightline.reports.subject import Section, Subject
 from sightline.training.run import Run
 from sightline.training.runtime import choose_runtime
 from sightline.training.train import train
@@ -53,6 +54,43 @@ def test_every_section_is_on_the_page_in_the_numbers_and_told(written):
     assert len(said) == len(SECTIONS) and said[0].startswith(f"1/{len(SECTIONS)}")
     for name in SECTIONS:
         assert f'<h2 id="{name}">' in page and f'href="#{name}"' in page
+
+
+def test_a_section_is_named_before_it_begins_and_a_slow_one_says_how_long(
+    run, tmp_path
+):
+    order = []
+
+    def make(subject):
+        order.append("made")
+        return Section("Damage", [])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "SECTIONS", {"damage": make})
+        patch.setattr(report, "FORECASTS", {"damage": lambda subject: 83.2})
+        write_report(subject(run), tmp_path / "a", say=order.append)
+    assert order == ["1/1 damage, about 84 s", "made"]
+
+
+def test_a_forecast_tries_a_little_of_what_it_forecasts(run):
+    for forecast in sections.FORECASTS.values():
+        assert 0 < forecast(subject(run)) < 3600
+
+
+def test_a_report_is_not_written_among_the_files_of_somebody_else(run, tmp_path):
+    (tmp_path / "report.html").write_text("mine", encoding="utf-8")
+    with pytest.raises(RunError, match="no report that sightline made"):
+        write_report(subject(run), tmp_path)
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_thousand_classes_are_a_matrix_that_can_be_read_and_a_short_table():
+    counts = torch.eye(1000, dtype=torch.int64) * 3
+    counts[7, 900] = counts[900, 8] = 2
+    shown = most_confused(counts)
+    assert len(shown) == 40 and {7, 8, 900} <= set(shown.tolist())
+    few = most_confused(counts[:5, :5])
+    assert sorted(few.tolist()) == [0, 1, 2, 3, 4]
 
 
 def test_the_page_asks_for_nothing_from_elsewhere(written):

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
+import re
 import reprlib
+import shlex
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,9 +24,12 @@ __all__ = [
     "locked",
     "misfit",
     "parse_json",
+    "printable",
     "read_json",
+    "replace_files",
     "replace_folder",
     "sha256",
+    "shell_line",
     "whole_or_absent",
     "write_atomically",
     "write_json",
@@ -38,8 +43,31 @@ Shape = type | UnionType | list["Shape"] | Mapping[str, "Shape"]
 MARKER = ".sightline"  # in every folder that a command made for itself
 # folders from before there were markers: a JSON file by kind, some of its keys
 RECIPE: Shape = {"name": str, "epochs": int, "batch_size": int, "max_lr": float}
-OLDER = {"run": ("recipe.json", RECIPE)}
+EXPORT: Shape = {"run": str, "classes": [str], "layers": [dict], "bits": int}
+PIPELINE: Shape = {"folder": str, "digest": str, "fixed": [str], "max_lr": float}
+REPORT: Shape = {"run": dict, "classes": dict, "mistakes": dict, "confidence": dict}
+OLDER = {
+    "run": ("recipe.json", RECIPE),
+    "export": ("model.json", EXPORT),
+    "pipeline": ("pipeline.json", PIPELINE),
+    "report": ("report.json", REPORT),
+}
 LARGEST = 2**63  # in absolute value, of a number in JSON
+# control characters but tab and line feed, what turns the direction of writing, and
+# bytes of file names that are no text
+UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    """Write out what a terminal would obey and a page or UTF-8 cannot hold."""
+    return UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def shell_line(*words: object) -> str:
+    """Join words to a line that a shell takes apart into the same words."""
+    return shlex.join(map(str, words))
 
 
 def claim(folder: Path, kind: str) -> None:
@@ -138,6 +166,34 @@ def replace_folder(
     finally:
         for folder in (partial, old):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def replace_files(
+    folder: Path,
+    write: Callable[[Path], object],
+    *,
+    last: str,
+    remedy: str = "try again",
+) -> None:
+    """Let `write` fill an empty folder, then move its files into `folder`.
+
+    What else `folder` holds stays. The file `last` comes last: where it is, all are.
+    Errors and the `remedy` are those of `write_atomically`.
+    """
+    partial = folder / ".export.partial"
+    try:
+        shutil.rmtree(partial, ignore_errors=True)  # of a killed process
+        partial.mkdir(parents=True)
+        write(partial)
+        files = sorted(file for file in partial.rglob("*") if file.is_file())
+        for file in sorted(files, key=lambda file: file == partial / last):
+            place = folder / file.relative_to(partial)
+            place.parent.mkdir(exist_ok=True)
+            os.replace(file, place)
+    except OSError as error:
+        raise _not_written(folder, error, remedy) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _not_written(path: Path, error: Exception, remedy: str) -> RunError:

@@ -4,6 +4,7 @@
 pipeline.json         what was asked for: folder, pictures, recipe
 check.json            what may be wrong with the pictures
 choices.json          epochs and learning rate, and why they were chosen
+rate.json             the range tests and short trainings, each as it was measured
 rate.svg              the curves that the learning rate was read from
 run/                  the training, as `sightline train` leaves it
 report/               its mistakes and heatmaps, on one page
@@ -15,12 +16,11 @@ Whatever is there is not made again, so a pipeline that was cut off goes on.
 """
 
 import math
-import shlex
 import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,14 @@ from sightline import plots
 from sightline.data.check import check_folder
 from sightline.data.datasets import Splits, data_folder, load_folder
 from sightline.errors import DataError, RunError, SightlineError
-from sightline.files import read_json, write_json, write_text
-from sightline.measures.inference import estimate
-from sightline.measures.metrics import balanced_accuracy, confusion_matrix
-from sightline.reports.report import render, write_report
-from sightline.reports.subject import Section, Subject
-from sightline.reports.tables import markdown_table
-from sightline.training.choices import Choice, choose_epochs, choose_rate
-from sightline.training.lr_finder import suggest
+from sightline.files import Shape, claim, read_json, shell_line, write_json, write_text
+from sightline.measures.numbers import duration
+from sightline.reports.outcome import index_page, results
+from sightline.reports.report import write_report
+from sightline.reports.subject import Subject
+from sightline.training import choices
+from sightline.training.choices import Choice, try_rate
+from sightline.training.lr_finder import RangeTest, suggest
 from sightline.training.recipe import Recipe, describe_fields
 from sightline.training.run import Run
 from sightline.training.runtime import Runtime, choose_runtime
@@ -46,6 +46,15 @@ __all__ = ["STEPS", "Choice", "Pipeline", "run"]
 RANGE_SEEDS = (0, 1, 2)
 AGAIN = "give the same command again; nothing already done is repeated"
 DEMO_BITS = 8  # a weight: the network is small, rounding need not cost accuracy
+
+
+# of the JSON files
+CHOICE: Shape = {"value": float, "why": str, "images_per_second?": float | None}
+FINDING: Shape = {"kind": str, "words": str, "remedy": str}
+SHAPES: dict[str, Shape] = {
+    "check.json": {"table": [[str]], "findings": [FINDING]},
+    "choices.json": {"epochs?": CHOICE, "max_lr?": CHOICE},
+}
 
 
 @dataclass
@@ -107,12 +116,13 @@ class Pipeline:
 
     def contents(self) -> dict[str, str]:
         """Return what there is in `out`, and what each thing is."""
-        out = shlex.quote(str(self.out))
+        server = shell_line("python", "-m", "http.server", "-d", self.out)
+        explain = shell_line("sightline", "explain", self.out / "run")
         things = {
             "index.html": "where everything is",
             "report/report.html": "mistakes and heatmaps",
-            "demo/index.html": f"the network live: python -m http.server -d {out}",
-            "run": f"the training: sightline explain {out}/run PICTURE",
+            "demo/index.html": f"the network live: {server}",
+            "run": f"the training: {explain} PICTURE",
         }
         return {
             str(self.out / name): words
@@ -122,7 +132,8 @@ class Pipeline:
 
     def read(self, name: str) -> dict:
         """Read one of the JSON files."""
-        return read_json(self.out / name)
+        remedy = f"delete it, then {AGAIN}"
+        return read_json(self.out / name, SHAPES.get(name, dict), remedy=remedy)
 
     def write(self, name: str, text: str) -> None:
         """Write a file, whole or not at all."""
@@ -138,9 +149,9 @@ def run(pipeline: Pipeline) -> Path:
 
     Raises:
         DataError: if training on these pictures makes no sense.
-        RunError: if `out` holds another pipeline.
+        RunError: if `out` holds another pipeline, or anything else.
     """
-    pipeline.out.mkdir(parents=True, exist_ok=True)
+    claim(pipeline.out, "pipeline")
     for number, (name, step) in enumerate(STEPS.items(), 1):
         pipeline.say(f"{number}/{len(STEPS)} {name}")
         step(pipeline)
@@ -198,7 +209,7 @@ def begin(pipeline: Pipeline) -> None:
 
 def fix_epochs(pipeline: Pipeline) -> None:
     """Choose the epochs by the number of pictures."""
-    pipeline.choose("epochs", lambda: choose_epochs(len(pipeline.splits.train)))
+    pipeline.choose("epochs", lambda: choices.choose_epochs(len(pipeline.splits.train)))
 
 
 def find_rate(pipeline: Pipeline) -> None:
@@ -210,22 +221,52 @@ def find_rate(pipeline: Pipeline) -> None:
 def measure_rate(pipeline: Pipeline) -> Choice:
     """Run the range tests; return the rate, why it was chosen, and the speed."""
     recipe = pipeline.chosen_recipe
-    started = time.perf_counter()
-    tests = range_tests(
-        recipe,
-        pipeline.splits,
-        pipeline.runtime,
-        seeds=RANGE_SEEDS,
-        progress=pipeline.progress,
-    )
-    seconds = time.perf_counter() - started
+    rows = [range_test(pipeline, seed) for seed in RANGE_SEEDS]
+    tests = [RangeTest(row["lrs"], row["losses"], row["stopped"]) for row in rows]
     batch = min(recipe.batch_size, len(pipeline.splits.train))
-    speed = batch * sum(len(test.lrs) for test in tests) / seconds
     with suppress(SightlineError):  # of curves that are too short to read
         curves = plots.lr_curves(tests, [suggest(test) for test in tests])
         plots.save(curves, pipeline.out / "rate.svg")
-    choice = choose_rate(recipe, pipeline.splits, pipeline.runtime, tests)
+    choice = choices.choose_rate(recipe, tests, partial(short_training, pipeline))
+    images = batch * sum(len(test.lrs) for test in tests)
+    speed = images / sum(row["seconds"] for row in rows)
     return replace(choice, images_per_second=speed)
+
+
+def range_test(pipeline: Pipeline, seed: int) -> dict:
+    """Run the range test of one seed."""
+    p = pipeline
+    one: dict[str, Any] = {"seeds": [seed], "progress": p.progress}
+
+    def measure() -> dict:
+        return asdict(range_tests(p.chosen_recipe, p.splits, p.runtime, **one)[0])
+
+    return measured(pipeline, f"range test {seed + 1} of {len(RANGE_SEEDS)}", measure)
+
+
+def short_training(pipeline: Pipeline, rate: float) -> float:
+    """Return the validation loss of a short training at a rate."""
+    p = pipeline
+
+    def measure() -> dict:
+        loss = try_rate(p.chosen_recipe, p.splits, p.runtime, rate)
+        return {"loss": loss if math.isfinite(loss) else None}
+
+    loss = measured(pipeline, f"short training at {rate:.2g}", measure)["loss"]
+    return math.inf if loss is None else loss
+
+
+def measured(pipeline: Pipeline, name: str, measure: Callable[[], dict]) -> dict:
+    """Return what was measured under a name; measure it now if it was not before."""
+    known = (pipeline.out / "rate.json").exists()
+    results = pipeline.read("rate.json") if known else {}
+    if name not in results:
+        started = time.perf_counter()
+        results[name] = measure()
+        results[name]["seconds"] = time.perf_counter() - started
+        pipeline.write_json("rate.json", results)
+    pipeline.say(f"  {name}: {duration(results[name]['seconds'])}")
+    return results[name]
 
 
 def train_network(pipeline: Pipeline) -> None:
@@ -233,13 +274,12 @@ def train_network(pipeline: Pipeline) -> None:
     recipe, images = pipeline.chosen_recipe, len(pipeline.splits.train)
     left = recipe.epochs - len(pipeline.run.history)
     if left > 0:
-        speed, estimate = pipeline.choices["max_lr"].images_per_second, ""
-        if speed:
-            minutes = math.ceil(left * images / speed / 60)
-            estimate = f", about {minutes} min"
+        speed = pipeline.choices["max_lr"].images_per_second
+        speed = speed or choices.try_speed(recipe, pipeline.splits, pipeline.runtime)
         pipeline.say(
             f"  {recipe.model}, {images:,} training pictures of {recipe.image_size}x"
-            f"{recipe.image_size} pixels, {left} of {recipe.epochs} epochs{estimate}"
+            f"{recipe.image_size} pixels, {left} of {recipe.epochs} epochs, about "
+            f"{duration(left * images / speed)}"
         )
     train(
         recipe,
@@ -250,28 +290,8 @@ def train_network(pipeline: Pipeline) -> None:
         precision=pipeline.precision,
         progress=pipeline.progress,
     )
-    for line in results(pipeline):
+    for line in results(pipeline.run):
         pipeline.say(f"  {line}")
-
-
-def results(pipeline: Pipeline) -> list[str]:
-    """Say how good the network is on the test pictures, and what it confuses."""
-    test, classes = pipeline.run.test, pipeline.run.classes
-    counts = confusion_matrix(test.labels, test.predictions, len(classes))
-    accuracy = estimate(test.right)
-    lines = [
-        f"test accuracy {accuracy.written()} % on "
-        f"{len(test.labels):,} pictures, balanced {balanced_accuracy(counts):.1%}"
-    ]
-    wrong = counts.clone().fill_diagonal_(0)
-    most = int(wrong.max())
-    if most:
-        actual, predicted = divmod(int(wrong.argmax()), len(classes))
-        lines.append(
-            f"most often: {classes[actual]} taken for {classes[predicted]}, {most} of "
-            f"{int(counts[actual].sum())}"
-        )
-    return lines
 
 
 def report(pipeline: Pipeline) -> None:
@@ -307,34 +327,14 @@ def export(pipeline: Pipeline) -> None:
 
 def write_index(pipeline: Pipeline) -> None:
     """Write the page that leads to everything."""
-    result, rate = pipeline.read("check.json"), pipeline.choices["max_lr"]
-    header, *rows = result["table"]
-    findings = "".join(
-        f"- **{f['kind']}**: {f['words']}. {f['remedy']}\n" for f in result["findings"]
+    page = index_page(
+        pipeline.folder.resolve().name,
+        pipeline.out,
+        pipeline.run,
+        check=pipeline.read("check.json"),
+        rate=pipeline.choices["max_lr"],
     )
-    curves = "![Range tests](rate.svg)" if (pipeline.out / "rate.svg").exists() else ""
-    demo = "It was not exported.\n"
-    if (pipeline.out / "demo/model.json").exists():
-        demo = (
-            "[The demo](demo/index.html) runs the network in the browser; it needs a "
-            f"server: `python -m http.server -d {shlex.quote(str(pipeline.out))}`\n"
-        )
-    again = f"sightline explain {shlex.quote(str(pipeline.run.path))} PICTURE"
-    sections = {
-        "result": Section(
-            "Result",
-            [
-                "".join(f"- {line}\n" for line in results(pipeline)),
-                "[Mistakes and heatmaps](report/report.html), and whether to believe "
-                "them.",
-                demo,
-                f"Look at any other picture: `{again}`",
-            ],
-        ),
-        "pictures": Section("Pictures", [markdown_table(header, rows), findings]),
-        "rate": Section("Learning rate", [f"{rate.value:.2g}: {rate.why}.", curves]),
-    }
-    pipeline.write("index.html", render(pipeline.folder.resolve().name, sections))
+    pipeline.write("index.html", page)
 
 
 #: functions that make a step, by name, in order

@@ -2,7 +2,7 @@
 
 import click
 
-from sightline.cli.group import console, main, print_line
+from sightline.cli.group import console, main
 from sightline.errors import SightlineError
 
 
@@ -60,7 +60,7 @@ def build_book(profile: str) -> None:
     """Build the site from chapters that were executed."""
     from sightline.book.site import build
 
-    print_line(f"the site: {build(profile)}/index.html\nlook at it: make serve")
+    console.print(f"the site: {build(profile)}/index.html\nlook at it: make serve")
 
 
 @book.command(name="check")

@@ -12,10 +12,8 @@ from rich.table import Table
 from sightline.cli.group import (
     console,
     main,
-    print_line,
     print_next,
     resumable,
-    shell_line,
 )
 from sightline.cli.options import (
     PATH,
@@ -25,6 +23,7 @@ from sightline.cli.options import (
     recipe_options,
 )
 from sightline.data.options import Framing, ImageSize
+from sightline.files import shell_line
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
     from sightline.data.check import FolderCheck
@@ -51,8 +50,8 @@ def export(
     splits = pictures_for(opened, data, limit)
     print_export(export_run(opened, splits, out, bits=bits))
     server = ("python", "-m", "http.server", "--bind", "127.0.0.1", "--directory", out)
-    print_line(f"the page: {out / 'index.html'}")
-    print_line(f"look at it: {shell_line(*server)}, then open http://127.0.0.1:8000")
+    console.print(f"the page: {out / 'index.html'}")
+    console.print(f"look at it: {shell_line(*server)}, then open http://127.0.0.1:8000")
 
 
 def print_export(about: dict) -> None:
@@ -69,7 +68,6 @@ def print_export(about: dict) -> None:
     console.print(
         f"to transfer: network {sizes['model'] / 1e6:.2f} MB, "
         f"onnxruntime-web {sizes['runtime'] / 1e6:.2f} MB; heatmaps of {layers}",
-        highlight=False,
     )
 
 
@@ -116,16 +114,16 @@ def print_check(result: "FolderCheck") -> None:
     from sightline.reports.tables import text_table
 
     console.print(text_table(*result.table(), width=console.width))
-    print_line(result.summary())
+    console.print(result.summary())
     for finding in result.findings:
         colour = "red" if finding.grave else "yellow"
-        click.secho(f"\n{finding.kind}: ", fg=colour, nl=False)
-        click.echo("\n  ".join(finding.lines()))
+        console.print(f"\n{finding.kind}: ", style=colour, end="")
+        console.print("\n  ".join(finding.lines()))
     if result.trainable:
         size, framing = result.advised_size, result.framing
         options = [] if size == 32 else ["--image-size", size]
         options += [] if framing == "crop" else ["--framing", framing]
-        click.echo()
+        console.print()
         print_next("all", result.folder, "--out", "runs/mine", *options)
 
 
@@ -155,9 +153,11 @@ def do_all(
     keep_freed_memory()
     chosen = chosen_recipe(recipe, overrides)
     fixed = {name for name, value in overrides.items() if value is not None}
-    pipeline = Pipeline(folder, out, chosen, fixed, device, precision, say=print_line)
+    pipeline = Pipeline(
+        folder, out, chosen, fixed, device, precision, say=console.print
+    )
     with resumable():
         page = run(pipeline)
     for name, meaning in pipeline.contents().items():
-        print_line(f"{name}\n  {meaning}")
-    print_line(f"next: open {page} in a browser")
+        console.print(f"{name}\n  {meaning}")
+    console.print(f"next: open {page} in a browser")

@@ -1,27 +1,57 @@
 """The group of all commands, and how a command ends."""
 
-import io
 import os
-import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
+from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from sightline.errors import SightlineError
+from sightline.files import printable, shell_line
 
 __all__ = ["main"]
 
-console = Console()
+
+class Terminal(Console):
+    """Prints words as they are: names are no markup, and nothing in them is obeyed.
+
+    Lines are as long as they are; only tables know the width.
+    """
+
+    def __init__(self, *, stderr: bool = False):
+        super().__init__(
+            markup=False, emoji=False, highlight=False, soft_wrap=True, stderr=stderr
+        )
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Lay out anything that is printed, all words made printable."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else printable(text), style, control)
+
+
+console = Terminal()
+notes = Terminal(stderr=True)
 
 INTERRUPTED = 130  # exit status that shells give to Ctrl-C
 
 
 class Commands(click.Group):
     """A group whose commands end in one clear line when something is wrong."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Start where any name can be printed, whatever letters the terminal knows."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):  # in a notebook it is none
+                stream.reconfigure(errors="backslashreplace")
+        return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; turn expected errors into a message and a status."""
@@ -42,7 +72,7 @@ def last_words(message: str, colour: str) -> None:
         if not first_to_speak():
             return
         tell_torchrun(message)
-    click.secho(message, fg=colour, err=True)
+    notes.print(message, style=colour)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -52,8 +82,6 @@ def main() -> None:
 
     First run: sightline train resnet10 --data shapes --out runs/first
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):  # may know neither → nor a file's name
-        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @contextmanager
@@ -71,16 +99,6 @@ def resumable(*more: str) -> Iterator[None]:
         sys.exit(INTERRUPTED)
 
 
-def shell_line(*words: object) -> str:
-    """Join words to a line that a shell takes apart into the same words."""
-    return shlex.join(map(str, words))
-
-
 def print_next(*words: object) -> None:
     """Print the command that makes sense next, to be pasted into a shell."""
-    print_line(f"next: {shell_line('sightline', *words)}")
-
-
-def print_line(line: str) -> None:
-    """Print a line as it is, however wide."""
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"next: {shell_line('sightline', *words)}")

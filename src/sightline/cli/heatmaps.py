@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sightline.cli.group import console, main, print_line
+from sightline.cli.group import console, main, notes
 from sightline.cli.options import PATH, opened, run_data_options
 from sightline.errors import DataError, SightlineError
 
@@ -99,11 +99,11 @@ def explain(
     failed = 0
     for path in image:
         try:
-            print_line(
+            console.print(
                 explain_picture(classifier, path, out, opacity=opacity, **question)
             )
         except DataError as error:  # one bad picture does not end the others
-            click.secho(f"sightline: {error}", fg="red", err=True)
+            notes.print(f"sightline: {error}", style="red")
             failed += 1
     if failed:
         sys.exit(1)
@@ -116,7 +116,7 @@ def classifier_of(name: str, runtime: "Runtime", options: dict) -> "Classifier":
 
     if ":" in name and not Path(name).exists():
         if "weights" not in options:
-            click.secho(f"note: {name} as it is made, no --weights given", err=True)
+            notes.print(f"note: {name} as it is made, no --weights given")
         return from_module(name, runtime=runtime, **options)
     if options:
         flags = ", ".join("--" + key.replace("_", "-") for key in options)
@@ -179,7 +179,7 @@ def trust(
     **chosen: tuple[str, ...],
 ) -> None:
     """Judge the heatmaps of RUN by one protocol, beside maps that know nothing."""
-    from sightline.files import write_json
+    from sightline.files import claim, write_json
     from sightline.heatmaps.trust import trust as judge
     from sightline.reports.heatmap_trust import card_tables, sentences
     from sightline.reports.tables import text_table
@@ -191,8 +191,8 @@ def trust(
     for table in card_tables(card):
         console.print(text_table(*table, width=console.width))
     for sentence in sentences(card):
-        console.print(sentence, highlight=False, markup=False)
+        console.print(sentence)
     if out:
-        out.mkdir(parents=True, exist_ok=True)
+        claim(out, "trust")
         write_json(out / "trust.json", {"run": str(run), **card.as_json()})
-        click.echo(f"written: {out / 'trust.json'}", err=True)
+        notes.print(f"written: {out / 'trust.json'}")

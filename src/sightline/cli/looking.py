@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from sightline.cli.group import console, main, print_line
+from sightline.cli.group import console, main, notes
 from sightline.cli.options import PATH, opened, run_data_options
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
@@ -100,10 +100,10 @@ def compare(run: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
         if differences:
             console.print(text_table(header, differences, width=console.width))
         for sentence in comparison.sentences():
-            console.print(sentence, highlight=False, markup=False)
+            console.print(sentence)
     if out:
         for file in write(comparison, out):
-            click.echo(f"written: {file}", err=True)
+            notes.print(f"written: {file}")
 
 
 @main.command()
@@ -123,8 +123,8 @@ def report(
     from sightline.reports.subject import Subject
 
     subject = Subject(*opened(run, data, limit, device, precision))
-    page, _ = write_report(subject, out or run / "report", say=click.echo)
-    print_line(f"the report: {page}\nlook at it: open it in a browser")
+    page, _ = write_report(subject, out or run / "report", say=console.print)
+    console.print(f"the report: {page}\nlook at it: open it in a browser")
 
 
 @main.command()
@@ -160,7 +160,7 @@ def summary(
         table.add_row(stage.name, stage.kind, shape, *numbers)
     console.print(table)
     total = sum(p.numel() for p in model.parameters())
-    console.print(f"{total:,} parameters", highlight=False)
+    console.print(f"{total:,} parameters")
     if plot:
         from sightline import plots
 

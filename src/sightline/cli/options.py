@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from sightline.cli.group import notes
 from sightline.errors import DataError
 from sightline.training.recipe import Recipe, describe_fields, variant
 from sightline.training.recipes import find_recipe
@@ -77,19 +78,26 @@ def pictures_for(run: "Run", data: str | None, limit: int | None) -> "Splits":
     """
     from sightline.data.datasets import load
 
-    source, seed = data or source_of(run), run.recipe.seed
+    manifest, recipe = run.manifest, run.recipe
+    if data is None and limit is None:
+        limit = manifest.get("limit")
     splits = load(
-        source,
-        image_size=run.manifest["image_size"],
-        framing=run.recipe.framing,
-        seed=seed,
+        data or source_of(run),
+        image_size=manifest["image_size"],
+        framing=recipe.framing,
+        seed=recipe.seed,
     )
-    splits = splits.limited(limit, seed=seed)
-    if splits.digest != run.manifest["digest"]:
-        click.secho(
+    splits = splits.limited(limit, seed=recipe.seed)
+    if splits.digest != manifest["digest"]:
+        doubt = (
+            "the test pictures are the same ones"
+            if splits.test_digest == manifest.get("test_digest")
+            else "pictures that trained the network may be among them, and what it "
+            "says about those is no test"
+        )
+        notes.print(
             f"note: these are not the very pictures of {run.path} (digest "
-            f"{splits.digest}, not {run.manifest['digest']})",
-            err=True,
+            f"{splits.digest}, not {manifest['digest']}): {doubt}"
         )
     return splits
 

@@ -56,7 +56,6 @@ def list_recipes(names: tuple[str, ...], as_json: bool) -> None:
     console.print(
         "next: sightline recipes s4-published s4-corrected, "
         "or sightline train resnet10 --data shapes",
-        highlight=False,
     )
 
 
@@ -71,7 +70,7 @@ def print_differences(recipes: list[Recipe]) -> None:
     console.print(table)
     for recipe in recipes:
         for repair in recipe.repaired:
-            console.print(f"{recipe.name}: {repair}", highlight=False)
+            console.print(f"{recipe.name}: {repair}")
 
 
 @main.command()
@@ -215,13 +214,13 @@ def lr_find(
         num_iter=num_iter,
     )
     ranges = {**suggest_range(tests), "recommended": spread(recommended, tests)}
-    if plot:
-        plot_curves(tests, plot)
     if as_json:
         click.echo(json.dumps(ranges))
     else:
         print_doubts(tests, ranges, len(splits.classes))
         print_ranges(ranges, recipe, data)
+    if plot:  # last, because a full disk must not cost the answer
+        plot_curves(tests, plot)
 
 
 def plot_curves(tests: Sequence["RangeTest"], file: Path) -> None:

@@ -85,6 +85,7 @@ class Splits:
     digest: str  #: changes when any pixel or label of any part does
     notes: tuple[str, ...] = ()  #: what had to be done to the pictures, for people
     source: str = ""  #: what `load` finds them by, a name or an absolute folder
+    limit: int | None = None  #: training pictures that `limited` kept, if any
     framing: Framing | None = None  #: of a folder's pictures; None where all are square
 
     @property
@@ -124,6 +125,7 @@ class Splits:
             train=train,
             validation=validated,
             test=tested,
+            limit=training,
             digest=_digest(train, validated, tested),
         )
 

@@ -13,6 +13,7 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     ThreadPoolExecutor,
 )
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
@@ -28,11 +29,13 @@ from sightline.data.options import Framing
 from sightline.errors import DataError
 
 __all__ = [
+    "CUT",
     "Pictures",
     "open_picture",
     "picture_suffixes",
     "read_picture",
     "read_pictures",
+    "read_whole",
 ]
 
 # that are read, whatever a file is called. Pillow knows more, most of them rare, and
@@ -41,6 +44,7 @@ FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"),
     *("JPEG2000", "PPM", "TGA", "ICO"),
 )
+CUT = "cut to the middle square"  #: what `read_picture` says of one it has cut
 PAD = (128, 128, 128)  # grey, near the mean of photographs: little is seen at its edge
 CHUNK = 128  # pictures that a worker takes at once
 CHUNK_BYTES = 2**24  # decoded, at most: bounds the memory where pictures are large
@@ -107,25 +111,56 @@ def _read(
     path: str | Path, image_size: int, framing: Framing
 ) -> tuple[NDArray[np.uint8], list[str]]:
     """Do what `read_picture` says, with Pillow's warnings."""
+    with _readable(path) as file:
+        # JPEG decodes much faster at a fraction of its size; twice the final side
+        # leaves enough for antialiasing
+        file.draft(None, (2 * image_size, 2 * image_size))
+        picture, changes = _upright(file)
+        picture, scalings = _to_square(picture, image_size, framing)
+        return np.asarray(picture), changes + scalings
+
+
+def read_whole(
+    path: str | Path, longest: int
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Read one picture as `read_picture` does, but neither cut nor filled up.
+
+    Returns:
+        Pixels (H, W, 3), `longest` at most on either side, and the picture's own width
+        and height.
+
+    Raises:
+        DataError: if the file is missing, broken or no picture.
+    """
+    with warnings.catch_warnings(action="ignore"), _readable(path) as file:
+        picture, _ = _upright(file)
+        size = picture.size
+        picture.thumbnail((longest, longest))
+        return np.asarray(picture), size
+
+
+@contextmanager
+def _readable(path: str | Path) -> Iterator[Image.Image]:
+    """Open a picture; whatever goes wrong with it is told in one sentence."""
     try:
         with open_picture(path) as file:
-            # JPEG decodes much faster at a fraction of its size; twice the final side
-            # leaves enough for antialiasing
-            file.draft(None, (2 * image_size, 2 * image_size))
-            picture = file
-            changes = []
-            if file.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-                picture = ImageOps.exif_transpose(file)
-                changes.append("turned upright (EXIF)")
-            picture, conversions = _to_rgb(picture)
-            picture, scalings = _to_square(picture, image_size, framing)
-            return np.asarray(picture), changes + conversions + scalings
+            yield file
     except UnidentifiedImageError as error:
         kinds = f"it is none of {', '.join(_formats())}, or damaged"
         raise DataError(f"{path} cannot be read as a picture: {kinds}") from error
     except Exception as error:  # decoders of broken files raise nearly anything
         reason = str(error) or type(error).__name__
         raise DataError(f"{path} cannot be read as a picture: {reason}") from error
+
+
+def _upright(file: Image.Image) -> tuple[Image.Image, list[str]]:
+    """Apply the EXIF rotation, and convert to RGB; return also what was done."""
+    picture, changes = file, []
+    if file.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        picture = ImageOps.exif_transpose(file)
+        changes = ["turned upright (EXIF)"]
+    picture, conversions = _to_rgb(picture)
+    return picture, changes + conversions
 
 
 def _to_square(
@@ -137,7 +172,7 @@ def _to_square(
     resized = f"resized to {size}x{size}"
     even = picture.width == picture.height
     if even or framing == "crop":
-        cuts = ["cut to the middle square"] * (not even)
+        cuts = [CUT] * (not even)
         return ImageOps.fit(picture, (size, size)), [*cuts, resized]
     longer = max(picture.size)
     # rounded half up, as on the page of `export`

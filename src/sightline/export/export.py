@@ -16,12 +16,11 @@ from functools import partial
 from pathlib import Path
 
 from sightline.data.datasets import Splits
-from sightline.errors import RunError
 from sightline.export.assets import RUNTIME, WEB, copy_app
 from sightline.export.graph import Explained, onnx_model
 from sightline.export.page import Picture, pick_pictures, whole_page
 from sightline.export.rounding import fold_batch_norms, round_weights
-from sightline.files import replace_folder, write_json
+from sightline.files import claim, replace_files, write_json, write_text
 from sightline.heatmaps.layers import default_layers
 from sightline.models.summary import output_shapes
 from sightline.training.classifier import Classifier
@@ -36,26 +35,28 @@ DEFAULT_BITS = 4  #: of a weight
 def export(
     run: Run, splits: Splits, out: str | Path, *, bits: int = DEFAULT_BITS
 ) -> dict:
-    """Write `run` as a folder for any web server, whole or not at all.
+    """Write `run` as a folder for any web server; return what its `model.json` holds.
 
-    Returns what its `model.json` holds.
+    Files of an earlier export are replaced once all new ones are there; what else was
+    put into its folder stays.
 
     Args:
         run: any run with weights.
         splits: pictures of the same classes; the accuracy is that on its test images,
             ten of which go into the folder.
-        out: an export is replaced, any other folder refused.
+        out: a new or an empty folder, or an earlier export.
         bits: a weight, 2 to 8; 32 rounds nothing.
 
     Raises:
-        RunError: if the classes are other ones, or `out` cannot be written.
+        RunError: if the classes are other ones, or `out` holds anything else or
+            cannot be written.
         SightlineError: for other bits, or if onnx is not installed.
     """
     out = Path(out)
     runtime = choose_runtime("cpu", "fp32")
     original = replace(run.classifier(runtime), flip_average=False)  # as on the page
     original.refuse_other_classes(splits)
-    _refuse_other_folder(out)
+    claim(out, "export")
     folded = replace(original, model=fold_batch_norms(original.model))
     rounded = round_weights(folded.model, bits)
     network = Explained(folded, default_layers(folded.model, folded.image_size))
@@ -70,7 +71,7 @@ def export(
         **_files(graph, pictures),
     }
     fill = partial(_write, graph=graph, about=about, pictures=pictures)
-    replace_folder(out, fill, remedy="export again")
+    replace_files(out, fill, last="model.json", remedy="export again")
     return about
 
 
@@ -104,14 +105,6 @@ def _files(graph: bytes, pictures: Sequence[Picture]) -> dict:
     }
 
 
-def _refuse_other_folder(out: Path) -> None:
-    """Refuse to overwrite what is no export."""
-    if out.exists() and not (out / "model.json").exists() and any(out.iterdir()):
-        raise RunError(
-            f"{out} exists and is no export: it has no model.json; choose another --out"
-        )
-
-
 def _accuracies(splits: Splits, **classifiers: Classifier) -> dict[str, float]:
     """Measure the accuracies on the test images, 0..1, on the fastest device."""
     runtime, accuracies = choose_runtime("auto", "fp32"), {}
@@ -125,12 +118,11 @@ def _accuracies(splits: Splits, **classifiers: Classifier) -> dict[str, float]:
 def _write(
     folder: Path, graph: bytes, about: dict, pictures: Sequence[Picture]
 ) -> None:
-    """Make a folder of all that belongs to an export."""
-    folder.mkdir()
+    """Fill a folder with all that belongs to an export."""
     copy_app(folder)
     (folder / "model.onnx.gz").write_bytes(graph)
     write_json(folder / "model.json", about)
     (folder / "pictures").mkdir()
     for entry, picture in zip(about["pictures"], pictures, strict=True):
         (folder / entry["file"]).write_bytes(picture.png)
-    (folder / "index.html").write_text(whole_page(about), encoding="utf-8")
+    write_text(folder / "index.html", whole_page(about))

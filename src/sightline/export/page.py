@@ -12,7 +12,7 @@ from PIL import Image
 
 from sightline.data.datasets import Split
 from sightline.export.assets import WEB
-from sightline.files import read_json
+from sightline.files import printable, read_json
 
 __all__ = ["Picture", "embed", "fragment", "pick_pictures", "whole_page"]
 
@@ -25,6 +25,18 @@ TEMPLATES = Environment(
     keep_trailing_newline=True,
 )
 TEMPLATES.filters["megabytes"] = lambda count: f"{count / 1e6:.1f} MB"
+NAMED = 50  # classes in the words above a demo, which has them all in its menu
+
+
+def enumerated(classes: Sequence[str]) -> str:
+    """Name classes in a sentence, the first ones if there are many."""
+    if len(classes) <= NAMED:
+        return f"these classes: {', '.join(classes)}"
+    more = len(classes) - NAMED
+    return f"{len(classes):,} classes: {', '.join(classes[:NAMED])} and {more:,} more"
+
+
+TEMPLATES.filters["enumerated"] = enumerated
 
 
 @dataclass(frozen=True)
@@ -80,9 +92,9 @@ def fragment(about: dict, folder: str) -> str:
         about: what `model.json` holds; `file` of a picture is its address.
         folder: address, from the page, of the folder of `model.json`; ends in /.
     """
-    return TEMPLATES.get_template("app.html").render(about, folder=folder)
+    return printable(TEMPLATES.get_template("app.html").render(about, folder=folder))
 
 
 def whole_page(about: dict) -> str:
     """Return a page of its own around the demo, to lie beside `model.json`."""
-    return TEMPLATES.get_template("index.html").render(about, folder="./")
+    return printable(TEMPLATES.get_template("index.html").render(about, folder="./"))

@@ -235,7 +235,20 @@ def _forward(
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         shape = tuple(getattr(logits, "shape", ())) or type(logits).__name__
         raise SightlineError(f"the model gives {shape}, expected logits (B, classes)")
+    for name, values in activations.items():
+        _refuse_channels_last(name, values, images)
     return logits, activations
+
+
+def _refuse_channels_last(layer: str, values: Tensor, images: Tensor) -> None:
+    """Raise unless maps (B, C, h, w) are about as wide for their height as images."""
+    (height, width), (whole_height, whole_width) = values.shape[2:], images.shape[2:]
+    if abs(height * whole_width / whole_height - width) > 1:
+        raise SightlineError(
+            f"layer {layer!r} gives {tuple(values.shape[1:])} for pictures of "
+            f"{whole_height}×{whole_width}: its channels are last; choose a layer that "
+            "gives maps (B, C, H, W)"
+        )
 
 
 def _recorder(

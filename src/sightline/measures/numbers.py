@@ -3,7 +3,14 @@
 import math
 from collections.abc import Sequence
 
-__all__ = ["signed", "with_interval"]
+__all__ = ["duration", "signed", "with_interval"]
+
+
+def duration(seconds: float) -> str:
+    """Write a duration no more exactly than a forecast is."""
+    if seconds < 90:
+        return f"{math.ceil(seconds)} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def signed(value: float, decimals: int = 1, *, plus: bool = True) -> str:

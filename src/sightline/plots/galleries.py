@@ -133,6 +133,7 @@ def heatmaps(
     titles: Sequence[str] | None = None,
     classes: Sequence[str] | None = None,
     opacity: float = 0.6,
+    wholes: Mapping[str, Sequence[np.ndarray]] | None = None,
 ) -> Figure:
     """Show every picture beside its heatmaps; a map without evidence is not drawn.
 
@@ -143,14 +144,17 @@ def heatmaps(
         titles: one per picture, shown at the left.
         classes: names for the captions, which always give the largest evidence.
         opacity: of the colours over the picture.
+        wholes: a first column of what the pictures were cut from, under its key, each
+            (L, L, 3 or 4) uint8.
     """
     pictures = as_pictures(images)
     if not len(pictures):
         return gallery(pictures, [])
     check_length("titles", pictures if titles is None else titles, pictures)
-    columns: list[list[Cell]] = [list(pictures)]
-    captions = [[""] * len(pictures)]
-    headers = [f"picture\n{_size(pictures)}"]
+    columns: list[list[Cell]] = [list(each) for each in (wholes or {}).values()]
+    columns.append(list(pictures))
+    captions = [[""] * len(pictures)] * len(columns)
+    headers = [*(wholes or {}), f"picture\n{_size(pictures)}"]
     for name, explanation in explanations.items():
         check_length(f"maps {name!r}", explanation.status, pictures)
         columns.append(_overlays(pictures, explanation, opacity))

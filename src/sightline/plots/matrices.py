@@ -1,7 +1,7 @@
 """Figures of confusion matrices."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from sightline.plots.sheet import EDGE, Sheet, new_sheet, write
 
 __all__ = ["confusion", "confusion_difference"]
 
+CELL = 0.04  # inches; lines around smaller ones would be all there is to see
 LEFT, RIGHT, TOP = 1.0, 0.75, 0.85  # inches around the cells, for words
 FAINT = {"ha": "right", "alpha": 0.7}
 
@@ -31,8 +32,8 @@ def confusion(matrix: Tensor, classes: Sequence[str]) -> Figure:
     counts = np.asarray(matrix)
     shares = per_class_accuracy(torch.as_tensor(matrix)).tolist()
     words = ["no image" if np.isnan(share) else f"{share:.1%}" for share in shares]
-    cells = [[f"{count:,}" for count in row] for row in counts]
-    return _matrix(counts, cells, classes, column=("accuracy", words)).figure
+    column = ("accuracy", words)
+    return _matrix(counts, "{:,}".format, classes, column=column).figure
 
 
 def confusion_difference(
@@ -47,8 +48,8 @@ def confusion_difference(
     minus those of the second, on the same images.
     """
     counts = np.asarray(matrix)
-    cells = [[signed(count, 0) for count in row] for row in counts.tolist()]
-    figure, axes, bottom = _matrix(counts, cells, classes, foot=3 * style.LINE + 0.15)
+    foot = 3 * style.LINE + 0.15
+    figure, axes, bottom = _matrix(counts, lambda n: signed(n, 0), classes, foot=foot)
     one, other = map(style.cut_middle, names)
     keys = {
         style.VERMILION: f"mistakes that {one} makes more often than {other}",
@@ -69,7 +70,7 @@ def confusion_difference(
 
 def _matrix(
     counts: np.ndarray,
-    cells: Sequence[Sequence[str]],
+    written: Callable[[int], str],
     classes: Sequence[str],
     *,
     column: tuple[str, Sequence[str]] | None = None,
@@ -77,8 +78,8 @@ def _matrix(
 ) -> Sheet:
     """Draw a confusion matrix, and at its right a column: a title and K words.
 
-    Beside the diagonal, counts above 0 are shaded vermilion, those below 0 blue; the
-    cells are written where they fit. The foot is room left below, in inches.
+    Beside the diagonal, counts above 0 are shaded vermilion, those below 0 blue; they
+    are written where they fit. The foot is room left below, in inches.
     """
     side = min((style.WIDTH - LEFT - RIGHT) / len(classes), 0.7)
     bottom, edge = TOP + side * len(classes), LEFT + side * len(classes) + RIGHT
@@ -95,7 +96,7 @@ def _matrix(
         write(axes, name, LEFT + middle, TOP - 0.2, above=0, **slanted)
         write(axes, words[i], edge, TOP + middle, above=0.5, ha="right")
     if side >= 0.3:
-        _fill(axes, counts, cells, side)
+        _fill(axes, counts, written, side)
     return Sheet(figure, axes, bottom)
 
 
@@ -110,17 +111,27 @@ def _shade(axes: Axes, counts: np.ndarray, side: float) -> None:
     right, bottom = LEFT + side * len(counts), TOP + side * len(counts)
     extent = (LEFT, right, bottom, TOP)
     axes.imshow(shade, extent=extent, interpolation="none", aspect="auto")
+    if side < CELL:
+        return
     for i in range(len(counts) + 1):
         axes.plot((LEFT, right), (TOP + i * side,) * 2, **style.HAIR)
         axes.plot((LEFT + i * side,) * 2, (TOP, bottom), **style.HAIR)
 
 
 def _fill(
-    axes: Axes, counts: np.ndarray, cells: Sequence[Sequence[str]], side: float
+    axes: Axes, counts: np.ndarray, written: Callable[[int], str], side: float
 ) -> None:
     """Write into the cells, right answers in bold."""
     for (i, j), count in np.ndenumerate(counts):
         weight, alpha = "bold" if i == j else "normal", 1 if count else 0.35
         x, y = LEFT + (j + 0.5) * side, TOP + (i + 0.5) * side
-        words = cells[i][j]
-        write(axes, words, x, y, above=0.5, ha="center", weight=weight, alpha=alpha)
+        write(
+            axes,
+            written(int(count)),
+            x,
+            y,
+            above=0.5,
+            ha="center",
+            weight=weight,
+            alpha=alpha,
+        )

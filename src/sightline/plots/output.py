@@ -1,12 +1,15 @@
 """Figures as files: SVG that follows the page, PNG, PDF."""
 
 import io
+import warnings
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 
 from sightline.errors import SightlineError
+from sightline.files import write_atomically, write_text
 from sightline.plots.style import DARK_INK, DARK_PAPER, INK, PAPER
 
 __all__ = ["save", "svg"]
@@ -19,12 +22,17 @@ def svg(figure: Figure) -> str:
     scheme of the page. Viewers that ignore it show dark ink on white.
     """
     file = io.StringIO()
-    with matplotlib.rc_context(
-        {
-            "svg.fonttype": "none",  # text stays text: searchable, sharp, small
-            "svg.hashsalt": "sightline",  # the same ids in every build
-        }
+    with (
+        matplotlib.rc_context(
+            {
+                "svg.fonttype": "none",  # text stays text: searchable, sharp, small
+                "svg.hashsalt": "sightline",  # the same ids in every build
+            }
+        ),
+        warnings.catch_warnings(),
     ):
+        # what matplotlib's font lacks is written by that of the page
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         figure.savefig(
             file,
             format="svg",
@@ -46,22 +54,24 @@ def svg(figure: Figure) -> str:
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure to a file, in the format that its ending names.
+    """Write a figure to a file, whole or not at all, in the format of its ending.
 
     SVG follows a light or a dark page; all others are on white.
 
     Raises:
         SightlineError: if matplotlib cannot write that format.
+        RunError: if the disk is full or the folder cannot be written to.
     """
     path = Path(path)
     known = figure.canvas.get_supported_filetypes()
-    if path.suffix[1:].lower() not in known:
+    ending = path.suffix[1:].lower()
+    if ending not in known:
         raise SightlineError(
             f"cannot write a figure as {path.name!r}; "
             f"choose an ending from: {', '.join(sorted(known))}"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix.lower() == ".svg":
-        path.write_text(svg(figure), encoding="utf-8")
-    else:
-        figure.savefig(path, facecolor="white", bbox_inches="tight", dpi=160)
+    if ending == "svg":
+        write_text(path, svg(figure))
+        return
+    style: dict[str, Any] = {"facecolor": "white", "bbox_inches": "tight", "dpi": 160}
+    write_atomically(path, lambda file: figure.savefig(file, format=ending, **style))

@@ -5,8 +5,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["overlay"]
+__all__ = ["framed", "overlay"]
 
+FADED = 110  # opacity, of 255, of what a network does not see
+FRAME = (213, 94, 0, 255)  # vermilion
 LUMA = torch.tensor((0.299, 0.587, 0.114))  # weights of red, green, blue: ITU-R BT.601
 
 
@@ -30,3 +32,24 @@ def overlay(
     colours = torch.from_numpy(colours).float() * 255
     mixed = torch.lerp(grey[..., None].expand_as(colours), colours, opacity)
     return mixed.round().to(torch.uint8)
+
+
+def framed(picture: np.ndarray) -> np.ndarray:
+    """Mark the middle square of a picture (H, W, 3) uint8; the rest is faded.
+
+    Returns:
+        (L, L, 4) uint8 with L the longer side, transparent beside the picture.
+    """
+    height, width = picture.shape[:2]
+    long, short = max(height, width), min(height, width)
+    whole = np.zeros((long, long, 4), np.uint8)
+    top, left = (long - height) // 2, (long - width) // 2
+    whole[top : top + height, left : left + width, :3] = picture
+    whole[top : top + height, left : left + width, 3] = FADED
+    start, line = (long - short) // 2, max(long // 100, 1)
+    square = whole[start : start + short, start : start + short]
+    edge = np.ones((short, short), bool)
+    edge[line:-line, line:-line] = False
+    square[edge] = FRAME
+    square[..., 3] = 255
+    return whole

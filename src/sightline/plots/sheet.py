@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from sightline.files import printable
 from sightline.plots.style import INK, LINE, TEXT, WIDTH, cut_words
 
 __all__ = ["Sheet", "new_sheet", "place", "tile_sheet", "write", "write_framed"]
@@ -49,7 +50,7 @@ def write(
     `ha` names the side that lies at `x`; the share `above` of the lines (0, 0.5 or 1)
     lies above `y`.
     """
-    lines = words.split("\n")
+    lines = printable(words).split("\n")
     top = y - above * len(lines) * LINE
     for i, line in enumerate(lines):
         baseline = top + (i + 0.77) * LINE

@@ -12,6 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from sightline.files import printable
+
 __all__ = ["COLOURS", "DARK_INK", "DARK_PAPER", "INK", "PAPER"]
 
 INK = "#1b1f24"  #: `svg` turns exactly this light on a dark page
@@ -105,8 +107,9 @@ def write_note(
     **style: object,
 ) -> None:
     """Write `offset` points away from a position."""
+    words = printable(words)
     note = axes.annotate(words, xy, offset, xycoords, "offset points", color=INK)
-    note.set(**({"fontsize": TEXT} | style))
+    note.set(**({"fontsize": TEXT, "parse_math": False} | style))
 
 
 def look(i: int) -> tuple[str, str]:
@@ -132,5 +135,5 @@ def cut_words(words: str, width: float) -> str:
 
 def cut_middle(name: str, letters: int = 22) -> str:
     """Shorten a long name in its middle: runs often differ at the end."""
-    half = letters // 2
+    name, half = printable(name), letters // 2
     return name if len(name) <= letters else f"{name[: half - 1]}…{name[-half:]}"

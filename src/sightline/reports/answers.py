@@ -1,5 +1,6 @@
 """Sections of a report about answers: right, wrong, sure, and on damaged pictures."""
 
+import time
 from dataclasses import asdict
 
 import torch
@@ -17,10 +18,20 @@ from sightline.measures.inference import effects, estimate
 from sightline.reports.subject import Part, Section, Subject, gallery_of
 from sightline.reports.tables import markdown_table
 
-__all__ = ["accuracy_by_class", "confidence", "damage", "mistakes", "overview"]
+__all__ = [
+    "accuracy_by_class",
+    "confidence",
+    "damage",
+    "forecast_confidence",
+    "forecast_damage",
+    "mistakes",
+    "overview",
+]
 
 DAMAGED = 500  # test images that are damaged, in 25 ways each
 ROWS, GALLERY = 6, 15  # mistakes with three maps each, pictures in a gallery
+MATRIX, LISTED = 40, 100  # classes in a matrix that can be read, and in a table
+TRIED = 8  # pictures, or draws of a test, by which a duration is forecast
 DECLINED = 0.1  # of the validation images, the least certain ones
 # how far confidences may be off, by name
 ERRORS = {
@@ -68,30 +79,44 @@ def accuracy_by_class(subject: Subject) -> Section:
     """Show which classes are taken for which, similar ones side by side."""
     test, classes = subject.test, subject.classes
     counts = metrics.confusion_matrix(test.labels, test.predictions, len(classes))
-    order = metrics.order_by_confusion(counts)
     low, high = metrics.class_intervals(counts)
     accuracy = metrics.per_class_accuracy(counts)
     balanced = metrics.balanced_accuracy(counts)
+    worst = accuracy.argsort(stable=True).tolist()
     rows = [
         [classes[i], f"{accuracy[i]:.1%}", f"{low[i]:.1%} to {high[i]:.1%}"]
-        for i in accuracy.argsort().tolist()
+        for i in worst[:LISTED]
     ]
-    names = [classes[i] for i in order.tolist()]
-    matrix = plots.confusion(counts[order][:, order], names)
+    shown = most_confused(counts)
+    names = [classes[i] for i in shown.tolist()]
+    matrix = plots.confusion(counts[shown][:, shown], names)
+    more = len(classes) - len(shown)
     parts: list[Part] = [
-        "Classes that are taken for each other stand side by side.",
+        "Classes that are taken for each other stand side by side."
+        + f" Of {len(classes):,} classes, the {len(shown)} with most mistakes."
+        * (more > 0),
         (matrix, "Confusion matrix of the test images."),
         f"Balanced accuracy, the mean of all classes: {balanced:.1%}.",
         "Accuracy of each class, the lowest first. In 95 of 100 such tables every "
         "interval holds the truth; classes whose intervals overlap have no order.",
         markdown_table(["class", "accuracy", "interval"], rows),
     ]
+    if len(worst) > LISTED:
+        parts.append(f"The other {len(worst) - LISTED:,} classes are in report.json.")
     shares = zip(accuracy.tolist(), low.tolist(), high.tolist(), strict=True)
     numbers: dict[str, object] = {
         name: {"accuracy": share, "low": least, "high": most}
         for name, (share, least, most) in zip(classes, shares, strict=True)
     }
     return Section("Classes", parts, numbers)
+
+
+def most_confused(counts: Tensor) -> Tensor:
+    """Choose at most MATRIX classes, those with most mistakes; order them by these."""
+    wrong = counts.clone().fill_diagonal_(0)
+    mistakes = wrong.sum(0) + wrong.sum(1)
+    shown = mistakes.argsort(descending=True, stable=True)[:MATRIX].sort().values
+    return shown[metrics.order_by_confusion(counts[shown][:, shown])]
 
 
 def mistakes(subject: Subject) -> Section:
@@ -177,6 +202,17 @@ def confidence(subject: Subject) -> Section:
     ]
     numbers |= {"temperature": temperature, "errors": errors}
     return Section("Confidence", parts, numbers)
+
+
+def forecast_confidence(subject: Subject) -> float:
+    """Return the seconds that `confidence` will take, from a few draws of its tests."""
+    test = subject.test
+    started = time.perf_counter()
+    for measure in ERRORS.values():
+        calibration.calibration_test(
+            test.probabilities, test.labels, measure=measure, draws=TRIED
+        )
+    return 2 * calibration.DRAWS / TRIED * (time.perf_counter() - started)
 
 
 def calibration_table(
@@ -276,6 +312,22 @@ def damage(subject: Subject) -> Section:
     ]
     numbers = {"accuracy": accuracy, "ece": errors, "calibrated": curves["calibrated"]}
     return Section("Damaged pictures", parts, numbers)
+
+
+def forecast_damage(subject: Subject) -> float:
+    """Return the seconds that `damage` will take, from a few pictures of each kind."""
+    index = subject.sample(DAMAGED)
+    few, started = index[:TRIED], time.perf_counter()
+    labels = subject.splits.test.labels[few]
+    for kind in CORRUPTIONS:
+        pictures = corrupt(subject.pictures(few), kind, SEVERITIES[-1])
+        subject.classifier.ask(Split(pictures, labels))
+    corrupting = (time.perf_counter() - started) / len(few) * len(index)
+    started = time.perf_counter()
+    test = subject.test
+    calibration.calibration_test(test.probabilities[index], test.labels[index])
+    testing = (time.perf_counter() - started) * len(CORRUPTIONS)
+    return len(SEVERITIES) * (corrupting + testing)
 
 
 def falls(answers: dict[str, list[Evaluation]]) -> str:

@@ -1,16 +1,19 @@
 """A comparison as a page of Markdown with its figures."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
 from sightline import plots
-from sightline.files import write_text
+from sightline.files import claim, write_text
 from sightline.reports.comparison import Comparison
-from sightline.reports.tables import markdown_table
+from sightline.reports.tables import markdown_table, plain
 
 __all__ = ["write"]
+
+LETTERS = 60  # of a run's name in that of a figure, whose bytes are limited
 
 
 def write(comparison: Comparison, out: Path) -> list[Path]:
@@ -18,8 +21,11 @@ def write(comparison: Comparison, out: Path) -> list[Path]:
 
     One confusion difference is drawn for each run whose test images are those of the
     first: `confusion.svg`, or `confusion-NAME.svg` if several runs were compared.
+
+    Raises:
+        RunError: if `out` holds anything but a comparison, or cannot be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    claim(out, "comparison")
     pictures: dict[str, str] = {}  # file: alternative text
     histories = {entry.name: entry.history for entry in comparison.runs}
     if any(histories.values()):
@@ -28,8 +34,10 @@ def write(comparison: Comparison, out: Path) -> list[Path]:
             f"Validation accuracy and training loss per epoch of {', '.join(histories)}"
         )
     for pair in comparison.paired:
-        safe = pair.run.replace("/", "-")
+        safe = re.sub(r"[^\w.-]", "-", pair.run)[-LETTERS:]
         file = "confusion.svg" if len(histories) == 2 else f"confusion-{safe}.svg"
+        if file in pictures:  # two runs whose names differ in other letters only
+            file = f"confusion-{safe}-{len(pictures)}.svg"
         figure = plots.confusion_difference(
             torch.tensor(pair.confusion_difference),
             comparison.classes,
@@ -50,6 +58,6 @@ def markdown(comparison: Comparison, pictures: Mapping[str, str]) -> str:
     parts += ["## Recipes\n"]
     parts += [markdown_table(header, rows) if rows else "All recipes are equal.\n"]
     parts += ["## What to know\n"] if sentences else []
-    parts += ["".join(f"- {sentence}\n" for sentence in sentences)]
-    parts += [f"![{words}]({file})\n" for file, words in pictures.items()]
+    parts += ["".join(f"- {plain(sentence)}\n" for sentence in sentences)]
+    parts += [f"![{plain(words)}]({file})\n" for file, words in pictures.items()]
     return "\n".join(part for part in parts if part)

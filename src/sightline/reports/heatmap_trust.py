@@ -1,17 +1,20 @@
 """Which heatmaps of a network can be believed, as tables and as a section."""
 
+import time
 from collections.abc import Sequence
 
+from sightline.heatmaps.explain import explain
 from sightline.heatmaps.protocol import DRAWS
 from sightline.heatmaps.trust import TESTS, Card, trust
 from sightline.measures.numbers import signed
 from sightline.reports.subject import Section, Subject
 from sightline.reports.tables import markdown_table
 
-__all__ = ["card_tables", "heatmap_trust", "sentences"]
+__all__ = ["card_tables", "forecast_trust", "heatmap_trust", "sentences"]
 
 TRUSTED = 40  # images of a report; the command asks about more
 SCORED = ("grad_cam", "hires_cam", "layer_cam", "eigen_cam")
+PASSES = 2000  # the section takes about as long as so many maps of its pictures
 SIGNS = {"passes": "+", "fails": "−", "open": "·"}
 COLUMNS = 6  # tests in a table, which then fits into a terminal
 
@@ -27,6 +30,14 @@ def heatmap_trust(subject: Subject) -> Section:
     tables = [markdown_table(*table) for table in card_tables(card)]
     notes = "".join(f"- {sentence}\n" for sentence in sentences(card))
     return Section(title, [*tables, notes], card.as_json())
+
+
+def forecast_trust(subject: Subject) -> float:
+    """Return the seconds that `heatmap_trust` will take, from the maps of a batch."""
+    index = subject.sample(TRUSTED)
+    images, started = subject.images(index), time.perf_counter()
+    explain(subject.model, images, layers=subject.layers)
+    return PASSES * (time.perf_counter() - started)
 
 
 def card_tables(card: Card) -> list[tuple[list[str], list[list[str]]]]:

@@ -1,7 +1,6 @@
 """A report of one run: one HTML file that needs nothing else, and its numbers."""
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -11,8 +10,9 @@ from markupsafe import Markup
 
 from sightline import plots
 from sightline.errors import SightlineError
-from sightline.files import write_text
-from sightline.reports.sections import SECTIONS
+from sightline.files import claim, printable, write_text
+from sightline.measures.numbers import duration
+from sightline.reports.sections import FORECASTS, SECTIONS
 from sightline.reports.subject import Part, Section, Subject
 
 __all__ = ["render", "write_report"]
@@ -23,10 +23,11 @@ def write_report(
 ) -> list[Path]:
     """Write `report.html` and `report.json` into the folder `out`; return both paths.
 
-    `say` gets a line after each section: its name, and how long it took.
+    `say` gets a line before each section: its name, and how long a slow one will take.
 
     Raises:
-        RunError: if the pictures are of other classes than the network.
+        RunError: if the pictures are of other classes than the network, or `out`
+            holds anything but a report.
         SightlineError: if there are no test images.
     """
     subject.classifier.refuse_other_classes(subject.splits)
@@ -34,12 +35,14 @@ def write_report(
         raise SightlineError(
             f"{subject.splits.name} has no test images; a report needs some"
         )
+    claim(out, "report")
     sections = {}
     for place, (name, make) in enumerate(SECTIONS.items(), 1):
-        started = time.perf_counter()
+        forecast = ""
+        if name in FORECASTS:
+            forecast = f", about {duration(FORECASTS[name](subject))}"
+        say(f"{place}/{len(SECTIONS)} {name}{forecast}")
         sections[name] = make(subject)
-        seconds = time.perf_counter() - started
-        say(f"{place}/{len(SECTIONS)}  {name:<12} {seconds:5.1f} s")
     title = f"{subject.run.path.name} on {subject.splits.name}"
     numbers = {name: section.numbers for name, section in sections.items()}
     page, machine = out / "report.html", out / "report.json"
@@ -57,13 +60,14 @@ def render(title: str, sections: Mapping[str, Section]) -> str:
         keep_trailing_newline=True,
     )
     templates.filters["html"] = html_of
-    return templates.get_template("report.html").render(
+    page = templates.get_template("report.html").render(
         title=title,
         sections=sections,
         ink=plots.INK,
         dark_ink=plots.DARK_INK,
         dark_paper=plots.DARK_PAPER,
     )
+    return printable(page)
 
 
 def html_of(part: Part) -> Markup:

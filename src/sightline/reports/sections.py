@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from sightline.reports import answers, data_doubts
-from sightline.reports.heatmap_trust import heatmap_trust
+from sightline.reports.heatmap_trust import forecast_trust, heatmap_trust
 from sightline.reports.subject import Section, Subject
 
-__all__ = ["SECTIONS"]
+__all__ = ["FORECASTS", "SECTIONS"]
 
 #: functions that write a section, by name, in the order of the page
 SECTIONS: dict[str, Callable[[Subject], Section]] = {
@@ -18,4 +18,11 @@ SECTIONS: dict[str, Callable[[Subject], Section]] = {
     "labels": data_doubts.doubtful_labels,
     "duplicates": data_doubts.repeated_pictures,
     "trust": heatmap_trust,
+}
+
+#: functions that try out in a moment how many seconds a slow section will take
+FORECASTS: dict[str, Callable[[Subject], float]] = {
+    "confidence": answers.forecast_confidence,
+    "damage": answers.forecast_damage,
+    "trust": forecast_trust,
 }

@@ -1,14 +1,19 @@
-"""Tables for a terminal and for Markdown, from plain data."""
+"""Tables for a terminal and for Markdown, from plain data, and words for Markdown."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from sightline.files import printable
 from sightline.training.engine import best_row
 
-__all__ = ["epoch_table", "markdown_table", "text_table"]
+__all__ = ["code", "epoch_table", "markdown_table", "plain", "text_table"]
+
+# what Markdown reads as more than a letter; _ inside a word is one
+MARKS = re.compile(r"[\\`*\[\]<>&|~${}#]|:(?=//)|(?<![^\W_])_|_(?![^\W_])")
 
 PADDING = (0, 1, 0, 0)  # top, right, bottom, left of each cell
 
@@ -71,11 +76,29 @@ def width_of(lines: Sequence[Sequence[str]]) -> int:
     )
 
 
+def plain(words: str) -> str:
+    """Write words so that Markdown shows them as they are, in one line.
+
+    Names of files and classes pass through here on their way to any page: they can
+    hold pictures, links, HTML.
+    """
+    return MARKS.sub(r"\\\g<0>", _one_line(words))
+
+
+def code(words: str) -> str:
+    """Write words as code in Markdown, which nothing in them ends."""
+    longest = max(map(len, re.findall("`+", words)), default=0)
+    fence = "`" * (longest + 1)
+    return f"{fence} {_one_line(words)} {fence}"
+
+
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Write cells as a Markdown table, names at the left and numbers at the right."""
-    lines = [
-        [cell.replace("|", "\\|").replace("\n", " ") for cell in row]
-        for row in (header, *rows)
-    ]
+    """Write words as a Markdown table, names at the left and numbers at the right."""
+    lines = [[plain(cell) for cell in row] for row in (header, *rows)]
     lines.insert(1, ["---", *["--:"] * (len(header) - 1)])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _one_line(words: str) -> str:
+    """Join lines, and write out what is no letter."""
+    return printable(" ".join(words.splitlines()))

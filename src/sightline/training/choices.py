@@ -1,8 +1,10 @@
 """What to set by looking at the pictures: epochs and learning rate."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+
+import torch
 
 from sightline.data.datasets import Splits
 from sightline.errors import NonFiniteLossError, SightlineError
@@ -12,13 +14,14 @@ from sightline.training.parts import build, chosen_splits
 from sightline.training.recipe import Recipe
 from sightline.training.runtime import Runtime
 
-__all__ = ["Choice", "choose_epochs", "choose_rate"]
+__all__ = ["Choice", "choose_epochs", "choose_rate", "try_rate", "try_speed"]
 
 # pictures that are shown to the network, each of them counted every time: 2 minutes on
 # one CPU core, after which 1,500 photographs of hands or rooms were learnt
 SHOWN = 60_000
 MOST_EPOCHS, LEAST_EPOCHS = 200, 10
 FAR_APART = 3  # times: rates that differ by less train alike
+UPDATES = 10  # by which the speed is measured
 CLEARLY = 0.95  # of the validation loss with the recipe's rate, to leave that one
 
 
@@ -38,14 +41,15 @@ def choose_epochs(images: int) -> Choice:
 
 
 def choose_rate(
-    recipe: Recipe, splits: Splits, runtime: Runtime, tests: Sequence[RangeTest]
+    recipe: Recipe, tests: Sequence[RangeTest], trial: Callable[[float], float]
 ) -> Choice:
     """Choose the rate that range tests suggest, unless the recipe's does as well.
 
     In a small folder a hundred updates hardly move the loss, and range tests can point
     far too low: on 270 drawn shapes *valley* said 0.003, which ended at 61 %, where
     0.05 reached 92 %. So where suggestion and recipe are far apart, short trainings
-    decide; the recipe's has the benefit of the doubt.
+    decide; the recipe's has the benefit of the doubt. A `trial` is one of these: it
+    takes a rate and returns the validation loss, as `try_rate` does.
     """
     own = recipe.max_lr
     try:
@@ -55,7 +59,7 @@ def choose_rate(
     why = f"median of {len(tests)} range tests, {low:.2g} to {high:.2g}"
     if max(rate / own, own / rate) <= FAR_APART:
         return Choice(rate, why)
-    losses = {lr: try_rate(recipe, splits, runtime, lr) for lr in (rate, own)}
+    losses = {lr: trial(lr) for lr in (rate, own)}
     better = losses[rate] < CLEARLY * losses[own]
     return Choice(
         rate if better else own,
@@ -75,3 +79,13 @@ def try_rate(recipe: Recipe, splits: Splits, runtime: Runtime, max_lr: float) ->
     except NonFiniteLossError:
         return math.inf
     return last.validation_loss
+
+
+def try_speed(recipe: Recipe, splits: Splits, runtime: Runtime) -> float:
+    """Return the images per second of a training, from some updates at a low rate."""
+    recipe = replace(recipe, epochs=1, max_lr=recipe.max_lr / 1000)
+    few = torch.arange(min(UPDATES * recipe.batch_size, len(splits.train)))
+    splits = replace(splits, train=splits.train.take(few))
+    parts = build(recipe, chosen_splits(recipe, splits), runtime)
+    *_, last = fit(parts, recipe, runtime, progress=False)
+    return last.images_per_second

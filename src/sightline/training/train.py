@@ -287,6 +287,7 @@ def describe_splits(splits: Splits) -> dict:
     return {
         "data": splits.name,
         "source": splits.source,
+        "limit": splits.limit,
         "digest": splits.digest,
         "test_digest": splits.test_digest,
         "classes": splits.classes,
