@@ -91,23 +91,44 @@ class Net(nn.Module):
 def damaged(data: bytes, draw: random.Random) -> bytes:
     """Return bytes with one to three injuries of a disk, a network or an editor."""
     for _ in range(draw.choice((1, 1, 1, 2, 3))):
-        start, end = sorted(draw.randrange(len(data) + 1) for _ in range(2))
-        short = min(end, start + draw.choice((1, 4, 16, 256)))
-        data = draw.choice(
-            (
-                lambda: flipped(data, draw),
-                lambda: data[:end],
-                lambda: data[:start] + data[short:],
-                lambda: data[:start] + draw.randbytes(short - start) + data[short:],
-                lambda: data[:start] + bytes(short - start) + data[short:],
-                lambda: data[:start] + b"\xff" * (short - start) + data[short:],
-                lambda: data[:end] + data[start:],
-                lambda: data + draw.randbytes(draw.choice((1, 100))),
-                lambda: draw.randbytes(draw.choice((1, 8, 1000))),
-                lambda: b"",
-            )
-        )()
+        data = draw.choice(INJURIES)(data, draw)
     return data
+
+
+def part(data: bytes, draw: random.Random) -> tuple[bytes, bytes, bytes]:
+    """Return what lies before, in and after a short part."""
+    start = draw.randrange(len(data) + 1)
+    end = start + draw.choice((1, 4, 16, 256))
+    return data[:start], data[start:end], data[end:]
+
+
+def cut_off(data: bytes, draw: random.Random) -> bytes:
+    """Return the first part only."""
+    return data[: draw.randrange(len(data) + 1)]
+
+
+def doubled(data: bytes, draw: random.Random) -> bytes:
+    """Return bytes some of which come twice."""
+    start, end = sorted(draw.randrange(len(data) + 1) for _ in range(2))
+    return data[:end] + data[start:]
+
+
+def replaced(data: bytes, draw: random.Random) -> bytes:
+    """Return bytes with a short part missing, blank or noise."""
+    before, inside, after = part(data, draw)
+    length = len(inside)
+    noise = draw.randbytes(length)
+    return before + draw.choice((b"", bytes(length), b"\xff" * length, noise)) + after
+
+
+def continued(data: bytes, draw: random.Random) -> bytes:
+    """Return bytes with noise at their end."""
+    return data + draw.randbytes(draw.choice((1, 100)))
+
+
+def noise(data: bytes, draw: random.Random) -> bytes:
+    """Return noise."""
+    return draw.randbytes(draw.choice((0, 1, 8, 1000)))
 
 
 def flipped(data: bytes, draw: random.Random) -> bytes:
@@ -116,6 +137,9 @@ def flipped(data: bytes, draw: random.Random) -> bytes:
     for _ in range(draw.randint(1, 8) if turned else 0):
         turned[draw.randrange(len(turned))] ^= 1 << draw.randrange(8)
     return bytes(turned)
+
+
+INJURIES = (flipped, cut_off, replaced, replaced, replaced, doubled, continued, noise)
 
 
 def odd_json(data: bytes, draw: random.Random) -> bytes:
