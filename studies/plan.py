@@ -103,12 +103,8 @@ def power_line(study: Study, options: argparse.Namespace, record: StudyRecord) -
     if seeds < 2:
         return "one seed: a difference is about these networks only"
     sd, error, source = *ASSUMED, "assumed"
-    controls = study.controls(record) if record.arms else {}
-    known = [
-        effect
-        for effect in (record.compare(controls) if controls else {}).values()
-        if effect.seeds > 2
-    ]
+    compared = record.compare(recorded_controls(study, record))
+    known = [effect for effect in compared.values() if effect.seeds > 2]
     if known:
         sd = median(effect.seed_sd for effect in known)
         error = median(effect.image_error for effect in known)
@@ -124,17 +120,22 @@ def power_line(study: Study, options: argparse.Namespace, record: StudyRecord) -
     )
 
 
+def recorded_controls(study: Study, record: StudyRecord) -> dict[str, str]:
+    """Return what each arm is compared with, where both have a seed in common."""
+    controls = study.controls(record) if record.arms else {}
+    return {
+        arm: control
+        for arm, control in controls.items()
+        if {arm, control} <= set(record.arms) and record.seeds(arm, control)
+    }
+
+
 def table(study: Study, record: StudyRecord) -> None:
     """Print what is recorded: each arm, and its difference to its control."""
     if not record.arms:
         return
-    controls = {
-        arm: control
-        for arm, control in study.controls(record).items()
-        if record.arms
-        if {arm, control} <= set(record.arms) and record.seeds(arm, control)
-    }
-    compared = record.compare(controls) if controls else {}
+    controls = recorded_controls(study, record)
+    compared = record.compare(controls)
     names = ("arm", "seeds", "updates", "validation", "test", "against", "difference")
     grid = Table(*names, "from", "to", "p (Holm)", "verdict", title=study.question)
     for arm in record.arms:

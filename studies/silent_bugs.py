@@ -17,13 +17,12 @@ from torch import Tensor, nn
 from sightline.data.datasets import Splits
 from sightline.measures.evaluation import Evaluation
 from sightline.training.engine import evaluate, fit
-from sightline.training.lr_finder import suggest
+from sightline.training.lr_finder import recommended
 from sightline.training.parts import Parts, build, evaluation_loader
 from sightline.training.recipe import Recipe, variant
 from sightline.training.runtime import Runtime
 from sightline.training.train import range_tests
 
-RULE = "steepest"  # of the range test, the same for the control and its mistakes
 Colour = tuple[float, float, float]
 
 
@@ -136,12 +135,12 @@ def share_stream(recipe: Recipe, splits: Splits, runtime: Runtime) -> Outcome:
 def train_at_suggestion(
     recipe: Recipe, splits: Splits, runtime: Runtime, **sweep: Any
 ) -> Outcome:
-    """Train at the rate that a range test suggests, which is recorded."""
+    """Train at the rate that a range test recommends, which is recorded."""
     tested = replace(recipe, optimizer=sweep.pop("optimizer", recipe.optimizer))
     (test,) = range_tests(
         tested, splits, runtime, seeds=[recipe.seed], progress=False, **sweep
     )
-    rate = suggest(test)[RULE]
+    rate = recommended(test)
     recipe = replace(recipe, max_lr=rate)
     parts = build(recipe, splits, runtime)
     return outcome(parts, recipe, splits, runtime, rate=rate)

@@ -55,6 +55,31 @@ def broken():
 def maps():
     return nn.Conv2d(3, 4, 3)
 
+class Odd(nn.Module):
+    def __init__(self, change):
+        super().__init__()
+        self.scale, self.change = nn.Parameter(torch.ones(3)), change
+
+    def forward(self, x):
+        return self.change(self.scale * x.mean((2, 3)))
+
+class Sparse(Net):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("adjacency", torch.eye(2).to_sparse())
+
+def complex_logits():
+    return Odd(lambda x: x * 1j)
+
+def whole_logits():
+    return Odd(lambda x: x.long())
+
+def nan_logits():
+    return Odd(lambda x: x / 0 * 0)
+
+def lazy():
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
+
 made = Net(2)
 number = 3
 """
@@ -175,6 +200,15 @@ def test_a_file_that_would_run_code_is_not_loaded(folder):
         ("mynet:number", "is of the type int"),
         ("mynet:broken", r"mynet:broken\(\) failed: no such file"),
         ("mynet:maps", r"gives \(1, 4, 30, 30\), expected logits"),
+        ("mynet:complex_logits", "numbers of the type torch.complex64, expected"),
+        ("mynet:whole_logits", "numbers of the type torch.int64, expected logits"),
+        ("mynet:nan_logits", "answers NaN or infinity"),
+        ("mynet:lazy", "1.weight of mynet:lazy has no shape yet"),
+        ("mynet:Sparse", "adjacency of mynet:Sparse is sparse"),
+        ("torch.nn:Identity", "torch.nn:Identity has no weights"),
+        ("torch.nn:Flatten", "torch.nn:Flatten has no weights"),
+        ("builtins:dict", "is of the type dict"),
+        ("builtins:type", r"builtins:type\(\) failed"),
     ],
 )
 def test_what_is_no_classifier_is_refused_in_words(folder, name, said):
@@ -185,6 +219,73 @@ def test_what_is_no_classifier_is_refused_in_words(folder, name, said):
 def test_a_size_that_the_network_cannot_take_is_named(folder):
     with pytest.raises(SightlineError, match="2×2 pixels.*--image-size"):
         network("mynet:Net", image_size=2)
+
+
+@pytest.mark.parametrize("size", [-5, 0, 100_000])
+def test_a_size_that_no_picture_has_is_refused_before_it_fills_the_memory(folder, size):
+    with pytest.raises(SightlineError, match=rf"must lie in 1\.\.2048 .*, not {size}"):
+        network("mynet:Net", image_size=size)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"std": (0.0, 0.0, 0.0)}, "std must be three numbers above 0"),
+        ({"std": (1.0, float("nan"), 1.0)}, "std must be three numbers above 0"),
+        ({"std": (1.0, float("inf"), 1.0)}, "std must be three numbers above 0"),
+        ({"mean": (float("nan"), 0.0, 0.0)}, r"mean must be three numbers in 0\.\.1"),
+        ({"mean": (123.7, 116.3, 103.5)}, r"mean must be three numbers in 0\.\.1"),
+    ],
+)
+def test_a_normalisation_that_means_nothing_is_refused(folder, options, said):
+    with pytest.raises(SightlineError, match=said):
+        network("mynet:Net", image_size=32, **options)
+
+
+@pytest.mark.filterwarnings("ignore:Validating sparse")
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda weight: weight.to(torch.int8), "fc.weight is integer, not floating"),
+        (lambda weight: weight * 1j, "fc.weight is complex, not floating point"),
+        (lambda weight: weight.to_sparse(), "fc.weight is sparse or quantised, not"),
+        (lambda weight: weight * torch.nan, "fc.weight in .*w.pt holds NaN or"),
+        (lambda weight: weight / 0, "fc.weight in .*w.pt holds NaN or infinity"),
+    ],
+)
+def test_weights_that_cannot_be_right_are_named(folder, change, said):
+    state = network("mynet:Net", image_size=32).model.state_dict()
+    torch.save({**state, "fc.weight": change(state["fc.weight"])}, folder / "w.pt")
+    with pytest.raises(SightlineError, match=said):
+        network("mynet:Net", weights=folder / "w.pt", image_size=32)
+
+
+def test_weights_in_half_precision_are_taken(folder):
+    state = network("mynet:Net", image_size=32).model.state_dict()
+    torch.save({k: v.half() for k, v in state.items()}, folder / "w.pt")
+    loaded = network("mynet:Net", weights=folder / "w.pt", image_size=32).model
+    torch.testing.assert_close(
+        dict(loaded.state_dict()), dict(state), atol=1e-3, rtol=0
+    )
+
+
+def test_answers_of_nan_are_no_answers(folder):
+    classifier = network("mynet:Net", image_size=32)
+    classifier.model.fc.bias.data[1] = torch.inf
+    pictures = splits().test
+    for ask in (
+        lambda: classifier.ask(pictures),
+        lambda: classifier.logits(classifier.normalise(pictures.images)),
+    ):
+        with pytest.raises(SightlineError, match="answers NaN or infinity"):
+            ask()
+
+
+def test_the_command_says_that_a_std_of_0_means_nothing(folder):
+    arguments = ["explain", "mynet:Net", "photo.png", "--image-size", 48]
+    done = sightline(*arguments, "--std", 0, 0, 0)
+    assert done.exit_code == 1 and "std must be three numbers above 0" in done.output
+    assert not (folder / "explanations").exists()
 
 
 def test_names_that_are_too_few_or_missing_are_told(folder):

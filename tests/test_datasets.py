@@ -1,22 +1,15 @@
 """Data sets: disjoint seeded parts, folders of any kind, and a cache that is safe."""
 
-import hashlib
-import io
 import os
-import pickle
 import re
 import shutil
-import tarfile
 import tracemalloc
-import urllib.error
-import urllib.request
 
 import numpy as np
 import pytest
 import torch
 from child import run_child
 from PIL import Image
-from torchvision.datasets import CIFAR10
 
 from sightline.data import datasets, folders
 from sightline.data import pictures as pictures_module
@@ -583,131 +576,6 @@ def test_the_data_folder_is_where_the_environment_says(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/home/somebody")
     expected = "/home/somebody/.cache/sightline"
     assert str(datasets.data_folder()) == expected
-
-
-# CIFAR-10, from a small archive in its format
-
-
-@pytest.fixture
-def offline(monkeypatch):
-    """No network; the list of addresses that were asked for."""
-    asked = []
-
-    def refuse(request, *_, **__):
-        asked.append(request.full_url)
-        raise urllib.error.URLError("Name or service not known")
-
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    return asked
-
-
-@pytest.fixture
-def archive(tmp_path, monkeypatch, offline):
-    """A small archive in the data folder, whose checksums torchvision expects."""
-    rng = np.random.default_rng(0)
-    files = {}
-    for name in [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]:
-        data = rng.integers(0, 256, (20, 3072), np.uint8)
-        files[name] = {"data": data, "labels": [i % 10 for i in range(20)]}
-    files["batches.meta"] = {"label_names": [f"class {i}" for i in range(10)]}
-    packed = {name: pickle.dumps(content) for name, content in files.items()}
-    path = tmp_path / "data" / CIFAR10.filename
-    path.parent.mkdir()
-    with tarfile.open(path, "w:gz") as tar:
-        for name, content in packed.items():
-            member = tarfile.TarInfo(f"{CIFAR10.base_folder}/{name}")
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    sums = {name: hashlib.md5(content).hexdigest() for name, content in packed.items()}
-    batches = [[name, sums[name]] for name in sums if "data_batch" in name]
-    monkeypatch.setattr(CIFAR10, "train_list", batches)
-    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", sums["test_batch"]]])
-    meta = {**CIFAR10.meta, "md5": sums["batches.meta"]}
-    monkeypatch.setattr(CIFAR10, "meta", meta)
-    tgz_md5 = hashlib.md5(path.read_bytes()).hexdigest()
-    monkeypatch.setattr(CIFAR10, "tgz_md5", tgz_md5)
-    return path, files
-
-
-def test_cifar10_is_read_from_a_verified_archive(archive, offline):
-    path, files = archive
-    splits = load("cifar10", root=path.parent)
-    assert offline == []
-    assert splits.name == "cifar10"
-    assert splits.classes == tuple(f"class {i}" for i in range(10))
-    assert [len(part) for part in parts(splits)] == [90, 10, 20]
-    assert splits.test.labels.tolist() == files["test_batch"]["labels"]
-    expected = files["test_batch"]["data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    assert np.array_equal(splits.test.images, expected)
-    assert load("cifar10", root=path.parent).digest == splits.digest
-
-
-@pytest.mark.parametrize("name", ["data_batch_3", "test_batch", "batches.meta"])
-def test_a_damaged_cifar10_file_is_taken_from_the_archive_again(archive, name):
-    path, _ = archive
-    splits = load("cifar10", root=path.parent)
-    (path.parent / CIFAR10.base_folder / name).write_bytes(b"damaged")
-    assert load("cifar10", root=path.parent).digest == splits.digest
-
-
-class Trap:
-    """Leaves a file behind when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        """Have the unpickler open the file for writing."""
-        return open, (str(self.path), "w")
-
-
-@pytest.mark.parametrize("name", ["data_batch_1", "batches.meta"])
-def test_a_damaged_cifar10_is_never_unpickled(archive, tmp_path, name):
-    path, _ = archive
-    load("cifar10", root=path.parent)
-    path.unlink()
-    trap = pickle.dumps(Trap(tmp_path / "sprung"))
-    (path.parent / CIFAR10.base_folder / name).write_bytes(trap)
-    with pytest.raises(DataError, match="could not be read"):
-        load("cifar10", root=path.parent)
-    assert not (tmp_path / "sprung").exists()
-    pickle.loads(trap).close()
-    assert (tmp_path / "sprung").exists()  # the trap would have worked
-
-
-def test_a_partial_archive_is_removed_and_never_used(archive, offline):
-    path, _ = archive
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(DataError, match="could not be read"):
-        load("cifar10", root=path.parent)
-    assert offline
-    assert list(path.parent.iterdir()) == []
-
-
-def test_cifar10_without_a_network_says_what_helps(tmp_path, offline):
-    with pytest.raises(DataError) as error:
-        load("cifar10", root=tmp_path / "data")
-    assert offline[0] == CIFAR10.url
-    for words in (
-        str(tmp_path / "data"),
-        "Name or service not known",
-        CIFAR10.url,
-        "SIGHTLINE_DATA",
-        "shapes",
-    ):
-        assert words in str(error.value)
-
-
-def test_a_whole_archive_stays_when_it_cannot_be_unpacked(archive, monkeypatch):
-    path, _ = archive
-
-    def fail(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(tarfile.TarFile, "extractall", fail)
-    with pytest.raises(DataError, match="No space left on device"):
-        load("cifar10", root=path.parent)
-    assert path.exists()
 
 
 @pytest.mark.parametrize("name", ["cifar10", "shapes"])

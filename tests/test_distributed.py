@@ -284,4 +284,5 @@ def test_two_processes_go_on_as_if_nothing_had_happened(killed, job, tmp_path):
     assert torch.equal(again.test.logits, unbroken.test.logits)
     assert done.stdout.count("test accuracy") == 1  # only the first process prints
     assert done.stderr.count("epoch 3/3") == 1
-    assert not [file for file in again.path.iterdir() if file.name.startswith(".")]
+    hidden = [file.name for file in again.path.iterdir() if file.name.startswith(".")]
+    assert hidden == [".sightline"]

@@ -8,6 +8,7 @@ import pytest
 
 from sightline.errors import RunError
 from sightline.files import (
+    claim,
     read_json,
     replace_folder,
     whole_or_absent,
@@ -117,3 +118,85 @@ def test_two_that_write_one_file_at_once_do_not_mix_what_they_write(tmp_path):
         assert file.read_text() == "other"
     assert file.read_text() == "one, slowly"
     assert os.listdir(tmp_path) == ["decoded"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "it is not valid JSON"),
+        (b"\xff", "it is not valid JSON"),
+        (b"[" * 9999, "it is not valid JSON"),
+        (b"null", "it is None, not of the type dict"),
+        (b"[]", "it is \\[\\], not of the type dict"),
+        (b"{}", "it has no lrs, name"),
+        (b'{"name": 1, "lrs": []}', "name is 1, not of the type str"),
+        (
+            b'{"name": "", "lrs": [0.1, NaN]}',
+            "lrs\\[1\\] is nan, not of the type float",
+        ),
+        (b'{"name": "", "lrs": [1e999]}', "lrs\\[0\\] is inf, not of the type float"),
+        (b'{"name": "", "lrs": [true]}', "lrs\\[0\\] is True, not of the type float"),
+        (b'{"name": "", "lrs": [], "best": {}}', "best has no epoch"),
+    ],
+)
+def test_json_of_another_shape_is_damaged(tmp_path, content, reason):
+    shape = {"name": str, "lrs": [float], "best?": {"epoch": int}}
+    file = tmp_path / "value.json"
+    file.write_bytes(content)
+    with pytest.raises(RunError, match=f"value.json is damaged: {reason}.*; drink tea"):
+        read_json(file, shape, remedy="drink tea")
+    whole = {"name": "a", "lrs": [1, 0.5], "best": {"epoch": 3}, "more": None}
+    write_json(file, whole)
+    assert read_json(file, shape) == whole
+
+
+def test_json_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(RunError, match="none.json cannot be read .No such file"):
+        read_json(tmp_path / "none.json")
+
+
+def test_a_new_or_an_empty_folder_is_claimed_for_good(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "empty", tmp_path / "a" / "new"):
+        claim(folder, "export")
+        assert read_json(folder / ".sightline") == {"kind": "export"}
+        (folder / "model.json").write_text("{}")
+        claim(folder, "export")
+        with pytest.raises(RunError, match="is no run that sightline made"):
+            claim(folder, "run")
+
+
+def test_a_claim_that_was_cut_off_is_made_up(tmp_path):
+    (tmp_path / "..sightline.0123abcd.partial").write_text("{")
+    claim(tmp_path, "run")
+    assert read_json(tmp_path / ".sightline") == {"kind": "run"}
+
+
+@pytest.mark.parametrize("content", ["", "[]", "[{}]", "{", '{"name": "me"}', "\udcff"])
+@pytest.mark.parametrize("name", ["recipe.json", ".sightline", "thesis.tex"])
+def test_a_folder_of_somebody_else_is_refused_and_left_alone(tmp_path, name, content):
+    (tmp_path / name).write_bytes(os.fsencode(content))
+    with pytest.raises(
+        RunError, match=f"{tmp_path.name} is not empty.*Choose another --out"
+    ):
+        claim(tmp_path, "run")
+    assert os.listdir(tmp_path) == [name]
+    assert (tmp_path / name).read_bytes() == os.fsencode(content)
+
+
+def test_a_run_from_before_there_were_markers_is_ours(tmp_path):
+    recipe = {"name": "a", "epochs": 1, "batch_size": 1, "max_lr": 0.1, "l1": 0}
+    write_json(tmp_path / "recipe.json", recipe)
+    claim(tmp_path, "run")
+    with pytest.raises(RunError, match="is no export that"):
+        claim(tmp_path, "export")
+
+
+@pytest.mark.parametrize("place", ["file", "file/run", "n" * 300])
+def test_a_place_that_cannot_be_a_folder_is_named(tmp_path, place):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(
+        RunError, match="cannot be a folder to write to .*another --out"
+    ):
+        claim(tmp_path / place, "run")
+    assert (tmp_path / "file").read_text() == "mine"

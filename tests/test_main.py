@@ -336,6 +336,22 @@ def test_pretrained_alone_means_the_network_that_has_such_weights():
     assert chosen_recipe("folder", {**flags, "pretrained": None}).model == "resnet10"
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["summary", "resnet18", "--image-size", "-5"], "must lie in 1..2048 pixels"),
+        (["summary", "resnet18", "--image-size", "100000"], "not 100000"),
+        (["lr-find", "resnet10", "--seeds", "0"], "0 is not in the range x>=1"),
+        (["train", "resnet10", "--seed", str(2**63)], "seed must lie in 0..4294967295"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_named_before_anything_is_computed(
+    command, said
+):
+    done = sightline(*command)
+    assert done.exit_code != 0 and said in done.output
+
+
 def test_summary_shows_and_draws_a_network_of_ours_of_a_run_and_of_others(
     run, tmp_path
 ):

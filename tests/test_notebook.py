@@ -1,5 +1,6 @@
 """What chapters take for granted: editions, the main run, figures, source."""
 
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -90,6 +91,24 @@ def test_runs_live_at_the_root_of_the_book_wherever_a_chapter_is_opened(
     assert notebook.runs_folder() == tmp_path / "runs"
 
 
+def test_runs_live_on_a_mounted_google_drive(monkeypatch, tmp_path):
+    monkeypatch.delenv("SIGHTLINE_RUNS", raising=False)
+    monkeypatch.setattr(notebook, "DRIVE", tmp_path / "MyDrive")
+    monkeypatch.chdir(tmp_path)
+    assert notebook.runs_folder() == tmp_path / "runs"
+    (tmp_path / "MyDrive").mkdir()
+    assert notebook.runs_folder() == tmp_path / "MyDrive/sightline/runs"
+
+
+def test_colab_says_how_a_run_is_kept_unless_it_is(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "google.colab", object())
+    notebook.main_run(tiny)
+    assert 'drive.mount("/content/drive")' in capsys.readouterr().out
+    monkeypatch.setattr(notebook, "DRIVE", tmp_path)
+    notebook.main_run(tiny)
+    assert "drive.mount" not in capsys.readouterr().out
+
+
 def test_the_main_run_is_made_then_taken(tiny, capsys):
     made = notebook.main_run(tiny)
     assert "No run yet: training resnet10 for 2 epochs" in capsys.readouterr().out
@@ -107,8 +126,7 @@ def test_a_finished_run_keeps_its_own_recipe(tiny):
 def test_a_run_that_was_cut_off_is_resumed(tiny, capsys):
     whole = notebook.main_run(tiny)
     weights = whole.load_model("last").state_dict()
-    for name in ("test.safetensors", "weights.safetensors", "state.pt"):
-        (whole.path / name).unlink()
+    (whole.path / "test.safetensors").unlink()
     again = notebook.main_run(tiny).load_model("last").state_dict()
     assert "Going on with runs/fast-shapes after epoch 2" in capsys.readouterr().out
     assert all(torch.equal(weights[key], again[key]) for key in weights)

@@ -78,3 +78,13 @@ def test_without_a_network_the_message_names_the_file_and_the_way_without(monkey
         load_imagenet(ours())
     assert "resnet18-f37072fd.pth" in str(raised.value)
     assert "without --pretrained" in str(raised.value)
+
+
+def test_a_download_that_has_changed_since_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    file = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"almost the weights")
+    with pytest.raises(SightlineError, match=f"{file} is damaged.*begin with f37072fd"):
+        load_imagenet(ours())
+    assert file.read_bytes() == b"almost the weights"

@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -65,11 +66,25 @@ def test_recipes_are_listed_without_waiting_for_torch():
         ("image_size", 48),
         ("optimizer", "sdg"),
         ("border", "black"),
+        ("seed", -1),
+        ("seed", 2**63),
+        ("seed", 2**64 - 1),
+        ("seed", 10**20),
+        ("batch_size", 10**20),
+        ("max_lr", float("inf")),
+        ("max_lr", "0.1"),
+        ("epochs", 2.0),
+        ("workers", True),
     ],
 )
 def test_a_value_out_of_range_is_named(field, value):
     with pytest.raises(SightlineError, match=f"{field} .*{value}"):
         variant(RECIPES["resnet18"], **{field: value})
+
+
+def test_numbers_of_numpy_are_numbers():
+    recipe = variant(RECIPES["resnet18"], max_lr=np.float32(0.5), seed=np.int64(3))
+    assert (recipe.max_lr, recipe.seed) == (0.5, 3)
 
 
 def test_an_unknown_recipe_lists_those_that_exist():

@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 
 from sightline.errors import RunError, SightlineError
 from sightline.training import run as checkpoint
+from sightline.training.engine import Epoch
 from sightline.training.run import Run
 from sightline.training.train import train
 
@@ -96,6 +98,11 @@ def state(run: Run) -> dict:
     return torch.load(run.path / "state.pt", weights_only=True)
 
 
+def row(epoch: int) -> dict:
+    """Return a line of a history."""
+    return asdict(Epoch(epoch, 1.0, 0.5, 1.0, 0.5, 0.1, 0.1, 2.0, 32.0))
+
+
 def without_clock(run: Run) -> list[dict]:
     clock = "seconds", "images_per_second"
     return [{k: v for k, v in row.items() if k not in clock} for row in run.history]
@@ -125,7 +132,10 @@ def test_a_run_that_was_killed_and_resumed_equals_the_unbroken_one(
     """Bit for bit, on one machine."""
     run = Run(killed / scenario)
     assert len(run.history) == 1
-    torch.load(run.path / "state.pt", weights_only=True)  # whole, whatever happened
+    states = [name for name in files(run) if name in ("state.pt", "state-before.pt")]
+    assert states
+    for name in states:  # whole, whatever happened
+        torch.load(run.path / name, weights_only=True)
     partial = [name for name in files(run) if name.endswith(".partial")]
     assert bool(partial) == (scenario != "mid_epoch")
 
@@ -144,10 +154,11 @@ def test_a_run_holds_what_its_docstring_lists(whole):
     listed = [
         line.split()[0]
         for line in checkpoint.__doc__.splitlines()
-        if line.startswith("lock ")
+        if line.startswith(("lock ", "SHA256SUMS ", ".sightline "))
         or line.split(" ")[0].endswith((".json", ".jsonl", ".safetensors", ".pt"))
     ]
-    assert files(whole) == sorted(listed)
+    assert "state-before.pt" in listed  # while there are epochs to come
+    assert files(whole) == sorted({*listed} - {"state-before.pt"})
 
 
 def test_the_recipe_of_a_run_is_the_one_that_it_was_trained_by(whole):
@@ -168,10 +179,10 @@ def test_the_best_weights_are_the_best_by_validation(whole):
 def test_weights_that_are_worse_by_validation_do_not_replace_the_best(tmp_path):
     run, model = Run(tmp_path / "run"), torch.nn.Linear(2, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    run.save_epoch([{"epoch": 1}], model, optimizer, None, best=True)
+    run.save_epoch([row(1)], model, optimizer, None, best=True)
     best = model.weight.clone()
     torch.nn.init.zeros_(model.weight)
-    run.save_epoch([{"epoch": 1}, {"epoch": 2}], model, optimizer, None, best=False)
+    run.save_epoch([row(1), row(2)], model, optimizer, None, best=False)
     kept = load_file(run.path / "weights.safetensors")
     assert torch.equal(kept["weight"], best)
     assert state(run)["model"]["weight"].eq(0).all()
@@ -220,13 +231,14 @@ def test_a_disk_that_is_really_full_is_reported_for_every_kind_of_file(whole, tm
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_a_damaged_state_says_which_file_to_delete(tmp_path):
+def test_a_damaged_state_is_named_and_nobody_is_told_to_delete_it(tmp_path):
     run = Run(tmp_path)
     (tmp_path / "state.pt").write_bytes(b"PK\x03\x04 half a file")
     model = torch.nn.Linear(2, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    with pytest.raises(RunError, match=r"state\.pt is damaged.*delete it"):
+    with pytest.raises(RunError, match=r"state\.pt is damaged.*put a copy") as raised:
         run.restore(model, optimizer, None)
+    assert "delete" not in str(raised.value)
 
 
 def test_a_folder_that_is_no_run_is_refused_by_name(tmp_path):
@@ -242,7 +254,7 @@ def test_a_folder_that_is_no_run_is_refused_by_name(tmp_path):
 def test_a_run_without_a_test_result_says_how_far_it_came(tmp_path):
     run = Run(tmp_path)
     run.write("recipe.json", {"name": "tiny", "epochs": 5})
-    run.write_history([{"epoch": 1}, {"epoch": 2}])
+    run.write_history([row(1), row(2)])
     with pytest.raises(RunError, match="2 of 5 epochs are done"):
         _ = run.test
     assert not run.finished

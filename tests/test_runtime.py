@@ -123,6 +123,32 @@ def test_tf32_is_refused_where_the_hardware_has_none(monkeypatch, capability):
         choose_runtime("auto", "tf32")
 
 
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [
+        ("meta", "unknown device 'meta'; choose auto, cpu"),
+        ("vulkan", "unknown device 'vulkan'"),
+        ("gpu", "unknown device 'gpu'"),
+        ("mps", "sees no GPU of Apple's on this machine; use --device cpu"),
+        ("cuda", "sees no GPU on this machine"),
+        ("cuda:9", "sees no GPU on this machine"),
+    ],
+)
+def test_a_device_that_is_not_there_is_named(monkeypatch, device, said):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(SightlineError, match=said):
+        choose_runtime(device)
+
+
+def test_a_gpu_beyond_those_of_the_machine_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(SightlineError, match="'cuda:2' .* sees 2 GPUs"):
+        choose_runtime("cuda:2", "fp32")
+    assert choose_runtime("cuda:1", "fp32").device == torch.device("cuda:1")
+
+
 def test_bf16_computes_in_bf16_and_keeps_fp32_weights():
     runtime = choose_runtime("cpu", "bf16")
     model = runtime.place(nn.Conv2d(3, 8, 3))

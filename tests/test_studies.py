@@ -121,6 +121,15 @@ def test_a_plan_trains_nothing(common, start, tmp_path, capsys):
     assert not (tmp_path / "quick.json").exists()
 
 
+@pytest.mark.processes
+def test_a_plan_goes_without_arms_that_have_not_begun(common, start, capsys):
+    first = common.Arm("at once", RECIPE, answer)
+    start(study(common, arms=[first]), "--jobs", "1")
+    arms = [first, common.Arm("later", RECIPE, answer)]
+    start(study(common, arms=arms, controls=lambda _: {"later": "at once"}), "--plan")
+    assert "2 trainings to do" in capsys.readouterr().out
+
+
 def test_a_record_of_other_pictures_is_refused(common, start, tmp_path):
     content = {"question": "", "protocol": {"digest": "another"}, "arms": {"a": {}}}
     (tmp_path / "quick.json").write_text(json.dumps(content))

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from tolerance import rounding
 
 from sightline.data.datasets import draw_split
-from sightline.errors import NonFiniteLossError, RunError
+from sightline.errors import NonFiniteLossError, RunError, SightlineError
 from sightline.training import train as module
 from sightline.training.classifier import Classifier
 from sightline.training.parts import build, chosen_splits, make_loss
@@ -169,6 +169,22 @@ def test_a_loss_that_diverges_keeps_the_last_good_epoch(tmp_path, monkeypatch):
     assert len(run.history) == 1
     assert all(p.isfinite().all() for p in run.load_model("last").parameters())
     assert go(tmp_path, resume=True).finished
+
+
+def test_more_workers_than_the_machine_can_bear_are_refused(tmp_path):
+    pytest.importorskip("albumentations")
+    with pytest.raises(SightlineError, match="workers 1000: .*choose at most"):
+        go(tmp_path, replace(tiny.RECIPE, workers=1000))
+
+
+def test_a_worker_that_was_killed_ends_in_one_line(tmp_path, monkeypatch):
+    def fit(*args, **kwargs):
+        raise RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")
+        yield
+
+    monkeypatch.setattr(module, "fit", fit)
+    with pytest.raises(RunError, match="--workers was killed.*in epoch 1.*--resume"):
+        go(tmp_path)
 
 
 def test_a_loss_that_diverges_at_once_promises_nothing(tmp_path):
@@ -385,9 +401,8 @@ def test_a_range_test_sweeps_the_optimizer_of_the_recipe(monkeypatch, name):
 
 HOLDER = """
 import sys
-from pathlib import Path
-from sightline.files import locked
-with locked(Path(sys.argv[1])):
+from sightline.training.run import Run
+with Run(sys.argv[1]).locked():
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -396,7 +411,7 @@ with locked(Path(sys.argv[1])):
 @pytest.mark.processes
 def test_a_second_process_is_kept_out_of_a_run_until_the_first_is_dead(tmp_path):
     with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, tmp_path / "lock"],
+        [sys.executable, "-c", HOLDER, tmp_path],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as first:

@@ -3,6 +3,7 @@
 import inspect
 import io
 import os
+import sys
 import textwrap
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,6 +49,14 @@ FAST_IMAGES, FAST_EPOCHS = 5000, 6
 SHORT_IMAGES, SHORT_EPOCHS = {"fast": 2000, "full": 5000}, {"fast": 3, "full": 4}
 SHORT = variant(
     RECIPES["resnet10"], batch_size=32, crop_padding=0, flip=0.0, label_smoothing=0.0
+)
+
+DRIVE = Path("/content/drive/MyDrive")  # where Colab mounts a reader's Google Drive
+LOST = (
+    "This runtime ends after some hours, and its runs with it. To keep them on Google "
+    "Drive, run this in a cell at the top, then choose Run all:\n"
+    "    from google.colab import drive\n"
+    '    drive.mount("/content/drive")'
 )
 
 FIGURE_STYLE = mpl.RcParams(
@@ -157,9 +166,14 @@ def jpeg_quality(table: int) -> int:
 
 
 def runs_folder() -> Path:
-    """Return SIGHTLINE_RUNS, or `runs/` of the checkout or the working directory."""
+    """Return SIGHTLINE_RUNS, or `runs/` of the checkout or the working directory.
+
+    On Colab, where both are lost with the runtime, a mounted Google Drive comes first.
+    """
     if "SIGHTLINE_RUNS" in os.environ:
         return Path(os.environ["SIGHTLINE_RUNS"])
+    if DRIVE.is_dir():
+        return DRIVE / "sightline" / "runs"
     return (checkout() or Path.cwd()) / "runs"
 
 
@@ -202,6 +216,8 @@ def main_run(edition: Edition) -> Run:
             print(f"Going on with runs/{run.path.name} after epoch {done}.")
         else:
             print(f"No run yet: training {recipe.model} for {recipe.epochs} epochs.")
+        if "google.colab" in sys.modules and not run.path.is_relative_to(DRIVE):
+            print(LOST)
         return train(recipe, splits, out=run.path, resume=True, profile=edition.profile)
 
 

@@ -19,7 +19,7 @@ from sightline.book.manifest import (
 from sightline.book.pages import finish
 from sightline.errors import SightlineError
 from sightline.export.assets import copy_app, copy_network
-from sightline.files import replace_folder
+from sightline.files import read_json, replace_folder
 from sightline.training.recipe import describe_fields
 
 __all__ = ["build"]
@@ -51,7 +51,7 @@ def build(
         book.edition if profile == "full" else folder / "edition.json"
     )
     write_fragments(book, source / "book", record, notebooks)
-    show_edition(source, record)
+    show_edition(source, record, colab_line(book))
     html = render(source, stage, strict=strict)
     for (
         path
@@ -99,11 +99,20 @@ def stage_sources(book: Book, source: Path, notebooks: Sequence[Path]) -> None:
     write_yaml(toc, source / "_toc.yml")
 
 
-def show_edition(source: Path, record: EditionRecord | None) -> None:
-    """Put the line that says which edition it is onto every page."""
+def colab_line(book: Book) -> str:
+    """Say when all chapters last ran on Colab, as its weekly job recorded; or ""."""
+    record = book.edition.with_name("colab.json")
+    if not record.exists():
+        return ""
+    return f"All chapters last ran in Colab's own image on {read_json(record)['date']}."
+
+
+def show_edition(source: Path, record: EditionRecord | None, colab: str) -> None:
+    """Put onto every page which edition it is, and in the full one a line on Colab."""
     config = read_yaml(source / "_config.yml")
     line = edition_line(record)
     if record and record.profile == "full":
+        line = f"{line} {colab}".strip()
         config["html"]["extra_footer"] = f'<p class="edition">{line}</p>\n'
     else:
         options = config["sphinx"]["config"]["html_theme_options"]

@@ -130,7 +130,13 @@ def report(
 @main.command()
 @click.argument("network")
 @click.option("--image-size", type=int, help="side of the pictures  [default: its own]")
-@click.option("--depth", default=1, show_default=True, help="levels of parts in parts")
+@click.option(
+    "--depth",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="levels of parts in parts",
+)
 @click.option("--plot", type=PATH, help="draw the network here")
 def summary(
     network: str, image_size: int | None, depth: int, plot: Path | None
@@ -164,10 +170,16 @@ def summary(
 def network_of(name: str, image_size: int | None) -> tuple["nn.Module", int]:
     """Return a network on the CPU, and the side of its pictures."""
     from sightline.models import MODELS, build_model
-    from sightline.training.classifier import IMAGENET_SIZE, from_module
+    from sightline.training.classifier import (
+        IMAGENET_SIZE,
+        from_module,
+        require_size,
+    )
     from sightline.training.run import Run
     from sightline.training.runtime import choose_runtime
 
+    if image_size is not None:
+        require_size(image_size)
     if name in MODELS:
         size = image_size or 32
         return build_model(name, num_classes=10, image_size=size), size

@@ -172,7 +172,13 @@ def print_result(run: "Run", recipe: Recipe) -> None:
 @click.option("--start-lr", default=1e-5, show_default=True, help="first rate")
 @click.option("--end-lr", default=10.0, show_default=True, help="last rate")
 @click.option("--num-iter", default=100, show_default=True, help="updates a test")
-@click.option("--seeds", default=3, show_default=True, help="range tests to run")
+@click.option(
+    "--seeds",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="range tests to run",
+)
 @click.option("--plot", type=PATH, help="write the curves here")
 @click.option("--json", "as_json", is_flag=True, help="print suggestions as JSON")
 @recipe_options

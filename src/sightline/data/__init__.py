@@ -6,7 +6,8 @@ pictures      one file to pixels
 listing       the files of a folder with one sub-folder per class
 stored        pixels of a whole folder on disk, read in parts
 folders       a folder decoded once
-cifar10       CIFAR-10, by torchvision
+download      one file from the first of several addresses that delivers it
+cifar10       CIFAR-10, downloaded once and verified
 datasets      training, validation and test split of a data set
 options       fields that are command-line options
 augmentation  what may happen to a training picture, as a value

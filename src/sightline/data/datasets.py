@@ -3,7 +3,8 @@
 All three arrive as the same `Splits`: uint8 tensors for training, validation and
 test, which share no picture; only a folder larger than memory stays in a file, from
 which `images[index]` reads. Downloads and decoded folders are kept in the data folder:
-the environment variable SIGHTLINE_DATA, or ~/.cache/sightline.
+the environment variable SIGHTLINE_DATA, or ~/.cache/sightline. SIGHTLINE_CIFAR10_URL is
+an address of CIFAR-10's archive that is asked before the published ones.
 """
 
 import hashlib

@@ -3,7 +3,9 @@
 A field of a `Literal` type takes one of its values; others may have bounds.
 """
 
-from dataclasses import field, fields
+import math
+from dataclasses import Field, field, fields
+from numbers import Integral, Real
 from typing import Any, get_args
 
 from sightline.errors import SightlineError
@@ -11,6 +13,16 @@ from sightline.errors import SightlineError
 __all__ = ["check_options", "describe_options", "option"]
 
 BOUNDS = ("at_least", "at_most", "above")
+KINDS: dict[Any, tuple[type, str]] = {
+    bool: (bool, "true or false"),
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
+    str: (str, "a text"),
+}
+LIMITS: dict[type, float] = {
+    Integral: 2**32,
+    Real: math.inf,
+}  # above all numbers that make sense
 
 
 def option(
@@ -33,24 +45,34 @@ def describe_options(kind: type) -> dict[str, tuple[Any, str]]:
 
 
 def check_options(value: Any) -> None:
-    """Refuse a dataclass whose options are out of range, or no choices.
+    """Refuse a dataclass with options of another type, out of range, or no choices.
 
     Raises:
         SightlineError: with the name of the field, what it allows, and its value.
     """
     for f in fields(value):
-        if "meaning" not in f.metadata:
-            continue
-        low, high, above = (f.metadata[bound] for bound in BOUNDS)
-        number, fits, allowed = getattr(value, f.name), True, ""
-        if choices := get_args(f.type):
-            fits = number in choices
-            allowed = f"be one of {', '.join(map(str, choices))}"
-        elif above is not None:
-            fits, allowed = number > above, f"be above {above}"
-        elif high is not None:
-            fits, allowed = low <= number <= high, f"lie in {low}..{high}"
-        elif low is not None:
-            fits, allowed = number >= low, f"be at least {low}"
-        if not fits:  # NaN fits no bounds
-            raise SightlineError(f"{f.name} must {allowed}, not {number}")
+        content = getattr(value, f.name)
+        if "meaning" in f.metadata and (demand := _demand(f, content)):
+            raise SightlineError(f"{f.name} must {demand}, not {content}")
+
+
+def _demand(f: Field, content: Any) -> str:
+    """Say what an option must be; return "" if it is that."""
+    if choices := get_args(f.type):
+        same = (c == content and type(c) is type(content) for c in choices)
+        return "" if any(same) else f"be one of {', '.join(map(str, choices))}"
+    kind, name = KINDS[f.type]
+    fits: bool = isinstance(content, kind)
+    if not fits or isinstance(content, bool) != (kind is bool):
+        return f"be {name}"
+    low, high, above = (f.metadata[bound] for bound in BOUNDS)
+    demand = ""
+    if above is not None:
+        fits, demand = content > above, f"be above {above}"
+    elif high is not None:
+        fits, demand = low <= content <= high, f"lie in {low}..{high}"
+    elif low is not None:
+        fits, demand = content >= low, f"be at least {low}"
+    if fits and (limit := LIMITS.get(kind)):
+        fits, demand = abs(content) < limit, f"be below {limit}"
+    return "" if fits else demand  # NaN fits no bounds

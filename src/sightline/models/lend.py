@@ -41,7 +41,7 @@ def borrowed(model: nn.Module) -> Iterator[nn.Module]:
     if any(weight.dtype != torch.float32 for weight in model.parameters()):
         model = copy.deepcopy(model).float()
     weights = [(weight, weight.requires_grad) for weight in model.parameters()]
-    device = weights[0][0].device
+    device = weights[0][0].device if weights else torch.device("cpu")
     with (
         evaluating(model),
         torch.inference_mode(False),

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from torch import Tensor, nn
 
 from sightline.errors import SightlineError
+from sightline.files import sha256
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "load_imagenet", "rename"]
 
@@ -29,13 +31,16 @@ def load_imagenet(model: nn.Module) -> None:
     ImageNet's mean and standard deviation.
 
     Raises:
-        SightlineError: if they are not on this machine and cannot be downloaded.
+        SightlineError: if they are damaged, or not on this machine and cannot be
+            downloaded.
     """
     # only here: with torchvision comes torch's compiler, as slow to import as torch
     from torch.hub import get_dir
     from torchvision.models import ResNet18_Weights
 
     weights = ResNet18_Weights.IMAGENET1K_V1
+    file = Path(get_dir(), "checkpoints", Path(weights.url).name)
+    _refuse_damaged(file)
     try:
         state = weights.get_state_dict(
             progress=False, check_hash=True, weights_only=True
@@ -43,11 +48,23 @@ def load_imagenet(model: nn.Module) -> None:
     except (OSError, RuntimeError) as error:  # no network, or a wrong checksum
         raise SightlineError(
             f"the ImageNet weights cannot be downloaded ({error}). Connect to the "
-            f"network (45 MB, once), put {weights.url} into {get_dir()}/checkpoints, "
+            f"network (45 MB, once), put {weights.url} into {file.parent}, "
             "or train from scratch, without --pretrained"
         ) from error
     own = {k: v for k, v in model.state_dict().items() if k.startswith("head.")}
     model.load_state_dict(rename(state) | own)
+
+
+def _refuse_damaged(file: Path) -> None:
+    """Raise `SightlineError` if a file that was downloaded has changed since."""
+    start = file.stem.rpartition("-")[
+        2
+    ]  # of its SHA-256; torch looks at new files only
+    if file.exists() and not sha256(file).startswith(start):
+        raise SightlineError(
+            f"{file} is damaged: its SHA-256 does not begin with {start}; move it "
+            "away, and it will be downloaded again"
+        )
 
 
 def rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

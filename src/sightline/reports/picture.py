@@ -31,12 +31,12 @@ def explain_picture(
 
     Raises:
         DataError: if the picture cannot be read.
+        SightlineError: if the network answers NaN.
     """
     pixels, _ = read_picture(picture, classifier.image_size)
     pictures = torch.from_numpy(pixels.copy())[None]
     images = classifier.normalise(pictures)
-    with torch.inference_mode():
-        confidence, place = classifier.model(images).softmax(1)[0].max(0)
+    confidence, place = classifier.logits(images).softmax(1)[0].max(0)
     maps = explain(
         classifier.model,
         images,

@@ -2,14 +2,16 @@
 
 import importlib
 import inspect
+import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from sightline.data.augment import normalise_uint8
 from sightline.data.datasets import Colour, Split, Splits
@@ -17,11 +19,12 @@ from sightline.errors import DataError, RunError, SightlineError
 from sightline.measures.evaluation import Evaluation
 from sightline.models.pretrained import IMAGENET_MEAN, IMAGENET_STD
 from sightline.training.runtime import Runtime
+from sightline.training.weights import SPARSE, kind, load_weights
 
-__all__ = ["Classifier", "from_module"]
+__all__ = ["Classifier", "from_module", "require_size"]
 
 IMAGENET_SIZE = 224  # pixels of a side, in torchvision's evaluation
-NAMED = 5  # keys that do not fit, in a message
+LARGEST_SIZE = 2048  # pixels of a side: more fills the memory
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,19 @@ class Classifier:
     image_size: int  #: pixels of a side
     runtime: Runtime
     flip_average: bool = False  #: answer with the mean of picture and mirror image
+
+    def __post_init__(self) -> None:
+        """Refuse a normalisation that makes NaN, or anything, of every picture."""
+        colours = (
+            ("mean", self.mean, all(0 <= value <= 1 for value in self.mean), "in 0..1"),
+            ("std", self.std, all(0 < v < math.inf for v in self.std), "above 0"),
+        )
+        for name, values, fits, allowed in colours:
+            if len(values) != 3 or not fits:
+                raise SightlineError(
+                    f"{name} must be three numbers {allowed}, of pixels in 0..1, not "
+                    f"{values}"
+                )
 
     @classmethod
     def trained_on(
@@ -52,17 +68,32 @@ class Classifier:
         pictures = pictures.to(self.runtime.device)
         return normalise_uint8(pictures, self.mean, self.std)
 
+    def logits(self, images: Tensor) -> Tensor:
+        """Return the logits of images (B, 3, H, W) as `normalise` makes them, (B, K).
+
+        Raises:
+            SightlineError: if any is NaN or infinite.
+        """
+        with torch.inference_mode():
+            return _finite(self.model(images))
+
     def ask(self, split: Split) -> Evaluation:
-        """Return the answers of the network about every picture of a split."""
+        """Return the answers of the network about every picture of a split.
+
+        Raises:
+            SightlineError: if any is NaN or infinite.
+        """
         # only here: the loaders bring albumentations, slow to import, and heatmaps
         # need none
         from sightline.training.engine import evaluate
         from sightline.training.parts import evaluation_loader
 
         loader = evaluation_loader(split, self.mean, self.std, self.runtime)
-        return evaluate(
+        answers = evaluate(
             self.model, loader, runtime=self.runtime, flip_average=self.flip_average
         )
+        _finite(answers.logits)
+        return answers
 
     def refuse_other_classes(self, splits: Splits) -> None:
         """Raise `RunError` unless the pictures are of the classes of the network."""
@@ -72,6 +103,24 @@ class Classifier:
                 f"but {splits.name} has {', '.join(splits.classes)}; name pictures of "
                 "the same classes, in folders of the same names"
             )
+
+
+def _finite(logits: Tensor) -> Tensor:
+    """Return logits, or raise `SightlineError` if they mean nothing."""
+    if not logits.isfinite().all():
+        raise SightlineError(
+            "the network answers NaN or infinity, which means nothing; use weights "
+            "from before the training diverged"
+        )
+    return logits
+
+
+def require_size(image_size: int) -> None:
+    """Raise `SightlineError` unless pictures can have this side in pixels."""
+    if not 1 <= image_size <= LARGEST_SIZE:
+        raise SightlineError(
+            f"--image-size must lie in 1..{LARGEST_SIZE} pixels, not {image_size}"
+        )
 
 
 def from_module(
@@ -103,10 +152,11 @@ def from_module(
     """
     names = _read_names(classes) if classes else []
     model = _make(name, len(names) or None)
+    _refuse_unfit(model, name)
     if weights:
-        _load_weights(model, name, weights)
+        load_weights(model, name, weights)
     model = runtime.place(model.eval().float())
-    count = _count_classes(model, name, image_size)
+    count = _count_classes(model, name, image_size, runtime)
     names = names or [str(i) for i in range(count)]
     if len(names) != count:
         raise SightlineError(
@@ -159,7 +209,9 @@ def _make(name: str, num_classes: int | None) -> nn.Module:
 
 def _call(name: str, make: Callable, num_classes: int | None) -> object:
     """Call a factory, with the number of classes if that is known and accepted."""
-    parameters = inspect.signature(make).parameters.values()
+    parameters: Iterable[inspect.Parameter] = ()
+    with suppress(ValueError, TypeError):  # of what is written in C
+        parameters = inspect.signature(make).parameters.values()
     accepts = any(
         p.name == "num_classes" or p.kind is p.VAR_KEYWORD for p in parameters
     )
@@ -171,48 +223,27 @@ def _call(name: str, make: Callable, num_classes: int | None) -> object:
         raise SightlineError(f"{name}({shown}) failed: {error}") from error
 
 
-def _load_weights(model: nn.Module, name: str, file: Path) -> None:
-    """Load a state dict, and name the first keys that do not fit."""
-    state, own = _read_weights(file), model.state_dict()
-    wrong = [f"{key} is missing" for key in own if key not in state]
-    wrong += [f"{key} is unknown" for key in state if key not in own]
-    wrong += [
-        f"{key} has the shape {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
-        for key in own
-        if key in state and state[key].shape != own[key].shape
-    ]
-    if wrong:
-        more = f", and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
-        raise SightlineError(
-            f"the weights in {file} are not of {name}: {'; '.join(wrong[:NAMED])}{more}"
-        )
-    model.load_state_dict(state)
+def _refuse_unfit(model: nn.Module, name: str) -> None:
+    """Raise `SightlineError` for a network that has no weights, or odd ones."""
+    weights = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    if not weights:
+        raise SightlineError(f"{name} has no weights, so there is nothing to explain")
+    for key, weight in weights.items():
+        if is_lazy(weight):
+            raise SightlineError(
+                f"{key} of {name} has no shape yet; show the network one picture where "
+                "you make it, or give its layers their sizes"
+            )
+        if kind(weight) == SPARSE:
+            raise SightlineError(f"{key} of {name} is {SPARSE}; expected plain tensors")
 
 
-def _read_weights(file: Path) -> dict[str, Tensor]:
-    """Read tensors by name, without running anything that the file contains."""
-    try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # safetensors, torch and the OS each have their own
-        raise DataError(
-            f"the weights in {file} cannot be read ({error}); expected safetensors, or "
-            "a state dict saved by torch.save"
-        ) from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(
-        isinstance(value, Tensor) for value in state.values()
-    ):
-        raise DataError(
-            f"{file} holds no state dict; save model.state_dict(), not the model"
-        )
-    return state
-
-
-def _count_classes(model: nn.Module, name: str, image_size: int) -> int:
+def _count_classes(
+    model: nn.Module, name: str, image_size: int, runtime: Runtime
+) -> int:
     """Show the model an empty picture, and count its logits."""
-    picture = next(model.parameters()).new_zeros(1, 3, image_size, image_size)
+    require_size(image_size)
+    picture = torch.zeros(1, 3, image_size, image_size, device=runtime.device)
     try:
         with torch.no_grad():
             logits = model(picture)
@@ -221,7 +252,12 @@ def _count_classes(model: nn.Module, name: str, image_size: int) -> int:
             f"{name} cannot be applied to a picture of {image_size}×{image_size} "
             f"pixels ({error}); name the right --image-size"
         ) from error
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 1:
         answer = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits)
         raise SightlineError(f"{name} gives {answer}, expected logits (1, classes)")
-    return logits.shape[1]
+    if not logits.is_floating_point():
+        raise SightlineError(
+            f"{name} gives numbers of the type {logits.dtype}, expected logits, which "
+            "are floating point"
+        )
+    return _finite(logits).shape[1]

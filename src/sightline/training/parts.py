@@ -1,5 +1,6 @@
 """What a recipe becomes for one data set on one machine."""
 
+import os
 from collections.abc import Callable, Sized
 from dataclasses import dataclass, replace
 
@@ -98,6 +99,11 @@ def training_loader(recipe: Recipe, splits: Splits, runtime: Runtime) -> Loader:
         raise SightlineError(
             f"workers {recipe.workers} with {runtime.world_size} processes: choose "
             "workers 0, which augments whole batches"
+        )
+    if recipe.workers > (most := max(8, 2 * (os.cpu_count() or 1))):
+        raise SightlineError(
+            f"workers {recipe.workers}: each is a process, and this machine has "
+            f"{os.cpu_count()} processors; choose at most {most}"
         )
     return albumentations_loader(
         splits.train,

@@ -95,7 +95,9 @@ class Recipe:
     workers: int = option(
         0, "0: augment whole batches; n: albumentations in n processes", at_least=0
     )
-    seed: int = option(0, "of weights, order and augmentation", at_least=0)
+    seed: int = option(
+        0, "of weights, order and augmentation", at_least=0, at_most=2**32 - 1
+    )
     target: float | None = None  #: accuracy to reach, 0..1
     reported: float | None = None  #: test accuracy that was published, 0..1
     protocol: str = ""  #: how the published number came about
@@ -138,7 +140,7 @@ class Recipe:
         if "log_softmax" not in values:  # holes had another default then
             if not values.get("cutout"):
                 values.pop("cutout_place", None)
-            elif values["cutout_place"] == "clipped":
+            elif values.get("cutout_place") == "clipped":
                 values["cutout_place"] = "asymmetric"
         known = {f.name for f in (*fields(cls), *fields(Augmentation))}
         if unknown := set(values) - known:

@@ -5,9 +5,12 @@ recipe.json           the recipe
 history.jsonl         one line an epoch
 weights.safetensors   the best weights by validation accuracy
 state.pt              everything to go on from the last finished epoch
+state-before.pt       the same of the epoch before, until the test is done
 test.safetensors      logits and labels of the test split, read once
 manifest.json         device, versions, data digest, seconds, result
+SHA256SUMS            what these files contain, so that damage is noticed
 lock                  held by the process that trains
+.sightline            says that sightline made the folder, and may write to it
 ===================== ====================================================
 
 Every file is written beside its place and then moved into it, so a run that is
@@ -15,27 +18,43 @@ killed at any moment holds only whole files.
 """
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from sightline.data.datasets import Colour
 from sightline.errors import RunError, SightlineError
-from sightline.files import locked, write_atomically
+from sightline.files import claim, locked
 from sightline.measures.evaluation import Evaluation
 from sightline.models import build_model
 from sightline.training.classifier import Classifier
 from sightline.training.recipe import Recipe
+from sightline.training.run_files import (
+    BEFORE,
+    COPY,
+    HISTORY,
+    STATE,
+    TEST,
+    WEIGHTS,
+    RunFiles,
+    is_whole,
+    remedy,
+)
 from sightline.training.runtime import Runtime
+from sightline.training.weights import require_finite
 
 __all__ = ["Run"]
+
+# what a process that was killed leaves: our own, and those of safetensors
+UNFINISHED = (".*.partial", ".tmp??????")
 
 
 class Run:
@@ -47,20 +66,24 @@ class Run:
     def __init__(self, path: str | Path, *, writes: bool = True):
         self.path = Path(path)
         self.writes = writes
+        self.files = RunFiles(self.path)
 
-    def keep(self, name: str, write: Callable[[Path], object]) -> None:
+    def keep(
+        self, name: str, write: Callable[[Path], object], *, before: str = ""
+    ) -> None:
         """Write one file of the run, if it is this process that writes."""
         if self.writes:
-            remedy = "go on with --resume; nothing already saved is lost"
-            write_atomically(self.path / name, write, remedy=remedy)
+            self.files.write(name, write, before=before)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from writing into this run while the block lasts.
+        """Make the folder, and keep other processes out while the block lasts.
 
         Raises:
-            RunError: if another process is training into it.
+            RunError: if another process is training into it, or it is no run.
         """
+        if self.writes:
+            claim(self.path, "run")
         if not self.writes or self.finished:
             yield
             return
@@ -69,8 +92,9 @@ class Run:
             "choose another --out"
         )
         with locked(self.path / "lock", refusal):
-            for partial in self.path.glob(".*.partial"):  # of a killed process
-                partial.unlink()
+            for pattern in UNFINISHED:
+                for file in self.path.glob(pattern):
+                    file.unlink()
             yield
 
     @classmethod
@@ -81,22 +105,20 @@ class Run:
             RunError: if `path` is not such a folder.
         """
         run = cls(path)
-        if not (run.path / "weights.safetensors").exists():
+        if not run.files.has(WEIGHTS):
             raise RunError(
-                f"{run.path} is not a run: it has no weights.safetensors. Expected "
-                "the --out folder of a `sightline train` that finished an epoch"
+                f"{run.path} is not a run: it has no {WEIGHTS}. Expected the --out "
+                "folder of a `sightline train` that finished an epoch"
             )
         return run
 
     def read(self, name: str) -> dict:
-        """Read one of the JSON files."""
-        file = self.path / name
-        try:
-            return json.loads(file.read_text())
-        except FileNotFoundError as error:
-            raise RunError(f"{self.path} is not a run: {name} is missing") from error
-        except json.JSONDecodeError as error:
-            raise RunError(f"{file} is not valid JSON: {error}") from error
+        """Read one of the JSON files.
+
+        Raises:
+            RunError: if it is missing or damaged.
+        """
+        return self.files.read_json(name)
 
     def write(self, name: str, value: dict) -> None:
         """Write one of the JSON files."""
@@ -106,7 +128,11 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         """Return what was trained; fields that came later have their defaults."""
-        return Recipe.from_json(self.read("recipe.json"))
+        recorded = self.read("recipe.json")
+        try:
+            return Recipe.from_json(recorded)
+        except SightlineError as error:
+            raise RunError(f"{self.path / 'recipe.json'}: {error}") from error
 
     @property
     def manifest(self) -> dict:
@@ -116,10 +142,7 @@ class Run:
     @property
     def history(self) -> list[dict]:
         """Return one dict an epoch, fields as in `sightline.training.engine.Epoch`."""
-        file = self.path / "history.jsonl"
-        if not file.exists():
-            return []
-        return [json.loads(line) for line in file.read_text().splitlines()]
+        return self.files.read_lines(HISTORY) if self.files.has(HISTORY) else []
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -139,19 +162,24 @@ class Run:
     @property
     def finished(self) -> bool:
         """Tell whether all epochs and the test are done."""
-        return (self.path / "test.safetensors").exists() and "test" in self.manifest
+        return self.files.has(TEST) and "test" in self.manifest
 
     @property
     def test(self) -> Evaluation:
         """Return logits and labels of the test split, as read once at the end."""
-        file = self.path / "test.safetensors"
-        if not file.exists():
+        if not self.files.has(TEST):
             raise RunError(
                 f"{self.path} has no test result yet: {len(self.history)} of "
                 f"{self.recipe.epochs} epochs are done; go on with --resume"
             )
-        tensors = load_file(file)
-        return Evaluation(tensors["logits"], tensors["labels"])
+        tensors = self.files.read_tensors(TEST)
+        evaluation = Evaluation(tensors["logits"], tensors["labels"])
+        if not is_whole(evaluation, len(self.classes)):
+            raise RunError(
+                f"{self.path / TEST} is damaged: expected logits of "
+                f"{len(self.classes)} classes and labels; {remedy(TEST)}"
+            )
+        return evaluation
 
     def save_test(self, evaluation: Evaluation) -> None:
         """Keep logits and labels of the test split."""
@@ -159,7 +187,11 @@ class Run:
             "logits": evaluation.logits.contiguous(),
             "labels": evaluation.labels.contiguous(),
         }
-        self.keep("test.safetensors", lambda file: save_file(tensors, file))
+        self.keep(TEST, lambda file: save_file(tensors, file))
+
+    def drop_state_before(self) -> None:
+        """Free the space of the earlier state, which no finished run goes on from."""
+        (self.path / BEFORE).unlink(missing_ok=True)
 
     def save_epoch(
         self,
@@ -179,20 +211,71 @@ class Run:
             return
         weights = {k: v.contiguous() for k, v in model.state_dict().items()}
         if best:
-            self.keep("weights.safetensors", lambda file: save_file(weights, file))
+            self.keep(WEIGHTS, lambda file: save_file(weights, file))
         state = {
             "model": weights,
             "optimizer": optimizer.state_dict(),
             "scheduler": scheduler.state_dict() if scheduler else None,
             "history": history,
         }
-        self.keep("state.pt", lambda file: torch.save(state, file))
+        self.keep(STATE, lambda file: torch.save(state, file), before=BEFORE)
         self.write_history(history)
 
     def write_history(self, history: list[dict]) -> None:
         """Write all finished epochs, one JSON object a line."""
         text = "".join(json.dumps(row) + "\n" for row in history)
-        self.keep("history.jsonl", lambda file: file.write_text(text))
+        self.keep(HISTORY, lambda file: file.write_text(text))
+
+    def recover(self) -> str:
+        """Make `state.pt` the last whole state, and `history.jsonl` its history.
+
+        Returns which epoch the training goes on from if one was lost, else "".
+
+        Raises:
+            RunError: if there were epochs, but no state is whole.
+        """
+        history = self._whole_history()
+        if self.finished and history:
+            return ""
+        states = [name for name in (STATE, BEFORE) if self.files.has(name)]
+        damages: list[RunError] = []
+        for name in states:
+            try:
+                rows = self.files.read_tensors(name, written_as=STATE)["history"]
+            except RunError as error:
+                damages.append(error)
+                continue
+            if name == BEFORE:
+                os.replace(self.path / BEFORE, self.path / STATE)
+            if rows != history:
+                self.write_history(rows)
+            if damages or len(rows) < len(history):
+                return (
+                    f"{self.path / STATE} is missing or damaged: going on after epoch "
+                    f"{len(rows)}, from the state before it"
+                )
+            return ""
+        if damages:
+            raise damages[0]
+        if self.files.has(HISTORY) or self.files.has(TEST):
+            raise RunError(
+                f"{self.path} cannot be gone on with: {STATE} is missing; {COPY}"
+            )
+        return ""
+
+    def refuse_remains(self) -> None:
+        """Raise `RunError` if something was trained by a recipe that is gone."""
+        if any(map(self.files.has, (STATE, BEFORE, WEIGHTS, HISTORY, TEST))):
+            raise RunError(
+                f"{self.path} cannot be gone on with: recipe.json is missing; {COPY}"
+            )
+
+    def _whole_history(self) -> list[dict]:
+        """Return the history, [] if it is damaged."""
+        try:
+            return self.history
+        except RunError:
+            return []
 
     def restore(
         self, model: nn.Module, optimizer: Optimizer, scheduler: LRScheduler | None
@@ -202,22 +285,20 @@ class Run:
         The optimizer comes last: building a scheduler overwrites its learning rate.
 
         Raises:
-            RunError: if `state.pt` is damaged.
+            RunError: if `state.pt` is damaged, or of another training.
         """
-        file = self.path / "state.pt"
-        if not file.exists():
+        if not self.files.has(STATE):
             return []
+        state = self.files.read_tensors(STATE)
         try:
-            state = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises many kinds for a broken file
+            model.load_state_dict(state["model"])
+            if scheduler:
+                scheduler.load_state_dict(state["scheduler"])
+            optimizer.load_state_dict(state["optimizer"])
+        except Exception as error:  # each of the three has its own
             raise RunError(
-                f"{file} is damaged ({error}); delete it to start this run again"
+                f"{self.path / STATE} is of another training ({error}); {COPY}"
             ) from error
-        model.load_state_dict(state["model"])
-        if scheduler:
-            scheduler.load_state_dict(state["scheduler"])
-        optimizer.load_state_dict(state["optimizer"])
-        self.write_history(state["history"])
         return state["history"]
 
     def load_model(self, which: Literal["best", "last"] = "best") -> nn.Module:
@@ -239,20 +320,20 @@ class Run:
             image_size=recipe.image_size,
             pretrained=recipe.pretrained,
         )
+        best = which == "best"
+        weights = (
+            self.files.read_tensors(WEIGHTS)
+            if best
+            else self.files.read_tensors(STATE)["model"]
+        )
         try:
-            if which == "best":
-                weights = load_file(self.path / "weights.safetensors")
-            else:
-                file = self.path / "state.pt"
-                weights = torch.load(file, map_location="cpu", weights_only=True)[
-                    "model"
-                ]
             model.load_state_dict(weights)
-        except Exception as error:  # safetensors, torch and the OS each have their own
+        except Exception as error:  # torch raises many kinds
             raise RunError(
                 f"the {which} weights in {self.path} cannot be used: {error}. Expected "
                 f"a {recipe.model} with {len(self.classes)} classes"
             ) from error
+        require_finite(model, str(self.path / (WEIGHTS if best else STATE)))
         return model.eval()
 
     def classifier(self, runtime: Runtime) -> Classifier:

@@ -196,20 +196,34 @@ def find_device(name: str) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")  # is refused, too
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise SightlineError(
+            f"unknown device {name!r}; choose auto, cpu, cuda, cuda:1 … or mps"
+        )
+    if device.type == "cuda" and not torch.cuda.is_available():
         raise SightlineError(
             f"device {name!r} asked for, but torch {torch.__version__} sees no GPU "
             "on this machine; use --device cpu, or install a driver and a CUDA build"
         )
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
+    if device.type == "mps" and not torch.backends.mps.is_available():
         raise SightlineError(
-            f"unknown device {name!r}; choose auto, cpu, cuda, cuda:1 … or mps"
-        ) from error
-    if device.type != "cuda" or processes() == 1:
-        return device
+            f"device {name!r} asked for, but torch {torch.__version__} sees no GPU of "
+            "Apple's on this machine; use --device cpu"
+        )
+    if device.type != "cuda":
+        return torch.device(device.type)
     count = torch.cuda.device_count()
+    if processes() == 1:
+        if device.index is not None and device.index >= count:
+            raise SightlineError(
+                f"device {name!r} asked for, but torch sees {count} GPUs, counted from "
+                "cuda:0"
+            )
+        return device
     if local_rank() >= count:
         raise SightlineError(
             f"process {local_rank()} of this machine has no GPU of its own: torch sees "

@@ -23,13 +23,14 @@ from sightline.training.optim import make_optimizer
 from sightline.training.parts import Loss, Parts, build, chosen_splits
 from sightline.training.recipe import Recipe, describe_fields
 from sightline.training.run import Run
+from sightline.training.run_files import STATE
 from sightline.training.runtime import Runtime, choose_runtime
 from sightline.training.tensorboard import scalars, summary_writer
 
 __all__ = ["range_tests", "train"]
 
 PER_PROCESS = (
-    "note: on CPUs batch norm of each of the {} processes sees its own images only, so "
+    "on CPUs batch norm of each of the {} processes sees its own images only, so "
     "this is not the training of one process (with --norm group it would be)"
 )
 
@@ -64,7 +65,8 @@ def train(
         loss_fn: of logits (B, K) and labels (B,), in place of cross-entropy.
 
     Raises:
-        RunError: if `out` holds a run and `resume` is off, another run, or is in use.
+        RunError: if `out` holds a run and `resume` is off, another run, or something
+            else, or is in use.
         NonFiniteLossError: if the loss diverged; the last good epoch is kept.
     """
     if tensorboard:
@@ -114,10 +116,12 @@ class Training:
             RunError: if it holds another one, or `resume` is off.
         """
         if self.run.writes:
-            if (self.run.path / "recipe.json").exists():
+            if self.run.files.has("recipe.json"):
                 self.refuse_other_run(resume)
+                note(self.run.recover())
                 self.note_machine()
             else:
+                self.run.refuse_remains()
                 machine = {"profile": profile, **describe(self.runtime)}
                 about = {"loss_fn": self.loss_name, **describe_splits(self.splits)}
                 self.run.write("manifest.json", machine | about)
@@ -161,13 +165,18 @@ class Training:
             )
 
     def note_machine(self) -> None:
-        """Record that the run goes on elsewhere: its last bits may differ."""
+        """Record and say that the run goes on elsewhere: its last bits may differ."""
         manifest, machine = self.run.manifest, describe(self.runtime)
         machines = [manifest, *manifest.get("resumed_on", [])]
-        moved = any(machines[-1].get(k, machine[k]) != machine[k] for k in MACHINE)
+        last = {name: machines[-1].get(name, machine[name]) for name in MACHINE}
+        moved = [f"{k} {v} → {machine[k]}" for k, v in last.items() if v != machine[k]]
         if moved and not self.run.finished:
             self.run.write(
                 "manifest.json", {**manifest, "resumed_on": [*machines[1:], machine]}
+            )
+            note(
+                f"{self.run.path} goes on elsewhere ({', '.join(moved)}), so it will "
+                "not equal an unbroken run to the last bit; its manifest records it"
             )
 
     def finish(self, *, progress: bool, tensorboard: bool, compiled: bool) -> None:
@@ -176,15 +185,10 @@ class Training:
         if run.finished:
             return
         progress = progress and run.writes
-        parts = build(
-            recipe,
-            self.splits,
-            runtime,
-            loss_fn=self.loss_fn,
-            blank=bool(run.history),
-        )
+        blank = run.files.has(STATE)
+        parts = build(recipe, self.splits, runtime, loss_fn=self.loss_fn, blank=blank)
         if progress and runtime.divides(parts.model):
-            tqdm.write(PER_PROCESS.format(runtime.world_size), file=sys.stderr)
+            note(PER_PROCESS.format(runtime.world_size))
         history = run.restore(parts.model, parts.optimizer, parts.scheduler)
         if compiled:
             # "default": CUDA graphs ("reduce-overhead") keep memory for every shape
@@ -225,11 +229,15 @@ class Training:
                 f"epoch {len(history) + 1}: {error}. {self.remains(history)}"
             ) from error
         except RuntimeError as error:
-            if not is_lost(error):
+            if is_lost(error):
+                reason = LOST
+            elif str(error).startswith("DataLoader worker"):  # torch has no other sign
+                reason = "one of the --workers was killed, often for lack of memory"
+            else:
                 raise
             raise RunError(
-                f"{LOST}, in epoch {len(history) + 1}. {self.remains(history)}; go on "
-                "with --resume"
+                f"{reason}, in epoch {len(history) + 1}. {self.remains(history)}; go "
+                "on with --resume"
             ) from error
 
     def selected(self, history: list[dict]) -> Row:
@@ -265,6 +273,13 @@ class Training:
             "manifest.json",
             self.run.manifest | describe_splits(self.splits) | result,
         )
+        self.run.drop_state_before()
+
+
+def note(sentence: str) -> None:
+    """Print what a person should know of a training that goes on; nothing if empty."""
+    if sentence:
+        tqdm.write(f"note: {sentence}", file=sys.stderr)
 
 
 def describe_splits(splits: Splits) -> dict:
