@@ -4,7 +4,8 @@
 
 VENV   := .venv
 BIN    := $(VENV)/bin
-READY  := $(VENV)/.ready$(if $(NEWEST),-newest)
+READY  := $(VENV)/.ready$(if $(NEWEST),-newest)$(if $(CPU),-cpu)
+EXTRAS := .[book,export,tensorboard,dev]
 UV     := $(shell command -v uv 2>/dev/null)
 PYTHON ?= python3
 UV_PYTHON ?= >=3.11
@@ -12,13 +13,15 @@ PORT   ?= 8000
 # chapters to run, e.g. CHAPTER=03_lr_finder; empty: all of them
 CHAPTER ?=
 
-# one installer each way; the lock, then the package itself without dependencies
+# one installer each way, for three steps: what builds packages, by the lock; the lock;
+# the package itself. What is built is so built from the lock, too
 ifneq ($(UV),)
   MAKE_VENV := uv venv --quiet --python '$(UV_PYTHON)' $(VENV)
-  INSTALL   := uv pip install --python $(BIN)/python
+  INSTALL   := uv pip install --python $(BIN)/python --no-build-isolation
 else
   MAKE_VENV := $(PYTHON) -m venv $(VENV)
-  INSTALL   := $(BIN)/python -m pip install --disable-pip-version-check --quiet
+  INSTALL   := $(BIN)/python -m pip install --disable-pip-version-check --quiet \
+               --no-build-isolation
 endif
 
 book: $(READY)  ## run every chapter quickly on drawn shapes and build the site
@@ -62,8 +65,9 @@ help:  ## this list
 
 $(BIN)/python:
 ifeq ($(UV),)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	echo "Sightline needs Python 3.11 or newer; $$($(PYTHON) --version 2>&1) is here."; \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	version=$$($(PYTHON) --version 2>&1) || version="no $(PYTHON)"; \
+	echo "Sightline needs Python 3.11 or newer; $$version is here."; \
 	echo "Name a newer one (make PYTHON=python3.12 ...) or install uv:"; \
 	echo "https://docs.astral.sh/uv/"; exit 1; }
 endif
@@ -71,10 +75,22 @@ endif
 
 # NEWEST=1 takes the newest versions pyproject.toml allows instead of the lock
 $(VENV)/.ready: requirements.txt pyproject.toml | $(BIN)/python
+	sed -n '/^setuptools==/,/# via/p' requirements.txt > $(VENV)/build.txt
+	$(INSTALL) -r $(VENV)/build.txt
 	$(INSTALL) -r requirements.txt
 	$(INSTALL) --no-deps -e .
-	@rm -f $(VENV)/.ready-newest && touch $@
+	@rm -f $(VENV)/.ready* && touch $@
 
 $(VENV)/.ready-newest: pyproject.toml | $(BIN)/python
-	$(INSTALL) --upgrade -e '.[book,export,tensorboard,dev]'
-	@rm -f $(VENV)/.ready && touch $@
+	$(INSTALL) --upgrade setuptools
+	$(INSTALL) --upgrade -e '$(EXTRAS)'
+	@rm -f $(VENV)/.ready* && touch $@
+
+# CPU=1 takes PyTorch's builds for CPUs, from its own index: their versions are locked,
+# their hashes are not
+$(VENV)/.ready-cpu: requirements.txt pyproject.toml | $(BIN)/python
+	$(if $(UV),,$(error CPU=1 needs uv: https://docs.astral.sh/uv/))
+	sed -E '/^torch(vision)?==/,/# via/{/--hash/d;s/ \\$$//;}' requirements.txt > $(VENV)/cpu.txt
+	uv pip install --python $(BIN)/python --torch-backend cpu \
+	--build-constraints requirements.txt --constraints $(VENV)/cpu.txt -e '$(EXTRAS)'
+	@rm -f $(VENV)/.ready* && touch $@

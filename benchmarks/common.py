@@ -3,6 +3,7 @@
 A number without these lines cannot be compared with another one.
 """
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -42,11 +43,16 @@ def header() -> None:
     about = describe(choose_runtime())
     for name in ("device", "precision", "threads", "torch", "python", "revision"):
         print(f"{name:10} {about[name]}")
-    cores, load = os.cpu_count() or 1, os.getloadavg()[0]
+    cores, load = os.cpu_count() or 1, work_of_others()
     busy = "  (other work runs: times are too long)" if load > BUSY * cores / 2 else ""
     print(
         f"{'load':10} {load:.2f} over the last minute, {cores} cores{busy}", flush=True
     )
+
+
+def work_of_others() -> float:
+    """Return the load of the last minute; NaN on Windows, which knows none."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
 
 
 def table(rows: Sequence[Mapping[str, object]], title: str = "") -> None:
@@ -73,7 +79,7 @@ def save(path: Path | None, **content: object) -> None:
     if path is None:
         return
     about = describe(choose_runtime())
-    about |= {"cores": os.cpu_count(), "load": round(os.getloadavg()[0], 2)}
+    about |= {"cores": os.cpu_count(), "load": round(work_of_others(), 2)}
     write_json(path, {"machine": about, **content})
 
 

@@ -135,15 +135,18 @@ def airbench(options: argparse.Namespace, splits: Splits) -> tuple[float, float]
     """
     source = STAND_IN
     if options.airbench:
-        source = (options.airbench / SCRIPT).read_text()
+        source = (options.airbench / SCRIPT).read_text(encoding="utf-8")
     if RUNS_IN_SCRIPT not in source:
         sys.exit(f"{SCRIPT} is another version: it lacks {RUNS_IN_SCRIPT!r}")
     source = source.replace(RUNS_IN_SCRIPT, f"range({options.runs})")
     with tempfile.TemporaryDirectory() as folder:
         write_for_airbench(splits, Path(folder) / "cifar10")
-        (Path(folder) / SCRIPT).write_text(source)
+        (Path(folder) / SCRIPT).write_text(source, encoding="utf-8")
         done = subprocess.run(
-            [sys.executable, SCRIPT], cwd=folder, stdout=subprocess.PIPE, text=True
+            [sys.executable, SCRIPT],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
         )
     if done.returncode:
         sys.exit(f"{SCRIPT} failed; what it printed last:\n{done.stdout[-2000:]}")

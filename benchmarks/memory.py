@@ -10,7 +10,7 @@ import argparse
 import math
 import multiprocessing
 import os
-import resource
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -55,6 +55,8 @@ def main() -> None:
     add("--work", help="folder for temporary files, on a real disk")
     add("--json", type=Path, help="write each table there, PART added to the name")
     arguments = words.parse_args()
+    if sys.platform != "linux":
+        words.error("memory is read from /proc, which only Linux has")
     if arguments.folder_steps < 4 * arguments.every:
         words.error(
             "a trend needs 4 reports: more --folder-steps, or a smaller --every"
@@ -128,6 +130,8 @@ def measure_folder(arguments: argparse.Namespace) -> None:
         seconds = time.perf_counter() - started
         print(f"\n{arguments.pictures:,} JPEGs written in {seconds:.0f} s")
         limit = int(arguments.limit * GB)
+        import resource
+
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         stream(arguments, Path(scratch))
 
@@ -156,6 +160,8 @@ def stream(arguments: argparse.Namespace, scratch: Path) -> None:
         scratch / "pictures", image_size=arguments.side, root=scratch, progress=False
     )
     seconds = time.perf_counter() - started
+    import resource
+
     workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     print(
         f"decoding   {seconds:.0f} s, {arguments.pictures / seconds:,.0f} pictures/s; "
@@ -288,19 +294,19 @@ def peak() -> int:
 
 def forget_peak() -> None:
     """Let the peak begin again at what is in memory now."""
-    Path("/proc/self/clear_refs").write_text("5")
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def status(field: str) -> int:
     """Return one number of /proc/self/status in bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     (line,) = (line for line in lines if line.startswith(field + ":"))
     return 1024 * int(line.split()[1])
 
 
 def read_from_disk() -> int:
     """Return the bytes that this process had fetched from storage, not from a cache."""
-    lines = Path("/proc/self/io").read_text().splitlines()
+    lines = Path("/proc/self/io").read_text(encoding="utf-8").splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("read_bytes")))
 
 

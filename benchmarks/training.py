@@ -150,7 +150,7 @@ def child(options: argparse.Namespace, kept: bool) -> float:
     command += ["--model", options.model, "--steps", str(options.steps)]
     command += ["--threads", str(torch.get_num_threads())]
     command += [] if kept else ["--give-back"]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8")
     return float(done.stdout)
 
 

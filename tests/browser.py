@@ -172,7 +172,7 @@ async def connect(port_file: Path):
         if port_file.exists() and os.path.getsize(port_file):
             break
         await asyncio.sleep(0.1)
-    port = port_file.read_text().split()[0]
+    port = port_file.read_text(encoding="utf-8").split()[0]
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
         tabs = [tab for tab in json.load(answer) if tab["type"] == "page"]
     return await websocket_connect(

@@ -17,7 +17,7 @@ def run_child(program: str, *arguments: object) -> str:
         [sys.executable, "-c", program, *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     assert done.returncode == 0 and not done.stderr, done.stderr
     return done.stdout

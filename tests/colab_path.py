@@ -218,9 +218,7 @@ def surroundings(clone: Path, work: Path, python: Path) -> dict[str, str]:
     start = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     about = {"argv": start, "display_name": "colab", "language": "python"}
     (kernel / "kernel.json").write_text(json.dumps(about), encoding="utf-8")
-    address = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))[
-        "repository"
-    ]["url"]
+    address = yaml.safe_load((ROOT / "_config.yml").read_bytes())["repository"]["url"]
     strange = ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONHOME")
     return {k: v for k, v in os.environ.items() if k not in strange} | {
         "JUPYTER_PATH": str(work / "jupyter"),
@@ -252,7 +250,7 @@ def complaints(
 
 def run(*command: str) -> str:
     """Run a program; return what it printed, or end with what it complained of."""
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
     return done.stdout

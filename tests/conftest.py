@@ -1,5 +1,6 @@
 """What holds for all tests."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,8 @@ def own_data_folder(tmp_path_factory) -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Look for Chromium before anything is built for a test that needs it."""
+    """Look for what a test needs before anything is built for it."""
     if item.get_closest_marker("browser"):
         require_chromium()
+    if item.get_closest_marker("processes") and os.name != "posix":
+        pytest.skip("needs the signals and limits of a POSIX system")

@@ -18,7 +18,9 @@ from sightline.training.parts import chosen_splits
 from sightline.training.recipes import RECIPES
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-SCRIPTS = sorted(p.stem for p in FOLDER.glob("*.py") if "def main" in p.read_text())
+SCRIPTS = sorted(
+    p.stem for p in FOLDER.glob("*.py") if "def main" in p.read_text(encoding="utf-8")
+)
 
 
 @pytest.fixture
@@ -163,7 +165,7 @@ def test_heatmaps_are_timed_for_every_method_and_memory_is_watched(
     heatmaps = script("heatmaps", *words, "--device", "cpu", "--json", str(file))
     monkeypatch.setattr(heatmaps, "load", lambda name: splits())
     heatmaps.main()
-    found = json.loads(file.read_text())
+    found = json.loads(file.read_bytes())
     assert [row["method"] for row in found["methods"]] == [*METHODS, *SLOW]
     assert [row["maps made"] for row in found["memory"]] == [8, 16]
     assert all(row[column] > 0 for row in found["methods"] for column in list(row)[1:])

@@ -10,7 +10,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 CHAPTERS = sorted((ROOT / "book").glob("[0-9][0-9]_*.md"))
-CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text())
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_bytes())
 SETUP = f"""\
 import importlib.util
 import subprocess
@@ -48,7 +48,7 @@ def headings(path: Path) -> list[str]:
 
 
 def test_the_table_of_contents_lists_every_chapter_as_a_notebook():
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_bytes())
     files = [entry["file"] for part in toc["parts"] for entry in part["chapters"]]
     listed = [f for f in files if re.match(r"book/\d\d_", f)]
     assert listed == sorted(listed)
@@ -57,7 +57,7 @@ def test_the_table_of_contents_lists_every_chapter_as_a_notebook():
 
 @each_chapter
 def test_a_chapter_is_paired_with_its_notebook(path):
-    header = yaml.safe_load(path.read_text().split("---")[1])
+    header = yaml.safe_load(path.read_text(encoding="utf-8").split("---")[1])
     assert header["jupytext"]["formats"] == "ipynb,md:myst"
     assert "jupytext_version" not in header["jupytext"]["text_representation"]
     assert header["kernelspec"]["name"] == "python3"
@@ -203,16 +203,16 @@ def test_a_test_that_a_chapter_names_exists():
         for path in CHAPTERS
         for file, tests in re.findall(
             r"`tests/(test_\w+\.py)`:\s+((?:`test_\w+`(?:,? and )?\s*)+)",
-            path.read_text(),
+            path.read_text(encoding="utf-8"),
         )
         for test in re.findall(r"`(test_\w+)`", tests)
     ]
     assert named
     for file, test, chapter in named:
-        text = (ROOT / "tests" / file).read_text()
+        text = (ROOT / "tests" / file).read_text(encoding="utf-8")
         assert f"def {test}(" in text, f"{chapter}: {file} has no {test}"
 
 
 def test_the_address_of_the_repository_is_the_packages_too():
-    project = (ROOT / "pyproject.toml").read_text()
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert f'Source = "{CONFIG["repository"]["url"]}"' in project

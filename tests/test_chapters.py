@@ -41,15 +41,19 @@ def test_new_prose_reaches_an_executed_chapter_and_new_code_does_not(root):
         cell.execution_count = number
         cell.outputs = [new_output("stream", name="stdout", text=str(number))]
     chapters.save_notebook(done, executed)
-    text = source.read_text()
-    source.write_text(text.replace("# A chapter", "# Another chapter"))
+    text = source.read_text(encoding="utf-8")
+    source.write_text(
+        text.replace("# A chapter", "# Another chapter"), encoding="utf-8"
+    )
     (said,) = chapters.problems(chapters.Book(root), "01_first", root / "book")
     assert "cell 1 is not its source's; its code is the same" in said
     chapters.refresh(source, executed)
     assert chapters.problems(chapters.Book(root), "01_first", root / "book") == []
     after = nbformat.read(executed, as_version=4)
     assert [c.outputs[0].text for c in chapters.code_cells(after)] == ["1", "2", "3"]
-    source.write_text(text.replace("print(profile", "print(data, profile"))
+    source.write_text(
+        text.replace("print(profile", "print(data, profile"), encoding="utf-8"
+    )
     before = executed.read_bytes()
     chapters.refresh(source, executed)
     assert executed.read_bytes() == before
@@ -104,11 +108,16 @@ def test_the_cover_is_the_figure_of_the_tagged_cell(tmp_path):
 
 
 def test_lint_names_the_source_and_repairs_it(root):
-    (root / "pyproject.toml").write_text('[tool.ruff]\nlint.select = ["F", "I"]\n')
+    (root / "pyproject.toml").write_text(
+        '[tool.ruff]\nlint.select = ["F", "I"]\n', encoding="utf-8"
+    )
     path = root / "book/01_first.md"
-    path.write_text(path.read_text().replace("import sys", "import os, sys"))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("import sys", "import os, sys"),
+        encoding="utf-8",
+    )
     said = chapters.lint(root=root)
     assert any(line.startswith("book/01_first.md:cell 3:") for line in said)
     chapters.lint(root=root, fix=True)
     assert chapters.lint(root=root) == []
-    assert "import sys\n" in path.read_text()
+    assert "import sys\n" in path.read_text(encoding="utf-8")

@@ -97,7 +97,7 @@ def test_copies_in_train_and_test_are_said_apart(tmp_path):
 
 def test_what_cannot_be_read_or_shrunk_is_named(pets):
     (pets / "cat/0.png").write_bytes((pets / "cat/0.png").read_bytes()[:300])
-    (pets / "dog/notes.txt").write_text("no picture")
+    (pets / "dog/notes.txt").write_text("no picture", encoding="utf-8")
     Image.fromarray(PICTURES[300]).resize((20, 24)).save(pets / "dog/400.png")
     Image.fromarray(PICTURES[301]).resize((300, 90)).save(pets / "dog/401.png")
     found = check(pets)

@@ -89,10 +89,10 @@ number = 3
 def folder(tmp_path, monkeypatch):
     """A folder with somebody's network, a picture, and class names."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mynet.py").write_text(SOURCE)
+    (tmp_path / "mynet.py").write_text(SOURCE, encoding="utf-8")
     pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "photo.png")
-    (tmp_path / "names.txt").write_text("cow\nsheep\ngoat\n")
+    (tmp_path / "names.txt").write_text("cow\nsheep\ngoat\n", encoding="utf-8")
     yield tmp_path
     sys.modules.pop("mynet", None)
 
@@ -149,13 +149,13 @@ def test_a_network_in_half_precision_is_taken_in_32_bits(folder):
 
 
 def test_a_module_that_cannot_be_parsed_is_told_in_words(folder):
-    (folder / "odd.py").write_text("def net(:")
+    (folder / "odd.py").write_text("def net(:", encoding="utf-8")
     with pytest.raises(SightlineError, match="'odd' cannot be imported.*odd.py"):
         network("odd:net")
 
 
 def test_the_names_decide_how_many_classes_are_made(folder):
-    (folder / "two.txt").write_text("cow\nsheep")
+    (folder / "two.txt").write_text("cow\nsheep", encoding="utf-8")
     found = network("mynet:Net", classes=folder / "two.txt", image_size=32)
     assert found.classes == ("cow", "sheep") and found.model.fc.out_features == 2
 
@@ -289,7 +289,7 @@ def test_the_command_says_that_a_std_of_0_means_nothing(folder):
 
 
 def test_names_that_are_too_few_or_missing_are_told(folder):
-    (folder / "two.txt").write_text("cow\nsheep")
+    (folder / "two.txt").write_text("cow\nsheep", encoding="utf-8")
     with pytest.raises(SightlineError, match="names 2 classes, but .* has 3 logits"):
         network("mynet:Nested", classes=folder / "two.txt", image_size=32)
     with pytest.raises(DataError, match="one name a line"):

@@ -156,7 +156,7 @@ def test_a_run_without_an_epoch_has_a_row_but_no_curve(runs, altered, tmp_path):
     done = sightline("compare", runs[0], altered(epochs=0), "--out", tmp_path / "page")
     assert done.exit_code == 0
     assert "0/2" in done.stdout
-    curves = (tmp_path / "page" / "curves.svg").read_text()
+    curves = (tmp_path / "page" / "curves.svg").read_text(encoding="utf-8")
     assert "first" in curves and "altered" not in curves
 
 
@@ -244,10 +244,10 @@ def test_out_holds_a_page_with_its_figures(runs, tmp_path):
     assert done.exit_code == 0
     files = {file.name for file in (tmp_path / "page").iterdir()}
     assert files == {"compare.md", "curves.svg", "confusion.svg"}
-    page = (tmp_path / "page" / "compare.md").read_text()
+    page = (tmp_path / "page" / "compare.md").read_text(encoding="utf-8")
     assert "| max_lr | 0.1 | 0.002 |" in page
     assert "![Confusion counts of slow minus first](confusion.svg)" in page
-    curves = (tmp_path / "page" / "curves.svg").read_text()
+    curves = (tmp_path / "page" / "curves.svg").read_text(encoding="utf-8")
     assert "prefers-color-scheme:dark" in curves
     assert "first" in curves and "slow" in curves
 

@@ -144,7 +144,9 @@ def test_a_folder_in_the_place_of_a_file_is_one_message(finished, name):
     ],
 )
 def test_a_value_that_cannot_be_is_named(finished, name, change, reason):
-    finished.write(name, json.loads((finished.path / name).read_text()) | change)
+    finished.write(
+        name, json.loads((finished.path / name).read_text(encoding="utf-8")) | change
+    )
     with pytest.raises(SightlineError, match=reason):
         finished.classifier(tiny_runtime())
         read_everything(finished)
@@ -303,7 +305,7 @@ def test_a_training_leaves_a_folder_of_somebody_else_as_it_is(tmp_path):
         ".tmpabcdef",
         "history.jsonl",
     ):
-        (tmp_path / name).write_text(f"my {name}")
+        (tmp_path / name).write_text(f"my {name}", encoding="utf-8")
     before = contents(tmp_path)
     for resume in (True, False):
         with pytest.raises(RunError, match="is not empty, and is no run"):
@@ -313,8 +315,8 @@ def test_a_training_leaves_a_folder_of_somebody_else_as_it_is(tmp_path):
 
 def test_what_safetensors_left_is_removed_from_a_run_of_ours(unfinished):
     for name in (".tmpabcdef", ".state.pt.01234567.partial"):
-        (unfinished.path / name).write_text("half a file")
-    (unfinished.path / "notes.tmp").write_text("mine")
+        (unfinished.path / name).write_text("half a file", encoding="utf-8")
+    (unfinished.path / "notes.tmp").write_text("mine", encoding="utf-8")
     with unfinished.locked():
         names = contents(unfinished.path).keys()
     assert not [name for name in names if name.startswith(".tmp") or "partial" in name]
@@ -323,12 +325,12 @@ def test_what_safetensors_left_is_removed_from_a_run_of_ours(unfinished):
 
 @pytest.mark.parametrize("place", ["file", "file/run", "n" * 300, "/proc/run"])
 def test_an_out_that_cannot_be_a_folder_is_named(tmp_path, place):
-    (tmp_path / "file").write_text("mine")
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
     with pytest.raises(
         RunError, match="cannot be a folder to write to .*another --out"
     ):
         go(tmp_path / place)
-    assert (tmp_path / "file").read_text() == "mine"
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
 
 
 def test_going_on_with_another_number_of_threads_is_recorded_and_said(

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import sys
 import tracemalloc
 
 import numpy as np
@@ -270,7 +271,7 @@ def test_what_was_done_to_pictures_is_counted(divided, read):
 
 
 def test_unreadable_pictures_are_named_and_left_out(divided, read):
-    (divided / "train/cat/3.png").write_text("no picture")
+    (divided / "train/cat/3.png").write_text("no picture", encoding="utf-8")
     (divided / "test/dog/0.png").write_bytes(b"")
     splits = read(divided)
     assert splits.notes == ("2 unreadable, left out: train/cat/3.png, test/dog/0.png",)
@@ -280,12 +281,12 @@ def test_unreadable_pictures_are_named_and_left_out(divided, read):
 
 
 def test_hidden_files_are_ignored_and_strange_ones_noted(divided, read):
-    (divided / "train" / ".DS_Store").write_text("")
-    (divided / "train/cat/._0.png").write_text("")
+    (divided / "train" / ".DS_Store").write_text("", encoding="utf-8")
+    (divided / "train/cat/._0.png").write_text("", encoding="utf-8")
     (divided / "train/cat/.ipynb_checkpoints").mkdir()
-    (divided / "README.txt").write_text("")
+    (divided / "README.txt").write_text("", encoding="utf-8")
     assert read(divided).notes == ()
-    (divided / "train/cat/labels.csv").write_text("")
+    (divided / "train/cat/labels.csv").write_text("", encoding="utf-8")
     (divided / "train/cat/more").mkdir()
     (divided / "val").mkdir()
     assert read(divided).notes == (
@@ -308,7 +309,7 @@ def test_a_missing_folder_says_what_was_expected(tmp_path):
 
 
 def test_a_file_is_no_folder(tmp_path):
-    (tmp_path / "pictures.tar").write_text("")
+    (tmp_path / "pictures.tar").write_text("", encoding="utf-8")
     with pytest.raises(DataError, match=r"is no folder \(unpack it\?\)"):
         load(tmp_path / "pictures.tar")
 
@@ -350,7 +351,7 @@ def test_a_class_may_be_called_train(tmp_path, read):
 
 def test_a_class_without_a_readable_picture_is_an_error(divided, read):
     for path in divided.glob("test/dog/*"):
-        path.write_text("no picture")
+        path.write_text("no picture", encoding="utf-8")
     with pytest.raises(DataError, match="test/dog has 0 readable .* 3 unreadable") as e:
         read(divided)
     assert "0.png cannot be read as a picture" in str(e.value)
@@ -418,11 +419,20 @@ def test_a_broken_cache_is_made_anew(divided, read, decoded, tmp_path, size):
 
 
 def test_data_are_used_even_when_they_cannot_be_kept(divided, tmp_path):
-    (tmp_path / "data").write_text("a file where a folder is wanted")
+    (tmp_path / "data").write_text("a file where a folder is wanted", encoding="utf-8")
     splits = load(divided, image_size=8, root=tmp_path / "data", progress=False)
     assert len(splits.test) == 7
     (note,) = splits.notes
     assert note.startswith("decoded pictures could not be kept in")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no such name")
+def test_a_class_whose_name_is_no_text_is_written_with_escapes(divided):
+    odd = os.fsdecode(b"caf\xe9")
+    for part in ("train", "test"):
+        (divided / part / "cat").rename(divided / part / odd)
+    splits = load(divided, image_size=8, progress=False)
+    assert "caf\\xe9" in splits.classes
 
 
 FULL_DISK = """
@@ -472,7 +482,7 @@ def test_a_quarter_of_the_memory_decides_whether_pictures_stay_on_disk(
 def test_pictures_on_disk_are_those_in_memory(
     divided, read, decoded, decoded_before, monkeypatch
 ):
-    (divided / "train/cat/3.png").write_text("no picture")
+    (divided / "train/cat/3.png").write_text("no picture", encoding="utf-8")
     Image.new("L", (8, 8)).save(divided / "test/dog/0.png")
     resident = read(divided)
     if not decoded_before:
@@ -548,7 +558,7 @@ def test_a_disk_that_fills_up_while_decoding_leaves_nothing_behind(
 def test_a_folder_that_cannot_be_written_is_an_error_only_for_many_pictures(
     divided, little_memory, tmp_path
 ):
-    (tmp_path / "data").write_text("a file where a folder is wanted")
+    (tmp_path / "data").write_text("a file where a folder is wanted", encoding="utf-8")
     with pytest.raises(DataError, match="Not a directory. .* SIGHTLINE_DATA"):
         load(divided, image_size=8, root=tmp_path / "data", progress=False)
 

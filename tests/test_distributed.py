@@ -137,7 +137,10 @@ def environment() -> dict[str, str]:
 
 def run(command: list[str]) -> subprocess.CompletedProcess:
     done = subprocess.run(
-        [sys.executable, *command], env=environment(), capture_output=True, text=True
+        [sys.executable, *command],
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
     return done
@@ -207,12 +210,14 @@ def weights_of(run: Run) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory) -> tuple[Path, str]:
     """Kill one of two processes after the first epoch; return folder and output."""
+    if sys.platform != "linux":
+        pytest.skip("finds the processes of torchrun in /proc")
     out = tmp_path_factory.mktemp("killed") / "run"
     process = subprocess.Popen(
         [sys.executable, *TWO, *TRAIN, "--out", str(out)],
         env=environment(),
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
     try:
         wait_for(out / "recipe.json")
@@ -239,7 +244,7 @@ def worker_of(parent: int) -> int:
     """Return the process of rank 1 that `torchrun` started."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            about = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+            about = (folder / "stat").read_bytes().rsplit(b")", 1)[1].split()
             variables = (folder / "environ").read_bytes().split(b"\0")
         except OSError:  # gone meanwhile
             continue

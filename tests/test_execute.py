@@ -118,8 +118,8 @@ def test_a_full_run_replaces_the_committed_notebooks_and_is_the_same_twice(
 
 def test_a_failing_chapter_is_named_and_leaves_the_book_alone(root):
     chapter = root / "book" / "02_second.md"
-    chapter.write_text(HEADER + "\n" + FAILING)
-    (root / "book" / "02_second.ipynb").write_text("the last edition")
+    chapter.write_text(HEADER + "\n" + FAILING, encoding="utf-8")
+    (root / "book" / "02_second.ipynb").write_text("the last edition", encoding="utf-8")
     with pytest.raises(SightlineError) as caught:
         execute.run("full", data="shapes", chapters=["02"], root=root)
     said = str(caught.value)
@@ -128,13 +128,16 @@ def test_a_failing_chapter_is_named_and_leaves_the_book_alone(root):
     assert "ZeroDivisionError: division by zero" in said
     partial = root / "_build/full/executed/02_second.partial.ipynb"
     assert str(partial) in said and partial.exists()
-    assert (root / "book" / "02_second.ipynb").read_text() == "the last edition"
+    last = (root / "book" / "02_second.ipynb").read_text(encoding="utf-8")
+    assert last == "the last edition"
 
 
 def test_a_failing_chapter_ends_the_one_that_runs_beside_it(root):
     slow = "```{code-cell} ipython3\nimport time\n\ntime.sleep(300)\n```\n"
     for name, cell in (("01_first", slow), ("02_second", FAILING)):
-        (root / "book" / f"{name}.md").write_text(HEADER + "\n" + cell)
+        (root / "book" / f"{name}.md").write_text(
+            HEADER + "\n" + cell, encoding="utf-8"
+        )
     with pytest.raises(SightlineError, match="02_second failed in code cell 3"):
         execute.run("fast", jobs=2, root=root)
     assert not multiprocessing.active_children()
@@ -146,8 +149,10 @@ def test_a_notebook_that_is_not_its_source_is_a_problem(fast):
     executed = fast / "_build/fast/executed"
     assert problems(book, "02_second", executed) == []
     source = fast / "book/02_second.md"
-    text = source.read_text()
-    source.write_text(text.replace("print(profile", "print(data, profile"))
+    text = source.read_text(encoding="utf-8")
+    source.write_text(
+        text.replace("print(profile", "print(data, profile"), encoding="utf-8"
+    )
     (said,) = problems(book, "02_second", executed)
-    source.write_text(text)
+    source.write_text(text, encoding="utf-8")
     assert "cell 3 is not its source's; run: sightline book run" in said

@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import re
+import shutil
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -22,7 +23,8 @@ each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
 
 def last_part(path: Path) -> str:
     """Text of a chapter from its exercises to its references."""
-    return path.read_text().split("\n## Exercises")[1].split("\n## References")[0]
+    text = path.read_text(encoding="utf-8")
+    return text.split("\n## Exercises")[1].split("\n## References")[0]
 
 
 def exercises(path: Path) -> list[tuple[str, str, str]]:
@@ -132,12 +134,12 @@ QUESTION = """
 def seen(tmp_path_factory):
     """What a page with two questions does when they are answered by keyboard."""
     folder = tmp_path_factory.mktemp("page")
-    (folder / "self_check.js").write_text(SCRIPT.read_text())
+    shutil.copy(SCRIPT, folder / "self_check.js")
     body = QUESTION.format(title="First?", letter="B")
     body += QUESTION.format(title="Second?", letter="A")
     head = '<!doctype html><link rel="icon" href="data:,"><title>t</title>'
     script = '<script src="self_check.js"></script>'
-    (folder / "index.html").write_text(head + body + script)
+    (folder / "index.html").write_text(head + body + script, encoding="utf-8")
     handler = partial(Quiet, directory=folder)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

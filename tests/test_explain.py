@@ -627,7 +627,7 @@ heavy = {"pytorch_grad_cam", "sklearn", "scipy", "torchvision", "torch._dynamo",
 print(sorted(heavy & set(sys.modules)))
 """
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
     assert done.stdout == "[]\n"
 
 

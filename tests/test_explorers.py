@@ -390,10 +390,10 @@ def seen(made, tmp_path_factory):
     head = '<!doctype html><html lang="en"><meta charset="utf-8">'
     head += '<meta name="viewport" content="width=device-width">'
     page, bare = folder / "page.html", folder / "bare.html"
-    page.write_text(f"{head}<title>all</title>{load}<body>{''.join(made.values())}")
-    bare.write_text(
-        f"{head}<title>bare</title>{load}<body><p>A page without an explorer."
-    )
+    every = f"{head}<title>all</title>{load}<body>{''.join(made.values())}"
+    page.write_text(every, encoding="utf-8")
+    none = f"{head}<title>bare</title>{load}<body><p>A page without an explorer."
+    bare.write_text(none, encoding="utf-8")
     return asyncio.run(survey(page.as_uri(), bare.as_uri()))
 
 

@@ -161,7 +161,7 @@ def test_an_export_is_a_site_of_its_own(done):
     run, about, folder = done
     for name in ("index.html", "demo.mjs", "demo.css", "ort/LICENSE", "model.onnx.gz"):
         assert (folder / name).exists(), name
-    assert json.loads((folder / "model.json").read_text()) == about
+    assert json.loads((folder / "model.json").read_bytes()) == about
     assert about["classes"] == list(run.classes)
     assert about["bytes"]["model"] == (folder / "model.onnx.gz").stat().st_size
     page = (folder / "index.html").read_text(encoding="utf-8")

@@ -23,7 +23,7 @@ from sightline.training.run import Run
 
 def fill_the_disk(place: Path, raised: type[Exception] = OSError) -> None:
     """Write half a file, then fail as a full disk does."""
-    place.write_text("ha")
+    place.write_text("ha", encoding="utf-8")
     raise raised(errno.ENOSPC, "No space left on device")
 
 
@@ -54,14 +54,14 @@ def test_json_comes_back_as_it_was_also_names_that_are_no_text(tmp_path):
 @pytest.mark.parametrize("raised", [OSError, RuntimeError])
 def test_a_full_disk_is_an_error_with_the_callers_remedy(tmp_path, raised):
     file = tmp_path / "numbers.json"
-    file.write_text("old")
+    file.write_text("old", encoding="utf-8")
     with pytest.raises(
         RunError, match=r"numbers\.json: .*No space left.*Free some space.*tea first$"
     ):
         write_atomically(
             file, lambda place: fill_the_disk(place, raised), remedy="drink tea first"
         )
-    assert file.read_text() == "old"
+    assert file.read_text(encoding="utf-8") == "old"
     assert os.listdir(tmp_path) == ["numbers.json"]
 
 
@@ -83,7 +83,7 @@ def test_an_interrupted_write_leaves_no_partial_file(tmp_path):
         pytest.raises(KeyboardInterrupt),
         whole_or_absent(tmp_path / "state.pt") as partial,
     ):
-        partial.write_text("ha")
+        partial.write_text("ha", encoding="utf-8")
         raise KeyboardInterrupt
     assert os.listdir(tmp_path) == []
 
@@ -93,7 +93,7 @@ def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path):
 
     def fill(text: str, folder: Path) -> None:
         folder.mkdir()
-        (folder / text).write_text(text)
+        (folder / text).write_text(text, encoding="utf-8")
 
     replace_folder(out, lambda folder: fill("one", folder))
     replace_folder(out, lambda folder: fill("two", folder))
@@ -112,11 +112,11 @@ def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path):
 def test_two_that_write_one_file_at_once_do_not_mix_what_they_write(tmp_path):
     file = tmp_path / "decoded"
     with whole_or_absent(file) as one:
-        one.write_text("one, slowly")
+        one.write_text("one, slowly", encoding="utf-8")
         with whole_or_absent(file) as other:
-            other.write_text("other")
-        assert file.read_text() == "other"
-    assert file.read_text() == "one, slowly"
+            other.write_text("other", encoding="utf-8")
+        assert file.read_text(encoding="utf-8") == "other"
+    assert file.read_text(encoding="utf-8") == "one, slowly"
     assert os.listdir(tmp_path) == ["decoded"]
 
 
@@ -160,14 +160,14 @@ def test_a_new_or_an_empty_folder_is_claimed_for_good(tmp_path):
     for folder in (tmp_path / "empty", tmp_path / "a" / "new"):
         claim(folder, "export")
         assert read_json(folder / ".sightline") == {"kind": "export"}
-        (folder / "model.json").write_text("{}")
+        (folder / "model.json").write_text("{}", encoding="utf-8")
         claim(folder, "export")
         with pytest.raises(RunError, match="is no run that sightline made"):
             claim(folder, "run")
 
 
 def test_a_claim_that_was_cut_off_is_made_up(tmp_path):
-    (tmp_path / "..sightline.0123abcd.partial").write_text("{")
+    (tmp_path / "..sightline.0123abcd.partial").write_text("{", encoding="utf-8")
     claim(tmp_path, "run")
     assert read_json(tmp_path / ".sightline") == {"kind": "run"}
 
@@ -194,9 +194,9 @@ def test_a_run_from_before_there_were_markers_is_ours(tmp_path):
 
 @pytest.mark.parametrize("place", ["file", "file/run", "n" * 300])
 def test_a_place_that_cannot_be_a_folder_is_named(tmp_path, place):
-    (tmp_path / "file").write_text("mine")
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
     with pytest.raises(
         RunError, match="cannot be a folder to write to .*another --out"
     ):
         claim(tmp_path / place, "run")
-    assert (tmp_path / "file").read_text() == "mine"
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"

@@ -85,7 +85,7 @@ def one_thread() -> Iterator[None]:
 def test_the_first_updates_of_a_recipe_are_those_recorded(name):
     with one_thread():
         updates = first_updates(RECIPES[name])
-    recorded = json.loads(RECORD.read_text())[name]
+    recorded = json.loads(RECORD.read_bytes())[name]
     assert len(updates["losses"]) == 4
     for step, rates in enumerate(updates["rates"]):
         assert rates == pytest.approx(recorded["rates"][step], rel=1e-9, abs=0)
@@ -94,14 +94,14 @@ def test_the_first_updates_of_a_recipe_are_those_recorded(name):
 
 
 def test_every_recipe_is_recorded():
-    assert list(json.loads(RECORD.read_text())) == list(RECIPES)
+    assert list(json.loads(RECORD.read_bytes())) == list(RECIPES)
 
 
 def record() -> None:
     """Write losses.json anew: read at the top when one may."""
     with one_thread():
         updates = {name: first_updates(recipe) for name, recipe in RECIPES.items()}
-    RECORD.write_text(json.dumps(updates, indent=1) + "\n")
+    RECORD.write_text(json.dumps(updates, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ def test_the_target_of_a_recipe_stands_beside_its_result(run, monkeypatch):
     again = sightline(
         "train", "resnet10", *TINY, "--epochs", "1", "--out", str(run), "--resume"
     )
-    accuracy = json.loads((run / "manifest.json").read_text())["test"]["accuracy"]
+    accuracy = json.loads((run / "manifest.json").read_bytes())["test"]["accuracy"]
     missed = f"target 99.90%: missed by {99.9 - 100 * accuracy:.2f} points"
     assert missed in again.output
 
@@ -133,7 +133,7 @@ def test_evaluate_prints_numbers_that_a_program_can_read(run):
     confusion = np.array(numbers["confusion"])
     assert numbers["images"] == confusion.sum() == 15
     assert numbers["accuracy"] == pytest.approx(np.trace(confusion) / 15)
-    manifest = json.loads((run / "manifest.json").read_text())
+    manifest = json.loads((run / "manifest.json").read_bytes())
     assert numbers["accuracy"] == pytest.approx(manifest["test"]["accuracy"])
 
 
@@ -188,7 +188,7 @@ def test_a_run_remembers_its_folder_even_if_that_is_called_cifar10(
     monkeypatch.setattr("sightline.data.datasets.read_cifar10", refuse)
     done = sightline("evaluate", out, "--device", "cpu", "--json")
     assert done.exit_code == 0 and done.stderr == ""
-    manifest = json.loads((tmp_path / "run/manifest.json").read_text())
+    manifest = json.loads((tmp_path / "run/manifest.json").read_bytes())
     assert json.loads(done.stdout)["digest"] == manifest["digest"]
 
     draw_folder(folder, brightness=10)
@@ -245,7 +245,7 @@ def test_trust_prints_its_tables_and_writes_its_numbers(run, tmp_path):
     done = sightline("trust", str(run), *more, *options, "--out", str(tmp_path / "a"))
     assert done.exit_code == 0, done.output
     assert "hires_cam layer4" in done.output and "does the test tell?" in done.output
-    numbers = json.loads((tmp_path / "a" / "trust.json").read_text())
+    numbers = json.loads((tmp_path / "a" / "trust.json").read_bytes())
     assert numbers["tests"]["on the object"]["maps"]["hires_cam layer4"]["verdict"]
     done = sightline("trust", str(run), *TINY, "--pictures", "1")
     assert done.exit_code == 1 and "give at least 2" in done.output
@@ -281,7 +281,7 @@ def test_explaining_a_picture_imports_nothing_slow_but_torch(run, tmp_path):
         f"print(sorted({SLOW_IMPORTS} & set(sys.modules)))"
     )
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 
 
@@ -320,7 +320,7 @@ def test_without_the_packages_of_the_book_a_command_names_the_one_to_install(com
         f"main(['book', '{command}'])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True
+        [sys.executable, "-c", script], capture_output=True, encoding="utf-8"
     )
     assert done.returncode == 1
     assert done.stderr.startswith("sightline: nbformat is not installed")

@@ -82,7 +82,7 @@ def test_a_written_record_is_read_again(tmp_path):
 )
 def test_a_damaged_record_is_refused_with_a_remedy(tmp_path, text):
     path = tmp_path / "edition.json"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(SightlineError, match="delete it and run the chapters again"):
         read_edition(path)
 

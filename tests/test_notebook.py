@@ -159,7 +159,9 @@ def test_a_recorded_result_is_read_from_anywhere_in_the_checkout(monkeypatch, tm
     for folder in ("src/sightline", "book/results", "_build/fast/executed"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "_toc.yml").touch()
-    (tmp_path / "book/results/systems.json").write_text('{"full": []}')
+    (tmp_path / "book/results/systems.json").write_text(
+        '{"full": []}', encoding="utf-8"
+    )
     monkeypatch.chdir(tmp_path / "_build/fast/executed")
     assert notebook.recorded("systems") == {"full": []}
 

@@ -38,13 +38,17 @@ def site(tmp_path):
     fonts = tmp_path / "_static/vendor/fontawesome/webfonts"
     fonts.mkdir(parents=True)
     for name in ("a", "b"):
-        (tmp_path / "_images" / f"{name}.svg").write_text(SVG)
+        (tmp_path / "_images" / f"{name}.svg").write_text(SVG, encoding="utf-8")
     page = f"<html><head>{HEAD}</head><body class='used'>{BODY}</body></html>"
-    (tmp_path / "book" / "two.html").write_text(page)
-    (tmp_path / "search.html").write_text(page.replace("../", ""))
-    (tmp_path / "_static/basic.css").write_text("")
-    (tmp_path / "_static/styles/pydata-sphinx-theme.css").write_text(STYLE)
-    (tmp_path / "_static/scripts/fontawesome.js").write_text("fa-rocket fa-bug")
+    (tmp_path / "book" / "two.html").write_text(page, encoding="utf-8")
+    (tmp_path / "search.html").write_text(page.replace("../", ""), encoding="utf-8")
+    (tmp_path / "_static/basic.css").write_text("", encoding="utf-8")
+    (tmp_path / "_static/styles/pydata-sphinx-theme.css").write_text(
+        STYLE, encoding="utf-8"
+    )
+    (tmp_path / "_static/scripts/fontawesome.js").write_text(
+        "fa-rocket fa-bug", encoding="utf-8"
+    )
     write_font(fonts / "fa-solid.ttf")
     (fonts / "fa-solid.woff2").touch()
     finish(tmp_path)
@@ -69,12 +73,12 @@ def write_font(path):
 @pytest.fixture
 def text(site):
     """The page of the site."""
-    return (site / "book" / "two.html").read_text()
+    return (site / "book" / "two.html").read_text(encoding="utf-8")
 
 
 def test_a_page_loads_no_script_that_it_does_not_use(text, site):
     assert not re.findall(r"fontawesome|searchtools|searchindex|mathjax", text)
-    assert "searchindex.js" in (site / "search.html").read_text()
+    assert "searchindex.js" in (site / "search.html").read_text(encoding="utf-8")
 
 
 def test_the_first_picture_loads_at_once_and_the_others_when_they_are_near(text):
@@ -94,7 +98,9 @@ def test_paper_carries_the_title_of_the_page(text):
 
 
 def test_style_sheets_keep_what_pages_and_their_scripts_name(site):
-    style = (site / "_static/styles/pydata-sphinx-theme.css").read_text()
+    style = (site / "_static/styles/pydata-sphinx-theme.css").read_text(
+        encoding="utf-8"
+    )
     assert ".fa-rocket:before" in style and "fa-bug" not in style
     assert ".used{a:b}" in style and "c:d" not in style and "@media" not in style
     assert "p:not(.never){e:f}" in style
@@ -104,5 +110,7 @@ def test_an_icon_font_keeps_the_icons_that_are_shown(site):
     fonts = site / "_static/vendor/fontawesome/webfonts"
     assert [path.name for path in fonts.iterdir()] == ["fa-solid.ttf"]
     assert set(TTFont(fonts / "fa-solid.ttf").getBestCmap()) == {0xF135}
-    style = (site / "_static/styles/pydata-sphinx-theme.css").read_text()
+    style = (site / "_static/styles/pydata-sphinx-theme.css").read_text(
+        encoding="utf-8"
+    )
     assert "woff2" not in style and "fa-solid.ttf" in style

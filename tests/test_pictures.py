@@ -120,7 +120,7 @@ def test_a_big_jpeg_decoded_small_looks_as_if_decoded_whole(tmp_path, levels):
 
 def test_what_is_no_picture_is_refused_by_name(tmp_path):
     path = tmp_path / "notes.png"
-    path.write_text("not a picture")
+    path.write_text("not a picture", encoding="utf-8")
     with pytest.raises(DataError, match="notes.png cannot be read as a picture"):
         read_picture(path, 32)
     with pytest.raises(DataError, match="missing.png cannot be read"):

@@ -90,10 +90,10 @@ def weights(out: Path) -> bytes:
 def test_every_step_leaves_its_result_and_the_page_leads_to_all(unbroken):
     for name in ("check.json", "choices.json", "rate.svg", "report/report.html"):
         assert (unbroken / name).exists()
-    page = (unbroken / "index.html").read_text()
+    page = (unbroken / "index.html").read_text(encoding="utf-8")
     assert "report/report.html" in page
     assert "test accuracy" in page
-    made = json.loads((unbroken / "choices.json").read_text())
+    made = json.loads((unbroken / "choices.json").read_bytes())
     recipe = Run(unbroken / "run").recipe
     assert recipe.epochs == made["epochs"]["value"] == 2
     assert recipe.max_lr == made["max_lr"]["value"]
@@ -241,7 +241,9 @@ def test_without_the_export_extra_everything_else_is_made(
     monkeypatch.setitem(sys.modules, "sightline.export.export", None)
     lines = go(folder, tmp_path, recipe=replace(RECIPE, epochs=1))
     assert any("left out" in line for line in lines)
-    assert "It was not exported" in (tmp_path / "index.html").read_text()
+    assert "It was not exported" in (tmp_path / "index.html").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_the_command_says_how_to_go_on_after_an_interruption(

@@ -158,7 +158,7 @@ def test_the_repaired_l1_penalty_starts_as_large_as_the_published_one():
 
 
 def test_the_repaired_peaks_are_those_of_the_recorded_range_tests():
-    record = json.loads((RESULTS / "finder.json").read_text())
+    record = json.loads((RESULTS / "finder.json").read_bytes())
     peaks = {
         s: own["peak"].changes["max_lr"] for s, own in REPAIRS.items() if "peak" in own
     }
@@ -171,7 +171,7 @@ def test_the_repaired_peaks_are_those_of_the_recorded_range_tests():
 
 @pytest.mark.parametrize("system", PUBLISHED)
 def test_the_printed_curve_of_a_system_ends_with_the_accuracy_that_it_reported(system):
-    curve = json.loads((RESULTS / "published_curves.json").read_text())[system]
+    curve = json.loads((RESULTS / "published_curves.json").read_bytes())[system]
     recipe, accuracies = PUBLISHED[system], curve["test_accuracy"]
     assert curve["first_epoch"] - 1 + len(accuracies) == recipe.epochs
     assert accuracies[-1] == recipe.reported

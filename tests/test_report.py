@@ -43,7 +43,8 @@ def written(run, tmp_path_factory):
     """Page, numbers and what was said on the way."""
     said, out = [], tmp_path_factory.mktemp("report")
     page, numbers = write_report(subject(run), out / "new", say=said.append)
-    return page.read_text(), json.loads(numbers.read_text()), said
+    text = page.read_text(encoding="utf-8")
+    return text, json.loads(numbers.read_bytes()), said
 
 
 def test_every_section_is_on_the_page_in_the_numbers_and_told(written):
@@ -89,7 +90,7 @@ def test_names_of_classes_are_words_not_markup(run, tmp_path):
         page, _ = write_report(subject(changed, data), tmp_path, say=lambda line: None)
     finally:
         changed.write("manifest.json", manifest)
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     assert "<b>disc" not in text and "&lt;b&gt;disc" in text
 
 

@@ -246,7 +246,7 @@ def test_a_folder_that_is_no_run_is_refused_by_name(tmp_path):
         Run.open(tmp_path)
     with pytest.raises(RunError, match=r"recipe\.json is missing"):
         _ = Run(tmp_path).recipe
-    (tmp_path / "recipe.json").write_text("{")
+    (tmp_path / "recipe.json").write_text("{", encoding="utf-8")
     with pytest.raises(RunError, match="not valid JSON"):
         _ = Run(tmp_path).recipe
 
@@ -263,7 +263,7 @@ def test_a_run_without_a_test_result_says_how_far_it_came(tmp_path):
 def test_weights_of_another_network_are_refused(whole, tmp_path):
     run = Run(tmp_path)
     for name in ("recipe.json", "manifest.json"):
-        run.write(name, json.loads((whole.path / name).read_text()))
+        run.write(name, json.loads((whole.path / name).read_bytes()))
     run.write("recipe.json", whole.read("recipe.json") | {"model": "resnet18"})
     weights = (whole.path / "weights.safetensors").read_bytes()
     (tmp_path / "weights.safetensors").write_bytes(weights)

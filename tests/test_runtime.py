@@ -13,12 +13,14 @@ from sightline.data.datasets import Split
 from sightline.data.loaders import BatchLoader
 from sightline.errors import SightlineError
 from sightline.models.lend import borrowed
+from sightline.training import runtime as runtime_module
 from sightline.training.engine import evaluate, train_one_epoch
 from sightline.training.lr_finder import range_test
 from sightline.training.machine import describe, git_revision
 from sightline.training.runtime import (
     Runtime,
     choose_runtime,
+    find_device,
     seed_everything,
     set_tf32,
 )
@@ -29,6 +31,25 @@ def test_asking_for_a_gpu_that_is_not_there_names_the_remedy(monkeypatch):
     with pytest.raises(SightlineError, match="'cuda'.*--device cpu"):
         choose_runtime("cuda")
     assert choose_runtime("auto").device.type == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "count", "chosen"),
+    [(True, True, 1, "cuda"), (False, True, 1, "mps"), (False, True, 2, "cpu")],
+)
+def test_auto_takes_the_gpu_of_a_mac_for_one_process_where_there_is_no_other(
+    monkeypatch, cuda, mps, count, chosen
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    monkeypatch.setattr(runtime_module, "processes", lambda: count)
+    assert find_device("auto").type == chosen
+
+
+def test_the_gpu_of_a_mac_is_refused_on_other_machines(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(SightlineError, match="'mps'.*--device cpu"):
+        choose_runtime("mps")
 
 
 @pytest.mark.parametrize(
@@ -208,5 +229,5 @@ def test_a_sightline_inside_a_foreign_repository_does_not_report_its_revision(
 def test_the_revision_is_that_of_sightlines_own_checkout(repository):
     (repository / "_toc.yml").touch()
     command = ["git", "rev-parse", "--short=12", "HEAD"]
-    first = subprocess.check_output(command, cwd=repository, text=True).strip()
+    first = subprocess.check_output(command, cwd=repository, encoding="utf-8").strip()
     assert git_revision(repository) == first

@@ -20,7 +20,7 @@ from sightline.book.site import build
 
 ROOT = Path(__file__).parents[1]
 BOOK = Book(ROOT)
-CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text())
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_bytes())
 REPOSITORY = CONFIG["repository"]["url"]
 BUDGET = 2_000_000  # bytes of a page at first view, nothing compressed
 KINDS = ("requests", "failures", "complaints")
@@ -58,7 +58,9 @@ def site(tmp_path_factory):
 def pages(site):
     """Name and tags of every page."""
     paths = [*site.glob("book/*.html"), site / "search.html", site / "genindex.html"]
-    return {str(p.relative_to(site)): Tags(p.read_text()) for p in paths}
+    return {
+        str(p.relative_to(site)): Tags(p.read_text(encoding="utf-8")) for p in paths
+    }
 
 
 @pytest.fixture(scope="session")
@@ -129,14 +131,14 @@ def test_every_chapter_has_a_colab_and_a_download_button_for_its_notebook(pages,
 
 def test_no_page_shows_an_error_or_a_parameter_of_papermill(site):
     for path in site.glob("book/*.html"):
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         for word in ("Traceback (most recent", "injected-parameters", "# Parameters<"):
             assert word not in text, path.name
 
 
 def test_every_page_says_which_edition_it_shows(site):
     for path in site.glob("book/*.html"):
-        assert 'class="edition"' in path.read_text(), path.name
+        assert 'class="edition"' in path.read_text(encoding="utf-8"), path.name
 
 
 def test_the_site_can_be_published_as_it_is(site):
@@ -146,11 +148,13 @@ def test_the_site_can_be_published_as_it_is(site):
 
 
 def test_the_citation_names_this_version_at_this_address(site):
-    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_bytes())
     assert str(cited["version"]) == __version__
     assert cited["repository-code"] == REPOSITORY
     assert [a["name"] for a in cited["authors"]] == [CONFIG["author"]]
-    text = re.sub(r"<[^>]+>", "", (site / "book" / "index.html").read_text())
+    text = re.sub(
+        r"<[^>]+>", "", (site / "book" / "index.html").read_text(encoding="utf-8")
+    )
     for value in (__version__, REPOSITORY, CONFIG["author"], cited["title"]):
         assert f"{{{value}}}" in text
 
@@ -206,7 +210,7 @@ async def violations(page: Page) -> list[str]:
     run = {"type": "tag", "values": GUIDELINES}
     options = json.dumps({"runOnly": run, "resultTypes": ["violations"]})
     if not await page.value("typeof axe === 'object'"):
-        await page.value(AXE.read_text() + ";0")
+        await page.value(AXE.read_text(encoding="utf-8") + ";0")
         await page.value(ONE_OF_EACH)
     return await page.value(
         f"axe.run(document, {options}).then(found => "

@@ -210,6 +210,7 @@ def test_worker_processes_read_the_same_pictures(path):
     assert torch.equal(*both)
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
 def test_pages_that_were_read_do_not_count_as_memory_of_the_process(path):
     count, side = 300, 256  # 59 MB
     with path.open("wb") as file:
@@ -226,13 +227,14 @@ def test_pages_that_were_read_do_not_count_as_memory_of_the_process(path):
 
 def resident() -> int:
     """Return the bytes of this process that are in memory."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    pages = int(Path("/proc/self/statm").read_bytes().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 # how much memory there is
 
 
+@pytest.mark.skipif(not hasattr(os, "sysconf"), reason="Windows cannot be asked")
 def test_usable_memory_is_at_most_that_of_the_machine():
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     assert 0 < usable_memory() <= machine
@@ -273,5 +275,5 @@ def test_the_limits_of_control_groups_and_those_above_count(tmp_path, groups, li
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text + "\n")
+        (tmp_path / name).write_text(text + "\n", encoding="utf-8")
     assert sorted(stored._group_limits(groups, tmp_path)) == sorted(limits)

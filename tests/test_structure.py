@@ -29,7 +29,7 @@ def room_of(path: Path) -> str:
 def imports_of(path: Path) -> set[str]:
     """Files of sightline that a file imports, anywhere in it."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
             "sightline"
         ):
@@ -80,7 +80,9 @@ def test_every_public_name_exists_and_is_documented(path):
 
 
 def test_the_reference_describes_files_that_exist():
-    pages = "".join(path.read_text() for path in (ROOT / "book").glob("api_*.md"))
+    pages = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("api_*.md")
+    )
     described = set(re.findall(r"automodule:: (\S+)", pages))
     assert "sightline.training.train" in described
     assert not described - NAMES
@@ -132,7 +134,9 @@ def test_functions_that_a_chapter_shows_are_at_most_forty_lines_long(chapter):
 
 
 def test_every_file_is_used_by_another_one_or_by_a_chapter():
-    chapters = "".join(p.read_text() for p in (ROOT / "book").glob("[0-9][0-9]_*.md"))
+    chapters = "".join(
+        p.read_text(encoding="utf-8") for p in (ROOT / "book").glob("[0-9][0-9]_*.md")
+    )
     files = [path for path in MODULES if path.stem not in ("__init__", "__main__")]
     used = {name for path in MODULES for name in imports_of(path)}
     names = {name_of(path).removeprefix("sightline.") for path in files}

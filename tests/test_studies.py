@@ -85,10 +85,10 @@ def test_packed_answers_are_the_answers():
 @pytest.mark.processes
 def test_a_study_goes_on_where_it_was_cut_off(common, start, tmp_path, capsys):
     start(study(common), "--seeds", "1", "--jobs", "1")
-    first = json.loads((tmp_path / "quick.json").read_text())
+    first = json.loads((tmp_path / "quick.json").read_bytes())
     assert [row["seed"] for row in first["arms"]["at once"]["trainings"]] == [0]
     assert start(study(common), "--jobs", "1")
-    both = json.loads((tmp_path / "quick.json").read_text())
+    both = json.loads((tmp_path / "quick.json").read_bytes())
     rows = both["arms"]["at once"]["trainings"]
     assert [row["seed"] for row in rows] == [0, 1]
     assert rows[0] == first["arms"]["at once"]["trainings"][0]
@@ -104,7 +104,7 @@ def test_a_training_that_diverges_calls_everything_the_first_class(
 ):
     arms = [common.Arm("diverges", RECIPE, diverge)]
     start(study(common, arms=arms, seeds=range(1)), "--jobs", "1")
-    record = StudyRecord.of(json.loads((tmp_path / "quick.json").read_text()))
+    record = StudyRecord.of(json.loads((tmp_path / "quick.json").read_bytes()))
     (row,) = record.trainings("diverges")
     assert row["diverged"]
     assert record.values("diverges", "train_loss").isnan().all()
@@ -132,7 +132,7 @@ def test_a_plan_goes_without_arms_that_have_not_begun(common, start, capsys):
 
 def test_a_record_of_other_pictures_is_refused(common, start, tmp_path):
     content = {"question": "", "protocol": {"digest": "another"}, "arms": {"a": {}}}
-    (tmp_path / "quick.json").write_text(json.dumps(content))
+    (tmp_path / "quick.json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(
         SightlineError, match="quick.json was recorded on other pictures"
     ):

@@ -425,7 +425,9 @@ def test_a_second_process_is_kept_out_of_a_run_until_the_first_is_dead(tmp_path)
 def test_a_lock_stays_one_file_so_that_no_two_can_hold_it(tmp_path):
     run = Run(tmp_path)
     with run.locked():
-        early = (tmp_path / "lock").open()  # of a process that is about to lock it
+        early = (tmp_path / "lock").open(
+            encoding="utf-8"
+        )  # of a process that is about to lock it
         with pytest.raises(RunError, match="another process"), Run(tmp_path).locked():
             raise AssertionError("two hold one lock")
     with early, run.locked():

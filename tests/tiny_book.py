@@ -37,8 +37,12 @@ LAST = "```{code-cell} ipython3\nprofile\n```\n"
 def write_book(folder):
     """Write a checkout with two chapters and nothing executed."""
     (folder / "book").mkdir()
-    (folder / "_toc.yml").write_text("format: jb-book\nroot: book/index\nparts: []\n")
-    (folder / "pyproject.toml").write_text("[tool.ruff]\n")
+    (folder / "_toc.yml").write_text(
+        "format: jb-book\nroot: book/index\nparts: []\n", encoding="utf-8"
+    )
+    (folder / "pyproject.toml").write_text("[tool.ruff]\n", encoding="utf-8")
     for name in ("01_first", "02_second"):
-        (folder / "book" / f"{name}.md").write_text(HEADER + "\n" + LAST)
+        (folder / "book" / f"{name}.md").write_text(
+            HEADER + "\n" + LAST, encoding="utf-8"
+        )
     return folder

@@ -53,9 +53,7 @@ def build(
     write_fragments(book, source / "book", record, notebooks)
     show_edition(source, record, colab_line(book))
     html = render(source, stage, strict=strict)
-    for (
-        path
-    ) in notebooks:  # each text file beside its notebook, for readers to download
+    for path in notebooks:  # readers can download the text file of each
         shutil.copy(book.source(path.stem), html / "_sources" / "book")
     if (source / "book" / "demo.ipynb").exists():
         exported = book.edition.parent if profile == "full" else folder
@@ -182,7 +180,8 @@ def render(source: Path, stage: Path, *, strict: bool) -> Path:
     Raises:
         SightlineError: if it cannot, or warns in strict mode.
     """
-    command = [str(Path(sys.executable).with_name("jupyter-book")), "build"]
+    program = "from jupyter_book.cli.main import main; main()"  # where no PATH leads
+    command = [sys.executable, "-c", program, "build"]
     command += [str(source), "--path-output", str(stage), "--all"]
     command += ["-W", "-n", "--keep-going"] if strict else []
     done = subprocess.run(command, capture_output=True, encoding="utf-8")

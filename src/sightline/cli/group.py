@@ -1,5 +1,6 @@
 """The group of all commands, and how a command ends."""
 
+import io
 import os
 import shlex
 import signal
@@ -51,6 +52,8 @@ def main() -> None:
 
     First run: sightline train resnet10 --data shapes --out runs/first
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # may know neither → nor a file's name
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @contextmanager

@@ -113,7 +113,7 @@ def _in_order(
         notes = (f"not pictures, left out: {named}{more}",)
     return Listing(
         folder,
-        tuple(next(iter(parts.values()))),
+        tuple(map(as_text, next(iter(parts.values())))),
         list(names),
         torch.tensor(labels),
         torch.tensor(in_test),
@@ -172,5 +172,10 @@ def _by_number(name: str) -> list[str | int]:
 
 
 def enumerate_names(names: Sequence[str]) -> str:
-    """Join file names; bytes that are no text become replacement signs."""
-    return ", ".join(os.fsencode(name).decode(errors="replace") for name in names)
+    """Join file names as text."""
+    return ", ".join(map(as_text, names))
+
+
+def as_text(name: str) -> str:
+    r"""Read a file's name as UTF-8; a byte that is none is written as \xe9."""
+    return os.fsencode(name).decode(errors="backslashreplace")

@@ -192,7 +192,7 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
         raise RunError(f"{twice} is named twice; name different run folders")
     deepest = max(len(folder.parts) for folder in folders)
     choices = (
-        [str(Path(*folder.parts[-length:])) for folder in folders]
+        [Path(*folder.parts[-length:]).as_posix() for folder in folders]
         for length in range(1, deepest + 1)
     )
     return next(names for names in choices if len(set(names)) == len(names))

@@ -103,4 +103,4 @@ def tell_torchrun(message: str) -> None:
     if file := os.environ.get("TORCHELASTIC_ERROR_FILE"):
         extra = {"timestamp": str(int(time.time()))}
         content = {"message": {"message": message, "extraInfo": extra}}
-        Path(file).write_text(json.dumps(content))
+        Path(file).write_text(json.dumps(content), encoding="utf-8")

@@ -37,7 +37,7 @@ def describe(runtime: Runtime) -> dict[str, str | int]:
     if runtime.device.type == "cuda":
         device = torch.cuda.get_device_name(runtime.device)
     elif Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         names = [line.split(":")[1] for line in lines if line.startswith("model name")]
         device = names[0].strip() if names else device
     return {
@@ -61,7 +61,9 @@ def git_revision(checkout: Path = CHECKOUT) -> str:
         return "unknown"
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        done = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=checkout, capture_output=True, encoding="utf-8"
+        )
     except OSError:
         return "unknown"
     return done.stdout.strip() or "unknown"

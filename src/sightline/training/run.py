@@ -123,7 +123,7 @@ class Run:
     def write(self, name: str, value: dict) -> None:
         """Write one of the JSON files."""
         text = json.dumps(value, indent=2) + "\n"
-        self.keep(name, lambda file: file.write_text(text))
+        self.keep(name, lambda file: file.write_text(text, encoding="utf-8"))
 
     @property
     def recipe(self) -> Recipe:
@@ -224,7 +224,7 @@ class Run:
     def write_history(self, history: list[dict]) -> None:
         """Write all finished epochs, one JSON object a line."""
         text = "".join(json.dumps(row) + "\n" for row in history)
-        self.keep(HISTORY, lambda file: file.write_text(text))
+        self.keep(HISTORY, lambda file: file.write_text(text, encoding="utf-8"))
 
     def recover(self) -> str:
         """Make `state.pt` the last whole state, and `history.jsonl` its history.

@@ -189,13 +189,15 @@ def choose_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
 def find_device(name: str) -> torch.device:
     """Return the device called `name`; "auto" is a GPU where torch sees one.
 
-    Of several processes each has a GPU of its own, whichever is named.
+    Of several processes each has a GPU of its own, whichever is named. That of a Mac
+    ("mps") serves one process only.
 
     Raises:
         SightlineError: if there is no such device, or fewer GPUs than processes.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        mps = torch.backends.mps.is_available() and processes() == 1
+        name = "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
