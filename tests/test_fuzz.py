@@ -37,7 +37,7 @@ def fail(*_: object) -> None:
 
 def spoil(folder: Path, _: object) -> None:
     """Write into the input."""
-    (folder / "a.jpg").write_text("mine")
+    (folder / "a.jpg").write_text("mine", encoding="utf-8")
 
 
 @pytest.mark.parametrize(

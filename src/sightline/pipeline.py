@@ -47,13 +47,12 @@ RANGE_SEEDS = (0, 1, 2)
 AGAIN = "give the same command again; nothing already done is repeated"
 DEMO_BITS = 8  # a weight: the network is small, rounding need not cost accuracy
 
-
-# of the JSON files
+CHOICES = ("epochs", "max_lr")  # fields of the recipe
 CHOICE: Shape = {"value": float, "why": str, "images_per_second?": float | None}
 FINDING: Shape = {"kind": str, "words": str, "remedy": str}
-SHAPES: dict[str, Shape] = {
+SHAPES: dict[str, Shape] = {  # of the JSON files
     "check.json": {"table": [[str]], "findings": [FINDING]},
-    "choices.json": {"epochs?": CHOICE, "max_lr?": CHOICE},
+    "choices.json": {f"{name}?": CHOICE for name in CHOICES},
 }
 
 
@@ -97,7 +96,11 @@ class Pipeline:
         if not (self.out / "choices.json").exists():
             return {}
         recorded = self.read("choices.json")
-        return {name: Choice(**choice) for name, choice in recorded.items()}
+        return {
+            name: Choice(each["value"], each["why"], each.get("images_per_second"))
+            for name, each in recorded.items()
+            if name in CHOICES
+        }
 
     def choose(self, name: str, make: Callable[[], Choice]) -> Choice:
         """Set a field of the recipe, unless it is fixed or was set before."""
@@ -246,10 +249,9 @@ def range_test(pipeline: Pipeline, seed: int) -> dict:
 
 def short_training(pipeline: Pipeline, rate: float) -> float:
     """Return the validation loss of a short training at a rate."""
-    p = pipeline
 
     def measure() -> dict:
-        loss = try_rate(p.chosen_recipe, p.splits, p.runtime, rate)
+        loss = try_rate(pipeline.chosen_recipe, pipeline.splits, pipeline.runtime, rate)
         return {"loss": loss if math.isfinite(loss) else None}
 
     loss = measured(pipeline, f"short training at {rate:.2g}", measure)["loss"]

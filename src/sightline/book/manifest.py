@@ -97,7 +97,7 @@ def read_edition(path: Path) -> EditionRecord | None:
     if not path.exists():
         return None
     try:
-        fields = read_json(path)
+        fields = read_json(path, remedy="delete it and run the chapters again")
         chapters = fields["chapters"].items()
         data, run = fields["data"], fields["run"]
         fields["chapters"] = {

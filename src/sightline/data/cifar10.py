@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sightline.data.download import download, sha256
+from sightline.data.download import download
 from sightline.errors import DataError
+from sightline.files import sha256
 
 __all__ = ["read_cifar10"]
 

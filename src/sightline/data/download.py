@@ -4,7 +4,6 @@ pooch, torchvision and urlretrieve drop what has arrived of a download that is c
 and wait for a slow server as long as it likes.
 """
 
-import hashlib
 import os
 import sys
 import time
@@ -18,9 +17,9 @@ from urllib.request import Request, urlopen
 from tqdm import tqdm
 
 from sightline.errors import DataError
-from sightline.files import locked
+from sightline.files import locked, sha256
 
-__all__ = ["Patience", "download", "sha256"]
+__all__ = ["Patience", "download"]
 
 BLOCK = 2**16  # bytes that are read at once, at most
 WORTHWHILE = 0.01  # share of the file that a round must bring for another one
@@ -41,12 +40,6 @@ PATIENCE = Patience()
 
 class Undelivered(Exception):
     """Why an address was left."""
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def download(

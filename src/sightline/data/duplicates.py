@@ -1,6 +1,5 @@
 """Equal files, and near duplicates in two parts of a data set or within one folder."""
 
-import hashlib
 import math
 import os
 from collections import defaultdict
@@ -16,6 +15,7 @@ from tqdm import tqdm
 
 from sightline.data.stored import Images
 from sightline.errors import SightlineError
+from sightline.files import sha256
 
 __all__ = [
     "THRESHOLD",
@@ -65,9 +65,8 @@ def equal_files(paths: Sequence[Path], *, progress: bool = False) -> list[list[i
     by_bytes: dict[str, list[int]] = defaultdict(list)
     bar = {"desc": "finding copies", "unit": " files", "disable": not progress}
     for place in tqdm(alike, **bar):
-        with suppress(OSError), open(paths[place], "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            by_bytes[digest].append(place)
+        with suppress(OSError):
+            by_bytes[sha256(Path(paths[place]))].append(place)
     return [places for places in by_bytes.values() if len(places) > 1]
 
 
