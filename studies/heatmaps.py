@@ -100,7 +100,7 @@ def scored(
             values = score_maps(classifier, split, against=against)
             torch.save(vars(values), file)
             print(f"{file.stem}: {time.time() - began:.0f} s", flush=True)
-        several.append(Scored(**torch.load(file, weights_only=False)))
+        several.append(Scored(**torch.load(file, weights_only=True)))
     return stacked(several)
 
 

@@ -216,14 +216,21 @@ def find_device(name: str) -> torch.device:
             f"device {name!r} asked for, but torch {torch.__version__} sees no GPU of "
             "Apple's on this machine; use --device cpu"
         )
-    if device.type != "cuda":
-        return torch.device(device.type)
+    return own_gpu(device) if device.type == "cuda" else torch.device(device.type)
+
+
+def own_gpu(device: torch.device) -> torch.device:
+    """Return the GPU of this process; of a single one that which was named.
+
+    Raises:
+        SightlineError: if there are fewer GPUs than that takes.
+    """
     count = torch.cuda.device_count()
     if processes() == 1:
         if device.index is not None and device.index >= count:
             raise SightlineError(
-                f"device {name!r} asked for, but torch sees {count} GPUs, counted from "
-                "cuda:0"
+                f"device '{device}' asked for, but torch sees {count} GPUs, counted "
+                "from cuda:0"
             )
         return device
     if local_rank() >= count:
