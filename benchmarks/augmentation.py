@@ -17,8 +17,9 @@ import cv2
 import torch
 from common import Clock, alternate, header, save, table, versus
 
-from sightline.data.datasets import Splits, load
+from sightline.data.datasets import load
 from sightline.data.loaders import albumentations_loader
+from sightline.data.split import Splits
 from sightline.data.transforms import TransformedDataset, train_transform
 from sightline.training.engine import train_one_epoch
 from sightline.training.machine import keep_freed_memory

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from sightline.data.datasets import Splits
+from sightline.data.split import Splits
 from sightline.files import write_json
 from sightline.training.engine import evaluate, fit
 from sightline.training.machine import describe

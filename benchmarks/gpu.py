@@ -23,7 +23,8 @@ from statistics import mean, median
 import torch
 from common import header, save, table, train_timed
 
-from sightline.data.datasets import Splits, load
+from sightline.data.datasets import load
+from sightline.data.split import Splits
 from sightline.training.machine import keep_freed_memory
 from sightline.training.parts import chosen_splits
 from sightline.training.recipe import Recipe

@@ -17,7 +17,8 @@ from memory import resident
 from pytorch_grad_cam import GradCAM
 from torch import Tensor, nn
 
-from sightline.data.datasets import Splits, load
+from sightline.data.datasets import load
+from sightline.data.split import Splits
 from sightline.heatmaps.explain import explain
 from sightline.heatmaps.layers import default_layers
 from sightline.heatmaps.methods import METHODS, SLOW

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # functions import these: what they take in memory is measured
     from torch import Tensor
 
-    from sightline.data.datasets import Splits
+    from sightline.data.split import Splits
     from sightline.training.parts import Parts
     from sightline.training.runtime import Runtime
 
@@ -144,7 +144,8 @@ def stream(arguments: argparse.Namespace, scratch: Path) -> None:
     own = resident()
     from common import header, save, table
 
-    from sightline.data.datasets import Split, load
+    from sightline.data.datasets import load
+    from sightline.data.split import Split
     from sightline.data.stored import StoredImages, usable_memory
     from sightline.training.machine import keep_freed_memory
 

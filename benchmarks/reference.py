@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from sightline.data.datasets import Splits
+from sightline.data.split import Splits
 from sightline.data.transforms import FOLDS, TransformedDataset
 from sightline.training.recipe import Recipe
 

@@ -18,7 +18,8 @@ import reference
 import torch
 from common import Clock, header, save, table, train_timed
 
-from sightline.data.datasets import Splits, load
+from sightline.data.datasets import load
+from sightline.data.split import Splits
 from sightline.models import build_model
 from sightline.training.machine import keep_freed_memory
 from sightline.training.parts import build, chosen_splits

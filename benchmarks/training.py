@@ -22,7 +22,8 @@ import reference
 import torch
 from common import Clock, alternate, header, save, table, versus
 
-from sightline.data.datasets import Splits, load
+from sightline.data.datasets import load
+from sightline.data.split import Splits
 from sightline.models import build_model
 from sightline.training.engine import evaluate, train_one_epoch
 from sightline.training.machine import keep_freed_memory

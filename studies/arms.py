@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sightline.book.studies import StudyRecord
-from sightline.data.datasets import Splits, load
+from sightline.data.datasets import load
+from sightline.data.split import Splits
 from sightline.measures.evaluation import Evaluation
 from sightline.training.recipe import Recipe, variant
 from sightline.training.recipes import RECIPES

@@ -25,8 +25,9 @@ from arms import RESULTS, RUNS, whole
 from torch import Tensor
 
 from sightline.book.notebook import SHORT
-from sightline.data.datasets import Split, Splits, draw_split
+from sightline.data.datasets import draw_split
 from sightline.data.shapes import CLASSES
+from sightline.data.split import Split, Splits
 from sightline.files import write_json
 from sightline.heatmaps.explain import explain
 from sightline.heatmaps.localisation import energy_in_mask

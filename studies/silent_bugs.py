@@ -14,7 +14,7 @@ import torch
 from study import SMALL, Arm, Outcome, Study, main
 from torch import Tensor, nn
 
-from sightline.data.datasets import Splits
+from sightline.data.split import Splits
 from sightline.measures.evaluation import Evaluation
 from sightline.training.engine import evaluate, fit
 from sightline.training.lr_finder import recommended

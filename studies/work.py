@@ -8,7 +8,7 @@ import torch
 from arms import RUNS, Outcome, Task, drawn_splits
 
 from sightline.book.studies import pack
-from sightline.data.datasets import Splits
+from sightline.data.split import Splits
 from sightline.errors import NonFiniteLossError
 from sightline.measures.evaluation import Evaluation
 from sightline.training.machine import describe, keep_freed_memory

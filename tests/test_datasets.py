@@ -594,3 +594,30 @@ def test_the_data_folder_is_where_the_environment_says(tmp_path, monkeypatch):
 def test_pictures_of_fixed_size_cannot_be_asked_for_in_another(name):
     with pytest.raises(DataError, match="image_size 64 is not possible"):
         load(name, image_size=64)
+
+
+# names
+
+
+@pytest.mark.parametrize("layout", ["divided", "plain"])
+def test_every_picture_keeps_its_file_through_every_choice(layout, request, read):
+    folder = request.getfixturevalue(layout)
+    broken = "train/cat/0.png" if layout == "divided" else "cat/0.png"
+    (folder / broken).write_text("no picture", encoding="utf-8")
+    splits = read(folder).limited(6, validation=3, test=3)
+    joined = splits.train.join(splits.validation)
+    last = joined.take(torch.arange(len(joined)).flip(0))
+    odd = joined.take(torch.arange(len(joined)) % 2 == 1)
+    for split in (*parts(splits), joined, last, odd):
+        assert len(split.files) == len(split)
+        for image, name in zip(split.images, split.files, strict=True):
+            with Image.open(folder / name) as picture:
+                assert np.array_equal(image, np.asarray(picture.resize((8, 8))))
+
+
+def test_pictures_without_files_are_named_by_number(divided, read):
+    test = read(divided).test
+    places = torch.tensor([5, 0])
+    assert test.names(places) == ["test/dog/1.png", "test/cat/0.png"]
+    drawn = load_shapes(training=100, test=20).test
+    assert drawn.names(places) == ["no. 5", "no. 0"]

@@ -15,8 +15,9 @@ import torch
 from safetensors.torch import load_file
 
 from sightline.data.augmentation import Augmentation
-from sightline.data.datasets import Split, load
+from sightline.data.datasets import load
 from sightline.data.loaders import BatchLoader
+from sightline.data.split import Split
 from sightline.errors import SightlineError
 from sightline.models import build_model
 from sightline.training.distributed import first_to_speak, is_lost

@@ -12,8 +12,8 @@ from tolerance import rounding
 from torch import nn
 from tqdm import tqdm
 
-from sightline.data.datasets import Split
 from sightline.data.loaders import BatchLoader
+from sightline.data.split import Split
 from sightline.errors import NonFiniteLossError, SightlineError
 from sightline.measures.evaluation import Evaluation
 from sightline.training.engine import best_row, evaluate, fit, train_one_epoch

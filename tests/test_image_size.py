@@ -10,8 +10,9 @@ from PIL import Image
 
 from sightline import plots
 from sightline.cli.options import pictures_for
-from sightline.data.datasets import Split, Splits, load
+from sightline.data.datasets import load
 from sightline.data.pictures import read_picture
+from sightline.data.split import Split, Splits
 from sightline.errors import SightlineError
 from sightline.heatmaps.layers import default_layers
 from sightline.models.pretrained import IMAGENET_MEAN

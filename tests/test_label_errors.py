@@ -10,7 +10,6 @@ from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.naive_bayes import GaussianNB
 from tolerance import rounding
 
-from sightline.data.datasets import Split
 from sightline.data.label_errors import (
     CIFAR10,
     compare_with_chance,
@@ -22,6 +21,7 @@ from sightline.data.label_errors import (
     validated,
 )
 from sightline.data.shapes import draw_shapes
+from sightline.data.split import Split
 from sightline.errors import DataError, SightlineError
 
 

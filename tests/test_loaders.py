@@ -5,8 +5,8 @@ import torch
 
 from sightline.data.augment import normalise_uint8
 from sightline.data.augmentation import Augmentation
-from sightline.data.datasets import Split
 from sightline.data.loaders import BatchLoader, albumentations_loader
+from sightline.data.split import Split
 from sightline.data.transforms import train_transform
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)

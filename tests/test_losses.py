@@ -16,8 +16,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sightline.data.datasets import Splits, draw_split
+from sightline.data.datasets import draw_split
 from sightline.data.shapes import CLASSES
+from sightline.data.split import Splits
 from sightline.training.engine import fit
 from sightline.training.parts import build, chosen_splits
 from sightline.training.recipe import Recipe

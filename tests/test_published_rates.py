@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from sightline.data.datasets import Split
 from sightline.data.loaders import BatchLoader
+from sightline.data.split import Split
 from sightline.training.optim import make_optimizer
 from sightline.training.parts import make_scheduler
 from sightline.training.recipe import Recipe

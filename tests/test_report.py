@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from tiny import ON_CPU, RECIPE, splits
 
 from sightline.cli import main
-from sightline.data.datasets import Split
+from sightline.data.split import Split
 from sightline.errors import RunError, SightlineError
 from sightline.measures.calibration import calibration_test
 from sightline.measures.evaluation import Evaluation

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from sightline.data.datasets import Split
 from sightline.data.loaders import BatchLoader
+from sightline.data.split import Split
 from sightline.errors import SightlineError
 from sightline.models.lend import borrowed
 from sightline.training import runtime as runtime_module

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 from sightline.data import stored
 from sightline.data.augmentation import Augmentation
-from sightline.data.datasets import Split
 from sightline.data.loaders import BatchLoader, albumentations_loader
+from sightline.data.split import Split
 from sightline.data.stored import HEADER, StoredImages, header, usable_memory
 from sightline.data.transforms import train_transform
 from sightline.errors import DataError

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from sightline.data import transforms
 from sightline.data.augmentation import Augmentation
-from sightline.data.datasets import Split
+from sightline.data.split import Split
 from sightline.data.transforms import TransformedDataset, denormalise, normalise
 from sightline.errors import SightlineError
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from sightline.data.datasets import Split
+from sightline.data.split import Split
 from sightline.errors import SightlineError
 from sightline.heatmaps.protocol import Scored, score_maps
 from sightline.heatmaps.trust import TESTS, judge, stacked, trust

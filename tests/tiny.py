@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from sightline.data.datasets import Splits, draw_split
+from sightline.data.datasets import draw_split
 from sightline.data.shapes import CLASSES
+from sightline.data.split import Splits
 from sightline.training.recipes import RECIPES
 
 # the last batch of 64 images is short

@@ -26,7 +26,8 @@ from typing import Any
 
 from sightline import plots
 from sightline.data.check import check_folder
-from sightline.data.datasets import Splits, data_folder, load_folder
+from sightline.data.datasets import data_folder, load_folder
+from sightline.data.split import Splits
 from sightline.errors import DataError, RunError, SightlineError
 from sightline.files import Shape, claim, read_json, shell_line, write_json, write_text
 from sightline.measures.numbers import duration

@@ -18,8 +18,9 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from sightline import plots
-from sightline.data.datasets import Splits, load
+from sightline.data.datasets import load
 from sightline.data.pictures import open_picture
+from sightline.data.split import Splits
 from sightline.errors import SightlineError
 from sightline.files import locked, read_json
 from sightline.plots import INK

@@ -12,7 +12,7 @@ from sightline.training.recipe import Recipe, describe_fields, variant
 from sightline.training.recipes import find_recipe
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
-    from sightline.data.datasets import Splits
+    from sightline.data.split import Splits
     from sightline.training.classifier import Classifier
     from sightline.training.run import Run
 

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from sightline.data.datasets import Split
 from sightline.data.duplicates import (
     Pair,
     equal_files,
@@ -23,6 +22,7 @@ from sightline.data.folders import Decoded, decode_once, find_lacking
 from sightline.data.listing import Listing, list_folder
 from sightline.data.options import Framing, ImageSize
 from sightline.data.pictures import open_picture
+from sightline.data.split import Split
 from sightline.measures.inference import wilson_interval
 
 __all__ = ["FolderCheck", "check_folder"]

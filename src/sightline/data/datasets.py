@@ -7,11 +7,9 @@ the environment variable SIGHTLINE_DATA, or ~/.cache/sightline. SIGHTLINE_CIFAR1
 an address of CIFAR-10's archive that is asked before the published ones.
 """
 
-import hashlib
-import math
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +21,11 @@ from sightline.data.cifar10 import read_cifar10
 from sightline.data.folders import decode_once, find_lacking
 from sightline.data.listing import list_folder
 from sightline.data.options import Framing
-from sightline.data.stored import Images, StoredImages
+from sightline.data.split import Colour, Split, Splits, chunks, digest_of
+from sightline.data.stored import Images
 from sightline.errors import DataError
 
 __all__ = [
-    "Split",
-    "Splits",
     "data_folder",
     "draw_split",
     "load",
@@ -36,98 +33,7 @@ __all__ = [
     "load_shapes",
 ]
 
-Colour = tuple[float, float, float]
-
-CHUNK_BYTES = 2**24  # of pixels that are measured at once
 TEST_FRACTION = 0.2  # of each class, where a folder has no test/ of its own
-
-
-@dataclass(frozen=True)
-class Split:
-    """Pictures and labels of one part; masks and shortcuts where they are known."""
-
-    images: Images  #: (N, H, W, 3) uint8
-    labels: Tensor  #: (N,) int64
-    masks: Tensor | None = None  #: (N, H, W) bool
-    shortcuts: Tensor | None = None  #: (N, H, W) bool
-
-    def __len__(self) -> int:
-        """Return the number of pictures."""
-        return len(self.labels)
-
-    def take(self, index: Tensor) -> "Split":
-        """Return the pictures at `index`, places or a mask, in that order."""
-        stored = isinstance(self.images, StoredImages)
-        images = self.images.take(index) if stored else self.images[index]
-        masks = None if self.masks is None else self.masks[index]
-        shortcuts = None if self.shortcuts is None else self.shortcuts[index]
-        return Split(images, self.labels[index], masks, shortcuts)
-
-    def join(self, other: "Split") -> "Split":
-        """Return the pictures and labels of both, without masks and shortcuts."""
-        labels = torch.cat([self.labels, other.labels])
-        if isinstance(self.images, StoredImages) and not torch.is_tensor(other.images):
-            return Split(self.images.join(other.images), labels)
-        return Split(torch.cat([self.images[:], other.images[:]]), labels)
-
-
-@dataclass(frozen=True)
-class Splits:
-    """A data set: three parts without a common picture, and what describes them."""
-
-    name: str  #: "cifar10", "shapes" or the folder's name
-    train: Split
-    validation: Split
-    test: Split
-    classes: tuple[str, ...]
-    mean: Colour  #: of the training part, 0 to 1
-    std: Colour
-    digest: str  #: changes when any pixel or label of any part does
-    notes: tuple[str, ...] = ()  #: what had to be done to the pictures, for people
-    source: str = ""  #: what `load` finds them by, a name or an absolute folder
-    limit: int | None = None  #: training pictures that `limited` kept, if any
-    framing: Framing | None = None  #: of a folder's pictures; None where all are square
-
-    @property
-    def test_digest(self) -> str:
-        """Return what changes when any pixel or label of the test part does."""
-        return _digest(self.test)
-
-    def limited(
-        self,
-        training: int | None,
-        *,
-        validation: int | None = None,
-        test: int | None = None,
-        seed: int = 0,
-    ) -> "Splits":
-        """Keep fewer pictures, the classes as equal as they can be.
-
-        Their order and mean/std stay as they are. None keeps all training pictures,
-        and of the others a quarter as many as of these.
-
-        Raises:
-            DataError: if a number is smaller than that of the classes.
-        """
-        if training is None:
-            return self
-        quarter = max(training // 4, len(self.classes))
-        validation = quarter if validation is None else validation
-        test = quarter if test is None else test
-        generator = torch.Generator().manual_seed(seed)
-        whole = (self.train, self.validation, self.test)
-        train, validated, tested = (
-            part.take(_choose(part.labels, count, generator))
-            for part, count in zip(whole, (training, validation, test), strict=True)
-        )
-        return replace(
-            self,
-            train=train,
-            validation=validated,
-            test=tested,
-            limit=training,
-            digest=_digest(train, validated, tested),
-        )
 
 
 def load(
@@ -212,7 +118,8 @@ def draw_split(n: int, seed: int | Sequence[int] = 0, **options: Any) -> Split:
     """
     drawn = shapes.draw_shapes(n, seed=seed, **options)
     arrays = (drawn.images, drawn.labels, drawn.masks, drawn.shortcuts)
-    return Split(*(torch.from_numpy(array) for array in arrays))
+    images, labels, masks, shortcuts = map(torch.from_numpy, arrays)
+    return Split(images, labels, masks, shortcuts)
 
 
 def load_folder(
@@ -247,7 +154,8 @@ def load_folder(
     generator = torch.Generator().manual_seed(seed)
     if not in_test.any():
         in_test = _carve(labels, TEST_FRACTION, generator)
-    whole = Split(decoded.images, labels)
+    files = tuple(listing.names[place] for place in decoded.places.tolist())
+    whole = Split(decoded.images, labels, files=files)
     training, test = whole.take(~in_test), whole.take(in_test)
     notes = tuple(f.words for f in listing.findings) + decoded.notes
     del decoded, whole  # of which the parts are copies
@@ -281,7 +189,7 @@ def _splits(
     taken = _carve(training.labels, validation_fraction, generator)
     parts = training.take(~taken), training.take(taken), test
     colours = _mean_and_std(parts[0].images)
-    name, digest = Path(source).name, _digest(*parts)
+    name, digest = Path(source).name, digest_of(*parts)
     return Splits(name, *parts, classes, *colours, digest, notes, source)
 
 
@@ -296,27 +204,13 @@ def _carve(labels: Tensor, fraction: float, generator: torch.Generator) -> Tenso
     return taken
 
 
-def _choose(labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Choose `count` places, going round the classes; return them ascending."""
-    if count < len(labels.unique()):
-        raise DataError(
-            f"a limit of {count} pictures leaves classes without any; "
-            f"at least {len(labels.unique())} are needed, one per class"
-        )
-    rank = torch.empty(len(labels), dtype=torch.int64)  # place within the class
-    for label in labels.unique():
-        places = torch.nonzero(labels == label)[:, 0]
-        rank[places] = torch.randperm(len(places), generator=generator)
-    return torch.argsort(rank, stable=True)[:count].sort().values
-
-
 def _mean_and_std(images: Images) -> tuple[Colour, Colour]:
     """Return mean and population std of each channel, 0 to 1, exactly.
 
     Counting how often each of the 256 levels occurs needs no float copy.
     """
     counts = torch.zeros(3, 256, dtype=torch.float64)
-    for chunk in _chunks(images):
+    for chunk in chunks(images):
         for channel in range(3):
             counts[channel] += chunk[..., channel].flatten().bincount(minlength=256)
     levels = torch.arange(256, dtype=torch.float64) / 255
@@ -330,19 +224,3 @@ def _mean_and_std(images: Images) -> tuple[Colour, Colour]:
 def _colour(values: Tensor) -> Colour:
     red, green, blue = values.tolist()
     return red, green, blue
-
-
-def _digest(*parts: Split) -> str:
-    """Return the first 16 hex digits of SHA-256 over shapes, pixels and labels."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(str(tuple(part.images.shape)).encode())
-        for chunk in _chunks(part.images):
-            digest.update(chunk.contiguous().numpy())
-        digest.update(part.labels.contiguous().numpy())
-    return digest.hexdigest()[:16]
-
-
-def _chunks(images: Images) -> Iterable[Tensor]:
-    """Divide pictures into parts of CHUNK_BYTES."""
-    return images.split(max(1, CHUNK_BYTES // math.prod(images.shape[1:])))

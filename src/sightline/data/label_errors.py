@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sightline.data.datasets import Split
+from sightline.data.split import Split
 from sightline.errors import DataError, SightlineError
 
 __all__ = [

@@ -15,7 +15,7 @@ from sightline.data.augment import (
     normalise_uint8,
 )
 from sightline.data.augmentation import Augmentation
-from sightline.data.datasets import Split
+from sightline.data.split import Split
 from sightline.data.transforms import TransformedDataset, seed_worker
 from sightline.errors import SightlineError
 

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset, get_worker_info
 
 from sightline.data.augment import fill_values
 from sightline.data.augmentation import Augmentation
-from sightline.data.datasets import Split
+from sightline.data.split import Split
 from sightline.errors import SightlineError
 
 __all__ = [

@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from sightline.data.datasets import Splits
+from sightline.data.split import Splits
 from sightline.export.assets import RUNTIME, WEB, copy_app
 from sightline.export.graph import Explained, onnx_model
 from sightline.export.page import Picture, pick_pictures, whole_page

@@ -10,7 +10,7 @@ import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-from sightline.data.datasets import Split
+from sightline.data.split import Split
 from sightline.export.assets import WEB
 from sightline.files import printable, read_json
 

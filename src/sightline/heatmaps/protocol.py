@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sightline.data.datasets import Split
+from sightline.data.split import Split
 from sightline.errors import SightlineError
 from sightline.heatmaps import baselines
 from sightline.heatmaps.controls import guided_backprop, inverted, occlusion

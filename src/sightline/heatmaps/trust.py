@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from sightline.data.datasets import Split
+from sightline.data.split import Split
 from sightline.heatmaps.explain import Against
 from sightline.heatmaps.methods import METHODS
 from sightline.heatmaps.protocol import Scored, score_maps

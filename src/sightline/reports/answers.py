@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sightline import plots
 from sightline.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from sightline.data.datasets import Split
+from sightline.data.split import Split
 from sightline.errors import SightlineError
 from sightline.heatmaps.explain import explain
 from sightline.measures import calibration, metrics

@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from sightline import plots
-from sightline.data.datasets import Split
 from sightline.data.duplicates import Duplicates, near_duplicates
 from sightline.data.label_errors import (
     compare_with_chance,
@@ -15,6 +14,7 @@ from sightline.data.label_errors import (
     least_self_confident,
     suspects,
 )
+from sightline.data.split import Split
 from sightline.errors import DataError
 from sightline.measures.evaluation import Evaluation
 from sightline.measures.inference import estimate

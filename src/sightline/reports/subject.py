@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from sightline import plots
-from sightline.data.datasets import Splits
+from sightline.data.split import Splits
 from sightline.heatmaps.layers import default_layers
 from sightline.measures.evaluation import Evaluation
 from sightline.training.classifier import Classifier

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from sightline.data.datasets import Splits
+from sightline.data.split import Splits
 from sightline.errors import NonFiniteLossError, SightlineError
 from sightline.training.engine import fit
 from sightline.training.lr_finder import RangeTest, recommended, spread

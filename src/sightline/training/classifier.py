@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from sightline.data.augment import normalise_uint8
-from sightline.data.datasets import Colour, Split, Splits
 from sightline.data.options import Framing
+from sightline.data.split import Colour, Split, Splits
 from sightline.errors import DataError, RunError, SightlineError
 from sightline.measures.evaluation import Evaluation
 from sightline.models.pretrained import IMAGENET_MEAN, IMAGENET_STD

@@ -10,8 +10,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
 from sightline.data.augment import normalise_uint8
-from sightline.data.datasets import Colour, Split, Splits
 from sightline.data.loaders import BatchLoader, albumentations_loader
+from sightline.data.split import Colour, Split, Splits
 from sightline.data.transforms import train_transform
 from sightline.errors import SightlineError
 from sightline.models import build_model

@@ -30,7 +30,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from sightline.data.datasets import Colour
+from sightline.data.split import Colour
 from sightline.errors import RunError, SightlineError
 from sightline.files import claim, locked
 from sightline.measures.evaluation import Evaluation

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from sightline.data.datasets import Splits
+from sightline.data.split import Splits
 from sightline.errors import NonFiniteLossError, RunError
 from sightline.training.distributed import LOST, is_lost
 from sightline.training.engine import Epoch, Row, best_row, fit
