@@ -6,12 +6,13 @@ options   options that several commands share
 training  recipes, train, lr-find
 looking   evaluate, compare, report, summary
 heatmaps  explain, trust
+predict   predict
 folder    check, all, export
 book      what makes the book
 ========  =======================================================================
 """
 
-from sightline.cli import book, folder, heatmaps, looking, training
+from sightline.cli import book, folder, heatmaps, looking, predict, training
 from sightline.cli.group import main
 
-__all__ = ["book", "folder", "heatmaps", "looking", "main", "training"]
+__all__ = ["book", "folder", "heatmaps", "looking", "main", "predict", "training"]

@@ -16,13 +16,14 @@ that it ends:
   scatters by about sqrt(c (1 - c) / n).
 - It holds for pictures of the same source and of these classes. A shift voids it, and
   nothing is promised about pictures of other classes: a network may be sure of those.
-- Pictures that chose the epoch are slightly too kind to it; `book/results/conformal.json`
+- Pictures that chose the epoch are slightly too kind to it: the study `conformal.py`
   says how much.
 - A network that is right more often than c must decline pictures that it knows, to
   come down to c.
 """
 
 import math
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -30,8 +31,9 @@ from sightline.measures.evaluation import Evaluation
 
 __all__ = [
     "COVERAGES",
+    "Thresholds",
+    "exact_probabilities",
     "fewest",
-    "fit_thresholds",
     "nonconformity",
     "prediction_sets",
     "score_quantile",
@@ -72,12 +74,24 @@ def prediction_sets(probabilities: Tensor, threshold: float) -> Tensor:
     return 1 - probabilities.double() <= threshold
 
 
-def fit_thresholds(answers: Evaluation) -> dict[str, float]:
-    """Return the threshold for each of `COVERAGES`, by its percent, as in "90".
+@dataclass(frozen=True)
+class Thresholds:
+    """What makes sets of probabilities, and how many pictures it comes from."""
 
-    The softmax is in float64: in float32 what is sure beyond seven digits is the same.
-    The answers must be about pictures that did not train the network.
+    pictures: int  #: n, which must be at least `fewest` for a set to leave anything out
+    scores: dict[str, float]  #: largest score of a class in a set, by "90" and "95"
+
+    @classmethod
+    def of(cls, answers: Evaluation) -> "Thresholds":
+        """Take the thresholds for `COVERAGES` from pictures that trained nothing."""
+        scores = nonconformity(exact_probabilities(answers), answers.labels)
+        quantiles = {str(c): score_quantile(scores, c) for c in COVERAGES}
+        return cls(len(scores), quantiles)
+
+
+def exact_probabilities(answers: Evaluation) -> Tensor:
+    """Return the softmax of the logits, (N, K) float64.
+
+    In float32 all that is sure beyond seven digits is equal, and a set compares it.
     """
-    probabilities = answers.logits.double().softmax(1)
-    scores = nonconformity(probabilities, answers.labels)
-    return {str(c): score_quantile(scores, c) for c in COVERAGES}
+    return answers.logits.double().softmax(1)

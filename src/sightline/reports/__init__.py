@@ -12,5 +12,6 @@ sections         all of them, in their order
 report           the page made of them
 tensorboard      graph and pictures of a run, beside the scalars in TensorBoard
 picture          one picture file: the answer of a network, and its heatmaps
+predictions      answers about many picture files, as a table that grows
 ===============  ================================================================
 """
