@@ -191,7 +191,7 @@ class Table:
     def __init__(self, path: Path):
         self.path = path
         self.end = 0  # of the last whole row, in bytes
-        self.counts = Counter[str]()  #: rows by what they have: "file" counts all
+        self.counts = Counter[str]()  #: rows by the cells that matter at the end
         if path.is_dir():
             raise RunError(
                 f"--out {path} is a folder; name a file, such as "
