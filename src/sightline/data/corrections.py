@@ -8,7 +8,7 @@ done: what was cut off goes on, and what was done can be undone.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import count
@@ -98,7 +98,7 @@ def plan(folder: Path, corrections: Path) -> Plan:
     listing = list_folder(folder)
     _check_files(listing, decisions)
     moves = tuple(_moves(listing, decisions))
-    _refuse_outside(listing.folder, moves)
+    _refuse_outside(listing.folder, _folders_of(moves))
     return Plan(folder, source, counts, moves)
 
 
@@ -197,7 +197,8 @@ def apply(
     """
     folder, moves = corrections.folder, corrections.moves
     last = _last_journal(corrections.folder)
-    times = {name: (folder / name).stat().st_mtime_ns for name in _folders_of(moves)}
+    places = () if corrections.begun else _folders_of(moves)
+    times = {name: (folder / name).stat().st_mtime_ns for name in places}
     with _alone(folder):
         if corrections.begun and last:
             journal = _read_journal(last)
@@ -321,18 +322,17 @@ def _read_journal(path: Path) -> dict:
     """Read a journal, whose names must not leave the folder: it may be a stranger's."""
     journal = read_json(path, JOURNAL)
     moves = [Move(**move) for move in journal["moves"]]
-    _refuse_outside(path.parents[1], moves)
+    _refuse_outside(path.parents[1], {*_folders_of(moves), *journal["times"]})
     return journal
 
 
-def _refuse_outside(folder: Path, moves: Sequence[Move]) -> None:
-    """Raise `DataError` if a move begins or ends outside of the folder."""
-    for name in sorted({name for move in moves for name in (move.source, move.target)}):
-        place = (folder / name).parent
-        if not place.resolve().is_relative_to(folder.resolve()):
+def _refuse_outside(folder: Path, names: Iterable[str]) -> None:
+    """Raise `DataError` if the name of a folder leads out of `folder`."""
+    for name in sorted(names):
+        if not (folder / name).resolve().is_relative_to(folder.resolve()):
             raise DataError(
-                f"{place} is a link, or a name, that leads out of {folder}, and what "
-                "is elsewhere is not touched; put the pictures themselves there"
+                f"{folder / name} is a link, or a name, that leads out of {folder}, "
+                "and what is elsewhere is not touched; put the pictures themselves there"
             )
 
 

@@ -11,8 +11,10 @@ let events = load();
 let current = 0;
 
 function load() {
+  const now = new Map(units.map((unit) => [unit.file, unit.sha256]));
+  const unchanged = (event) => (now.get(event.file) ?? event.sha256) === event.sha256;
   try {
-    return JSON.parse(localStorage.getItem(review.key)) || [];
+    return (JSON.parse(localStorage.getItem(review.key)) || []).filter(unchanged);
   } catch {
     return [];
   }

@@ -30,9 +30,8 @@ from sightline.files import Shape, read_json, shell_line, write_json, write_text
 from sightline.measures.inference import effect
 from sightline.reports.report import fill
 
-__all__ = ["SHOWN", "Doubts", "before_and_after", "write_review"]
+__all__ = ["Doubts", "before_and_after", "write_review"]
 
-SHOWN = 300  #: suspected labels on a page, at most: an hour's work
 PAIRS = 300  # groups of copies on a page, at most
 SIDE = 240  # pixels of the longer side of a picture on the page
 GUESSES, LEAST = 3, 0.01  # classes with a button, and the probability they need
@@ -74,7 +73,7 @@ class Doubts:
         return kinds["unreadable"].files if "unreadable" in kinds else ()
 
 
-def write_review(doubts: Doubts, out: Path, *, shown: int = SHOWN) -> Path:
+def write_review(doubts: Doubts, out: Path, *, shown: int) -> Path:
     """Write `review.html` and `review.json` into the folder `out`; return the page.
 
     At most `shown` suspects are on it. Raises `RunError` if `out` cannot be written.
@@ -126,9 +125,8 @@ def folder_names(doubts: Doubts) -> list[str]:
 
 
 def state_of(doubts: Doubts) -> str:
-    """Return a digest of the folder's state: its files, and what the page is about."""
+    """Return a digest of the folder and the names of its files."""
     words = [str(doubts.folder), *doubts.whole.files, *doubts.unreadable]
-    words += [digest(doubts.folder / name) for group in doubts.copies for name in group]
     return hashlib.sha256("\0".join(words).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -39,6 +39,11 @@ def shortened(recipe: Recipe, images: int) -> Recipe:
     return replace(recipe, epochs=epochs, keep="last", watch="validation", target=None)
 
 
+def everything(splits: Splits) -> Split:
+    """Return the pictures of all parts: training, validation, then test."""
+    return splits.train.join(splits.validation).join(splits.test)
+
+
 def ask_out_of_fold(
     recipe: Recipe,
     splits: Splits,
