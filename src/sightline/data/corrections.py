@@ -332,7 +332,7 @@ def _refuse_outside(folder: Path, names: Iterable[str]) -> None:
         if not (folder / name).resolve().is_relative_to(folder.resolve()):
             raise DataError(
                 f"{folder / name} is a link, or a name, that leads out of {folder}, "
-                "and what is elsewhere is not touched; put the pictures themselves there"
+                "and nothing elsewhere is touched; put the pictures themselves there"
             )
 
 

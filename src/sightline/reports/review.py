@@ -158,8 +158,8 @@ def lists_of(doubts: Doubts, shown: int, names: Sequence[str]) -> list[dict]:
             "title": "Suspected labels",
             "one": "suspect",
             "words": "The network calls these something else; shown are "
-            f"{counted(len(suspects), shown)}, the least probable label first. When "
-            "you only keep any more, the rest need no look.",
+            f"{counted(len(suspects), shown)}, the least probable label first. Once "
+            "you keep one after the other, stop: the rest are less doubtful.",
             "rows": rows([[name] for name in first], units),
         },
         {
