@@ -180,7 +180,11 @@ def session(reviewed) -> SimpleNamespace:
             await page.value("byId('class').value = review.names[5]")
             await page.press("Enter")
             seen.before = await page.value(PAGE)
-            await page.visit(url, width=390, dark=True)  # which is to load it again
+            page.events.clear()
+            await page.call("Page.reload")
+            while "networkIdle" not in page.events:
+                await asyncio.wait_for(page.listen(), timeout=30)
+            await page.show(width=390, dark=True)
             seen.after = await page.value(PAGE)
             await page.value("byId('download').click()")
             for _ in range(100):

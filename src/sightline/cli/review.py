@@ -37,8 +37,8 @@ def review(
 ) -> None:
     """Doubt every label of the folder that RUN was trained on, on a page to decide on.
 
-    Five short trainings like that of RUN ask about each picture a network that never
-    saw it. What is done goes on where it was cut off.
+    Five short trainings like that of RUN, which take about as long, ask about each
+    picture a network that never saw it. What was cut off goes on.
     """
     from sightline.data.check import check_folder
     from sightline.data.datasets import data_folder
@@ -102,12 +102,15 @@ def apply(folder: Path, corrections: Path | None, dry_run: bool, undo: bool) -> 
     plan = moving.plan(folder, corrections)
     for line in sentences(plan):
         console.print(line)
-    if dry_run or plan.done:
+    if dry_run or plan.done or not plan.moves:
         return
     with resumable():
         moving.apply(plan)
     console.print(f"done; it can be undone: {undo_line(folder)}")
-    console.print("next: sightline review RUN --before REVIEW --out ANOTHER")
+    console.print(
+        "next: sightline review RUN --before REVIEW --out ANOTHER, which says what it "
+        f"brought; or {shell_line('sightline', 'all', folder)} --out ANOTHER"
+    )
 
 
 def sentences(plan: "Plan") -> list[str]:
