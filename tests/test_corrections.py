@@ -234,7 +234,7 @@ def test_a_strangers_journal_moves_nothing_outside_of_the_folder(folder, tmp_pat
         "corrections": "",
         "state": "applied",
         "moves": [{"source": "ant/5.png", "target": "../secret"}],
-        "times": {},
+        "times": [],
     }
     write(folder / ".corrections/1.json", json.dumps(journal))
     with pytest.raises(DataError, match="leads out of"):

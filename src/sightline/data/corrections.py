@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from sightline.data.findings import enumerate_names
 from sightline.data.listing import Listing, list_folder
@@ -29,7 +30,8 @@ DECISION: Shape = {"file": str, "sha256": str, "decision": str, "class?": str}
 CORRECTIONS: Shape = {"kind": str, "decisions": [DECISION]}
 KIND = "sightline corrections"
 MOVE: Shape = {"source": str, "target": str}
-JOURNAL: Shape = {"corrections": str, "state": str, "moves": [MOVE], "times": dict}
+TIME: Shape = {"folder": str, "ns": int}
+JOURNAL: Shape = {"corrections": str, "state": str, "moves": [MOVE], "times": [TIME]}
 ANEW = "download it again from the page of `sightline review`"
 
 
@@ -46,7 +48,7 @@ class Plan:
     """What corrections will do to a folder."""
 
     folder: Path
-    corrections: str  #: SHA-256 of the file that they come from
+    source: str  #: SHA-256 of the file of corrections
     counts: dict[str, int]  #: of each decision
     moves: tuple[Move, ...]  #: no target is a source, and none exists
     begun: bool = False  #: applied before, to the end or in part
@@ -88,7 +90,7 @@ def plan(folder: Path, corrections: Path) -> Plan:
         ):
             raise DataError(
                 f"{folder} is half corrected: something was cut off while "
-                f"{journal['state']} other corrections. Put it back as it was before: "
+                f"{journal['state']} corrections. Put it back as it was before: "
                 f"{shell_line('sightline', 'apply', folder, '--undo')}"
             )
         if same:
@@ -185,7 +187,7 @@ def _free_place(folder: Path, target: PurePosixPath, taken: set[str]) -> PurePos
 
 
 def apply(
-    corrections: Plan, *, moved: Callable[[Move], object] = lambda move: None
+    planned: Plan, *, moved: Callable[[Move], object] = lambda move: None
 ) -> None:
     """Move the files of a plan, or those that are left of one that was cut off.
 
@@ -195,17 +197,20 @@ def apply(
         RunError: if another process is at it, or the journal cannot be written.
         DataError: if a file cannot be moved; the same call goes on from there.
     """
-    folder, moves = corrections.folder, corrections.moves
-    last = _last_journal(corrections.folder)
-    places = () if corrections.begun else _folders_of(moves)
-    times = {name: (folder / name).stat().st_mtime_ns for name in places}
+    folder, moves = planned.folder, planned.moves
+    last = _last_journal(planned.folder)
+    places = () if planned.begun else _folders_of(moves)
+    times = [
+        {"folder": name, "ns": (folder / name).stat().st_mtime_ns}
+        for name in sorted(places)
+    ]
     with _alone(folder):
-        if corrections.begun and last:
+        if planned.begun and last:
             journal = _read_journal(last)
         else:
             last = folder / HIDDEN / f"{int(last.stem) + 1 if last else 1}.json"
             journal = {
-                "corrections": corrections.corrections,
+                "corrections": planned.source,
                 "moves": [asdict(move) for move in moves],
                 "times": times,
             }
@@ -246,14 +251,14 @@ def undo(folder: Path, *, dry_run: bool = False) -> int:
         (folder / HIDDEN / LOCK).unlink(missing_ok=True)
         with suppress(OSError):  # it holds something that nobody of us put there
             (folder / HIDDEN).rmdir()
-        _set_times(folder, {".": journal["times"]["."]})
+        _set_times(folder, journal["times"])
     return len(back)
 
 
-def _set_times(folder: Path, times: Mapping[str, int]) -> None:
-    """Let folders have changed last at these times, in ns."""
-    for name, time in times.items():
-        os.utime(folder / name, ns=(time, time))
+def _set_times(folder: Path, times: Sequence[Mapping[str, Any]]) -> None:
+    """Let folders have changed last when they did."""
+    for time in times:
+        os.utime(folder / time["folder"], ns=(time["ns"], time["ns"]))
 
 
 def _refuse_other_places(folder: Path, move: Move) -> None:
@@ -322,7 +327,9 @@ def _read_journal(path: Path) -> dict:
     """Read a journal, whose names must not leave the folder: it may be a stranger's."""
     journal = read_json(path, JOURNAL)
     moves = [Move(**move) for move in journal["moves"]]
-    _refuse_outside(path.parents[1], {*_folders_of(moves), *journal["times"]})
+    _refuse_outside(
+        path.parents[1], {*_folders_of(moves), *(t["folder"] for t in journal["times"])}
+    )
     return journal
 
 

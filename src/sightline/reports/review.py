@@ -32,7 +32,7 @@ from sightline.reports.report import fill
 
 __all__ = ["Doubts", "before_and_after", "write_review"]
 
-PAIRS = 300  # groups of copies on a page, at most
+GROUPS, LONGEST = 100, 12  # groups of copies on a page, and pictures of each, at most
 SIDE = 240  # pixels of the longer side of a picture on the page
 GUESSES, LEAST = 3, 0.01  # classes with a button, and the probability they need
 ANSWERS: Shape = {"classes": [str], "files": [str], "predicted": [int]}
@@ -146,11 +146,10 @@ def lists_of(doubts: Doubts, shown: int, names: Sequence[str]) -> list[dict]:
     suspects = doubts.suspects
     first = [doubts.whole.files[place] for place in suspects[:shown].tolist()]
     groups = doubts.copies
+    copies = [name for group in groups[:GROUPS] for name in group[:LONGEST]]
     units = {
         name: unit(doubts, name, places.get(name), names)
-        for name in dict.fromkeys(
-            (*first, *sum(groups[:PAIRS], []), *doubts.unreadable)
-        )
+        for name in dict.fromkeys((*first, *copies, *doubts.unreadable))
     }
     return [
         {
@@ -167,9 +166,9 @@ def lists_of(doubts: Doubts, shown: int, names: Sequence[str]) -> list[dict]:
             "title": "Copies",
             "one": "copy",
             "words": "Equal files, and pictures that look nearly alike; shown are "
-            f"{counted(len(groups), PAIRS)} groups. With two labels one of them is "
+            f"{counted(len(groups), GROUPS)} groups. With two labels one of them is "
             "wrong; with one label the second picture adds little.",
-            "rows": rows(groups[:PAIRS], units),
+            "rows": rows(groups[:GROUPS], units),
         },
         {
             "name": "unreadable",
@@ -190,12 +189,14 @@ def rows(groups: Iterable[Sequence[str]], units: Mapping[str, dict]) -> list[dic
     """Return rows of one or more pictures, each with the number of its first one."""
     result, number = [], 1
     for group in groups:
-        classes = sorted({units[name]["label"] for name in group})
-        words = ""
-        if len(group) > 1:
+        classes = sorted({as_text(PurePosixPath(name).parent.name) for name in group})
+        words, total = "", len(group)
+        if total > 1:
             several = f"in {len(classes)} classes: {', '.join(classes)}"
             where = several if len(classes) > 1 else f"all in {classes[0]}"
-            words = f"{len(group)} pictures that repeat one another, {where}"
+            first = f", the first {LONGEST} here" * (total > LONGEST)
+            words = f"{total} pictures that repeat one another, {where}{first}"
+        group = group[:LONGEST]
         result.append(
             {"words": words, "number": number, "units": [units[n] for n in group]}
         )
@@ -232,7 +233,6 @@ def unit(
     path = doubts.folder / name
     return {
         "name": as_text(name),
-        "label": as_text(own),
         "words": words,
         "guesses": guesses,
         "picture": thumbnail(path),
