@@ -4,12 +4,13 @@ import asyncio
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import tiny
 import torch
-from browser import open_page, require_chromium
+from browser import Page, open_page, require_chromium
 from click.testing import CliRunner
 from PIL import Image
 from test_hostile_names import CLASSES, hostile_folder
@@ -143,6 +144,7 @@ def test_files_that_repeat_one_another_are_one_group_however_they_were_paired(re
     assert sorted(map(sorted, groups)) == [["a", "b", "c", "d"], ["e", "f"]]
 
 
+AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 PAGE = """({
   units: units.map((unit) => unit.file),
   title: document.title, count: document.getElementById("count").textContent,
@@ -155,6 +157,14 @@ PAGE = """({
   outline: getComputedStyle(document.activeElement).outlineStyle,
   state: corrections().decisions,
 })"""
+
+
+async def reload(page: Page) -> None:
+    """Load the page again, as a person does, and wait until it is quiet."""
+    page.events.clear()
+    await page.call("Page.reload")
+    while "networkIdle" not in page.events:
+        await asyncio.wait_for(page.listen(), timeout=30)
 
 
 @pytest.fixture(scope="module")
@@ -180,11 +190,11 @@ def session(reviewed) -> SimpleNamespace:
             await page.value("byId('class').value = review.names[5]")
             await page.press("Enter")
             seen.before = await page.value(PAGE)
-            page.events.clear()
-            await page.call("Page.reload")
-            while "networkIdle" not in page.events:
-                await asyncio.wait_for(page.listen(), timeout=30)
+            await reload(page)
             await page.show(width=390, dark=True)
+            await page.value(AXE.read_text(encoding="utf-8") + ";0")
+            rules = "axe.run().then((all) => all.violations.map((rule) => rule.id))"
+            seen.violations = await page.value(rules)
             seen.after = await page.value(PAGE)
             await page.value("byId('download').click()")
             for _ in range(100):
@@ -246,10 +256,12 @@ def test_downloaded_decisions_can_be_read_again_but_not_those_of_other_pages(ses
 
 
 @pytest.mark.browser
-def test_the_page_asks_for_nothing_obeys_no_name_and_fits_a_telephone(session):
+def test_the_page_asks_for_nothing_obeys_no_name_is_accessible_and_fits_a_telephone(
+    session,
+):
     strange = [u for u in session.requests if not u.startswith(("file:", "data:"))]
     assert {u.split(":")[0] for u in strange} <= {"about", "blob"}
-    assert session.complaints == []
+    assert session.complaints == [] == session.violations
     for state in (session.before, session.after):
         assert state["title"] == "Review of <b>pictures '\""
         assert not state["broken"] and not state["unnamed"] and not state["wide"]
