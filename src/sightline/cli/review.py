@@ -43,13 +43,13 @@ def review(
     from sightline.data.check import check_folder
     from sightline.data.datasets import data_folder
     from sightline.files import claim
-    from sightline.reports.review import Doubts, before_and_after, write_review
-    from sightline.training.folds import (
-        FOLDS,
-        ask_out_of_fold,
-        everything,
-        shortened,
+    from sightline.reports.review import (
+        Doubts,
+        agreements,
+        before_and_after,
+        write_review,
     )
+    from sightline.training.folds import ask_out_of_fold, everything, shortened
     from sightline.training.run import Run
 
     trained, out = Run.open(run), out or run / "review"
@@ -57,19 +57,17 @@ def review(
     whole = everything(splits)
     if not whole.files:
         raise DataError(f"{splits.name} is no folder of pictures, which a review needs")
-    recipe = shortened(trained.recipe, len(whole) * (FOLDS - 1) // FOLDS)
+    recipe = shortened(trained.recipe, splits)
+    if before:  # before it costs a training
+        agreements(before)
     claim(out, "review")
     with resumable():
         shares = ask_out_of_fold(
             recipe, splits, out, device=device, precision=precision, say=console.print
         )
-        keep_in, folder = data_folder() / "decoded", Path(splits.source)
-        result = check_folder(
-            folder,
-            image_size=recipe.image_size,
-            framing=recipe.framing,
-            keep_in=keep_in,
-        )
+        folder, framing = Path(splits.source), recipe.framing
+        size, keep_in = recipe.image_size, data_folder() / "decoded"
+        result = check_folder(folder, image_size=size, framing=framing, keep_in=keep_in)
         doubts = Doubts(folder, whole, splits.classes, shares, result)
         page = write_review(doubts, out, shown=most)
     if before:

@@ -30,7 +30,7 @@ from sightline.files import Shape, read_json, shell_line, write_json, write_text
 from sightline.measures.inference import effect
 from sightline.reports.report import fill
 
-__all__ = ["Doubts", "before_and_after", "write_review"]
+__all__ = ["Doubts", "agreements", "before_and_after", "write_review"]
 
 GROUPS, LONGEST = 100, 12  # groups of copies on a page, and pictures of each, at most
 SIDE = 240  # pixels of the longer side of a picture on the page
@@ -264,6 +264,19 @@ def thumbnail(path: Path) -> str:
     return f"data:image/jpeg;base64,{data}" if data else ""
 
 
+def agreements(review: Path) -> dict[str, bool]:
+    """Return for each picture of a review whether its network agrees with the label.
+
+    Raises `RunError` if the folder holds no review.
+    """
+    answers = read_json(review / "review.json", ANSWERS, remedy="name a review")
+    classes, rows = answers["classes"], (answers["files"], answers["predicted"])
+    return {
+        file: classes[predicted] == PurePosixPath(file).parent.name
+        for file, predicted in zip(*rows, strict=True)
+    }
+
+
 def before_and_after(before: Path, after: Path) -> str:
     """Say what corrections have brought, from the folders of two reviews.
 
@@ -274,18 +287,7 @@ def before_and_after(before: Path, after: Path) -> str:
         RunError: if a folder holds no review.
         DataError: if the two have no picture in common.
     """
-    right = []
-    for folder in (before, after):
-        answers = read_json(folder / "review.json", ANSWERS, remedy="name a review")
-        classes = answers["classes"]
-        right.append(
-            {
-                file: classes[predicted] == PurePosixPath(file).parent.name
-                for file, predicted in zip(
-                    answers["files"], answers["predicted"], strict=True
-                )
-            }
-        )
+    right = [agreements(folder) for folder in (before, after)]
     common = sorted(right[0].keys() & right[1].keys())
     if not common:
         raise DataError(f"{before} and {after} are reviews without a common picture")

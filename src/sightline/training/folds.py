@@ -18,7 +18,7 @@ from sightline.measures.numbers import duration
 from sightline.training.choices import try_speed
 from sightline.training.recipe import Recipe
 from sightline.training.run import Run
-from sightline.training.runtime import choose_runtime
+from sightline.training.runtime import Runtime, choose_runtime
 from sightline.training.train import train
 
 __all__ = ["FOLDS", "ask_out_of_fold", "everything", "shortened"]
@@ -30,12 +30,13 @@ SHORTER = 4  # one epoch of how many: five such trainings take as long as the ru
 SHOWN = 16_000
 
 
-def shortened(recipe: Recipe, images: int) -> Recipe:
-    """Return the recipe of a fold for so many training pictures: with fewer epochs.
+def shortened(recipe: Recipe, splits: Splits) -> Recipe:
+    """Return the recipe of a fold: with fewer epochs.
 
     Nothing is chosen by looking at the fold: the weights of the last epoch count.
     """
-    epochs = max(recipe.epochs // SHORTER, min(recipe.epochs, SHOWN // images), 1)
+    enough = SHOWN // _training_images(splits)
+    epochs = max(recipe.epochs // SHORTER, min(recipe.epochs, enough), 1)
     return replace(recipe, epochs=epochs, keep="last", watch="validation", target=None)
 
 
@@ -63,15 +64,7 @@ def ask_out_of_fold(
         SightlineError: if there are fewer pictures than folds.
     """
     numbers, whole = count(1), everything(splits)
-    left = [n for n in range(1, FOLDS + 1) if not Run(out / f"fold-{n}").finished]
-    if left:
-        speed = try_speed(recipe, splits, choose_runtime(device, precision))
-        images = len(left) * recipe.epochs * len(whole) * (FOLDS - 1) // FOLDS
-        say(
-            f"{len(left)} trainings of {recipe.model}, {recipe.epochs} epochs of "
-            f"{len(whole) * (FOLDS - 1) // FOLDS:,} pictures each, about "
-            f"{duration(images / speed)}"
-        )
+    _say_cost(recipe, splits, out, choose_runtime(device, precision), say)
 
     def ask(rest: Split, fold: Split) -> Tensor:
         number = next(numbers)
@@ -90,3 +83,28 @@ def ask_out_of_fold(
         return run.test.probabilities
 
     return out_of_fold(whole, ask, folds=FOLDS, seed=recipe.seed)
+
+
+def _training_images(splits: Splits) -> int:
+    """Return how many pictures train the network of a fold."""
+    parts = (splits.train, splits.validation, splits.test)
+    return sum(map(len, parts)) * (FOLDS - 1) // FOLDS
+
+
+def _say_cost(
+    recipe: Recipe,
+    splits: Splits,
+    out: Path,
+    runtime: Runtime,
+    say: Callable[[str], None],
+) -> None:
+    """Say what the trainings that are left will cost, if any are."""
+    folds = range(1, FOLDS + 1)
+    left = sum(not Run(out / f"fold-{number}").finished for number in folds)
+    if left:
+        images, speed = _training_images(splits), try_speed(recipe, splits, runtime)
+        say(
+            f"{left} trainings of {recipe.model}, {recipe.epochs} epochs of "
+            f"{images:,} pictures each, about "
+            f"{duration(left * recipe.epochs * images / speed)}"
+        )
