@@ -3,6 +3,7 @@
 =====  ==========================================================================
 state  what all steps share, and the files that they leave
 rate   the choice of the learning rate
+learning_curve  what twice as many pictures would bring
 steps  the steps, in order
 =====  ==========================================================================
 

@@ -9,6 +9,7 @@ from sightline.data.datasets import data_folder
 from sightline.errors import DataError, RunError, SightlineError
 from sightline.files import claim
 from sightline.measures.numbers import duration
+from sightline.pipeline.learning_curve import find_curve
 from sightline.pipeline.rate import find_rate
 from sightline.pipeline.state import Pipeline
 from sightline.reports.outcome import index_page, results
@@ -166,5 +167,6 @@ STEPS: dict[str, Callable[[Pipeline], None]] = {
     "training": train_network,
     "report": report,
     "demo": export,
+    "learning curve": find_curve,
     "page": write_index,
 }

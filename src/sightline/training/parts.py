@@ -29,7 +29,14 @@ from sightline.training.recipe import Recipe
 from sightline.training.runtime import Runtime, seed_everything
 from sightline.training.schedules import build_scheduler
 
-__all__ = ["LOADERS", "STATISTICS", "Parts", "build", "evaluation_loader", "training_loader"]
+__all__ = [
+    "LOADERS",
+    "STATISTICS",
+    "Parts",
+    "build",
+    "evaluation_loader",
+    "training_loader",
+]
 
 Loader = BatchLoader | DataLoader
 Loss = Callable[[Tensor, Tensor], Tensor]  # of logits (B, K) and labels (B,), a scalar
