@@ -71,7 +71,7 @@ def trained(recipe: Recipe, splits: Splits, runtime: Runtime) -> Tensor:
 
 
 def frozen(recipe: Recipe, splits: Splits, runtime: Runtime) -> Tensor:
-    """Return which test pictures a regression on the start's features is right about."""
+    """Return which test pictures a regression on the features is right about."""
     from sklearn.linear_model import LogisticRegressionCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

@@ -9,6 +9,8 @@ rate.svg              the curves that the learning rate was read from
 run/                  the training, as `sightline train` leaves it
 report/               its mistakes and heatmaps, on one page
 demo/                 the network and its heatmaps, live in a browser
+learning_curve.json   short trainings on parts of the pictures, and what they forecast
+learning_curve.svg    the same as a figure
 index.html            where everything is
 ===================== ====================================================
 
@@ -41,6 +43,7 @@ FINDING: Shape = {"kind": str, "words": str, "remedy": str}
 SHAPES: dict[str, Shape] = {  # of the JSON files
     "check.json": {"table": [[str]], "findings": [FINDING]},
     "choices.json": {f"{name}?": CHOICE for name in CHOICES},
+    "learning_curve.json": {"result?": {"sentence": str, "points": [float]}},
 }
 
 

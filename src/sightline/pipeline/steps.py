@@ -9,7 +9,7 @@ from sightline.data.datasets import data_folder
 from sightline.errors import DataError, RunError, SightlineError
 from sightline.files import claim
 from sightline.measures.numbers import duration
-from sightline.pipeline.learning_curve import find_curve
+from sightline.pipeline.forecast import forecast, forecast_sentence
 from sightline.pipeline.rate import find_rate
 from sightline.pipeline.state import Pipeline
 from sightline.reports.outcome import index_page, results
@@ -156,6 +156,7 @@ def write_index(pipeline: Pipeline) -> None:
         pipeline.run,
         check=pipeline.read("check.json"),
         rate=pipeline.choices["max_lr"],
+        forecast=forecast_sentence(pipeline),
     )
     pipeline.write("index.html", page)
 
@@ -167,6 +168,6 @@ STEPS: dict[str, Callable[[Pipeline], None]] = {
     "training": train_network,
     "report": report,
     "demo": export,
-    "learning curve": find_curve,
+    "learning curve": forecast,
     "page": write_index,
 }

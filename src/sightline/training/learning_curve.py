@@ -158,13 +158,14 @@ def measure_part(
 ) -> Tensor:
     """Train on one `part`-th of the pictures; return what is right of the others.
 
-    Both are those of `divide`. In an epoch every picture comes `part` times. Returns
-    (images,) bool.
+    Both are those of `divide`. In an epoch every picture comes about `part` times, so
+    that epochs are equally long. Returns (images,) bool.
     """
     recipe = replace(recipe, seed=recipe.seed + draw)
     places = part_of(splits.train, part, draw)
     whole = chosen_splits(recipe, splits)
-    short = replace(whole, train=splits.train.take(places.repeat(part)))
+    places = places.repeat(part + 1)[: len(splits.train)]
+    short = replace(whole, train=splits.train.take(places))
     parts = build(recipe, short, runtime)
     for _ in fit(parts, recipe, runtime, progress=False):
         pass

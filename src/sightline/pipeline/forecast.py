@@ -1,4 +1,4 @@
-"""How many pictures are needed, from short trainings that are each kept."""
+"""What twice as many pictures would bring, from trainings that are each kept."""
 
 from typing import Any
 
@@ -20,21 +20,26 @@ from sightline.training.learning_curve import (
     shorter,
 )
 
-__all__ = ["find_curve"]
+__all__ = ["forecast", "forecast_sentence"]
 
 FILE = "learning_curve.json"
 TRAININGS = [(part, draw) for part in PARTS for draw in range(DRAWS)]
 
 
-def find_curve(pipeline: Pipeline) -> None:
+def forecast(pipeline: Pipeline) -> None:
     """Say what twice as many pictures would bring; draw the curve behind it."""
+    known = recorded(pipeline)
+    if "result" in known:
+        pipeline.say(f"  done before: {FILE}")
+        return
     try:
         splits = divide(pipeline.splits)
     except DataError as error:
         pipeline.say(f"  left out: {error}")
         return
     sizes = {part: len(part_of(splits.train, part, 0)) for part in PARTS}
-    say_cost(pipeline, splits, sizes)
+    left = [pair for pair in TRAININGS if title(*pair, sizes[pair[0]]) not in known]
+    say_cost(pipeline, splits, len(left))
     rows = [
         measure(pipeline, splits, part, draw, sizes[part]) for part, draw in TRAININGS
     ]
@@ -49,21 +54,28 @@ def find_curve(pipeline: Pipeline) -> None:
     sentence = curve.sentence(splits.classes)
     pipeline.say(f"  {sentence}")
     result = {"sentence": sentence, "points": list(doubling(curve.right))}
-    pipeline.write_json(FILE, pipeline.read(FILE) | {"result": result})
+    pipeline.write_json(FILE, recorded(pipeline) | {"result": result})
 
 
-def say_cost(pipeline: Pipeline, splits: Splits, sizes: dict[int, int]) -> None:
+def recorded(pipeline: Pipeline) -> dict[str, Any]:
+    """Return what was measured so far."""
+    return pipeline.read(FILE) if (pipeline.out / FILE).exists() else {}
+
+
+def forecast_sentence(pipeline: Pipeline) -> str:
+    """Return what was forecast, "" if that was left out."""
+    return recorded(pipeline).get("result", {}).get("sentence", "")
+
+
+def say_cost(pipeline: Pipeline, splits: Splits, count: int) -> None:
     """Say how many trainings are to come, and how long they will take."""
-    known = pipeline.read(FILE) if (pipeline.out / FILE).exists() else {}
-    left = [pair for pair in TRAININGS if title(*pair, sizes[pair[0]]) not in known]
-    recipe = shorter(pipeline.chosen_recipe)
+    epochs = shorter(pipeline.chosen_recipe).epochs
     speed = pipeline.run.history[-1]["images_per_second"]
-    seconds = len(left) * recipe.epochs * len(splits.train) / speed
-    if left:
-        pipeline.say(
-            f"  {len(left)} short trainings on {sizes[4]:,} to {sizes[1]:,} pictures, "
-            f"about {duration(seconds)}; {len(splits.validation):,} are held out"
-        )
+    seconds = count * epochs * len(splits.train) / speed
+    pipeline.say(
+        f"  {count} short trainings of {len(splits.train):,} pictures an epoch, about "
+        f"{duration(seconds)}; {len(splits.validation):,} pictures are held out"
+    )
 
 
 def title(part: int, draw: int, size: int) -> str:
