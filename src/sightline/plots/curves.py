@@ -13,6 +13,7 @@ from matplotlib.transforms import ScaledTranslation
 from torch import Tensor
 
 from sightline.errors import SightlineError
+from sightline.measures.numbers import with_interval
 from sightline.plots import style
 
 __all__ = [
@@ -202,15 +203,16 @@ def learning_curve(
     ticks = [*sizes, doubled]
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlim(sizes[0] / 1.2, doubled * 1.1)
-    title = f"Accuracy, %, on {right.shape[2]:,} pictures held out"
+    axes.set_xlim(sizes[0] / 1.35, doubled * 1.1)
+    draws, images = right.shape[1:]
+    title = f"Accuracy, %, on {images:,} pictures held out, of {draws} draws"
     style.apply(axes, title, "training pictures")
     for value, point in zip(means, sizes, strict=True):
         style.write_note(
             axes, f"{value:.1f}", (point, value), (-6, 7), xycoords="data", ha="right"
         )
-    signs = f"{likely:.1f} ({low:.1f} to {high:.1f})"
-    style.write_beside(axes, likely, f"forecast\n{signs}")
+    points = with_interval([100 * g for g in gain])
+    style.write_beside(axes, likely, f"forecast, in points:\n{points}")
     return figure
 
 
