@@ -61,6 +61,8 @@ def quick(monkeypatch) -> list[str]:
     monkeypatch.setattr(rate, "RANGE_SEEDS", (0, 1))
     few = {name: sections.SECTIONS[name] for name in ("run", "classes")}
     monkeypatch.setattr(report, "SECTIONS", few)
+    # of tests/test_learning_curve.py
+    monkeypatch.setitem(steps.STEPS, "learning curve", lambda pipeline: None)
     return calls
 
 
@@ -81,6 +83,7 @@ def unbroken(folder, tmp_path_factory) -> Path:
         patch.setattr(rate, "range_tests", lambda *a, **k: [FALLING])
         patch.setattr(rate, "RANGE_SEEDS", (0, 1))
         patch.setattr(report, "SECTIONS", {"run": sections.SECTIONS["run"]})
+        patch.setitem(steps.STEPS, "learning curve", lambda pipeline: None)
         patch.setitem(steps.STEPS, "demo", lambda pipeline: None)
         go(folder, out)
     return out

@@ -3,7 +3,7 @@
 ===================== ====================================================
 pipeline.json         what was asked for: folder, pictures, recipe
 check.json            what may be wrong with the pictures
-choices.json          epochs and learning rate, and why they were chosen
+choices.json          start, epochs and learning rate, and why they were chosen
 rate.json             the range tests and short trainings, each as it was measured
 rate.svg              the curves that the learning rate was read from
 run/                  the training, as `sightline train` leaves it
@@ -37,8 +37,8 @@ __all__ = ["Pipeline"]
 
 AGAIN = "give the same command again; nothing already done is repeated"
 
-CHOICES = ("epochs", "max_lr")  # fields of the recipe
-CHOICE: Shape = {"value": float, "why": str, "images_per_second?": float | None}
+CHOICES = ("start", "epochs", "max_lr")  # fields of the recipe
+CHOICE: Shape = {"value": float | int | str, "why": str, "images_per_second?": float | None}
 FINDING: Shape = {"kind": str, "words": str, "remedy": str}
 SHAPES: dict[str, Shape] = {  # of the JSON files
     "check.json": {"table": [[str]], "findings": [FINDING]},

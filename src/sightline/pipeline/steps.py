@@ -84,12 +84,18 @@ def begin(pipeline: Pipeline) -> None:
             f"{pipeline.out} was begun with something else ({', '.join(different)}); "
             "give the same command to go on, or choose another --out"
         )
-    fix_epochs(pipeline)
+    fix_by_number(pipeline)
 
 
-def fix_epochs(pipeline: Pipeline) -> None:
-    """Choose the epochs by the number of pictures."""
-    pipeline.choose("epochs", lambda: choices.choose_epochs(len(pipeline.splits.train)))
+def fix_by_number(pipeline: Pipeline) -> None:
+    """Choose start and epochs by the number of pictures."""
+    splits, recipe = pipeline.splits, pipeline.recipe
+    images, classes = len(splits.train), len(splits.classes)
+    if "epochs" not in pipeline.choices:  # else of a version without a choice
+        pipeline.choose("start", lambda: choices.choose_start(recipe, images, classes))
+    pipeline.choose("epochs", lambda: choices.choose_epochs(images))
+    if start := pipeline.choices.get("start"):
+        pipeline.say(f"  start {start.value}: {start.why}")
 
 
 def train_network(pipeline: Pipeline) -> None:

@@ -1,4 +1,4 @@
-"""What to set by looking at the pictures: epochs and learning rate."""
+"""What to set by looking at the pictures: start, epochs and learning rate."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,15 +11,23 @@ from sightline.errors import NonFiniteLossError, SightlineError
 from sightline.training.engine import fit
 from sightline.training.lr_finder import RangeTest, recommended, spread
 from sightline.training.parts import build, chosen_splits
-from sightline.training.recipe import Recipe
+from sightline.training.recipe import STARTED, Recipe
 from sightline.training.runtime import Runtime
 
-__all__ = ["Choice", "choose_epochs", "choose_rate", "try_rate", "try_speed"]
+__all__ = [
+    "Choice",
+    "choose_epochs",
+    "choose_rate",
+    "choose_start",
+    "try_rate",
+    "try_speed",
+]
 
 # pictures that are shown to the network, each of them counted every time: 2 minutes on
 # one CPU core, after which 1,500 photographs of hands or rooms were learnt
 SHOWN = 60_000
 MOST_EPOCHS, LEAST_EPOCHS = 200, 10
+FEW = 50  # training pictures a class: studies/few.py measured no more
 FAR_APART = 3  # times: rates that differ by less train alike
 UPDATES = 10  # by which the speed is measured
 CLEARLY = 0.95  # of the validation loss with the recipe's rate, to leave that one
@@ -29,9 +37,22 @@ CLEARLY = 0.95  # of the validation loss with the recipe's rate, to leave that o
 class Choice:
     """What a field of a recipe is set to, and why."""
 
-    value: float
+    value: float | str
     why: str
     images_per_second: float | None = None  #: of training, where it was measured
+
+
+def choose_start(recipe: Recipe, images: int, classes: int) -> Choice:
+    """Choose the weights to start from for a number of training pictures.
+
+    With few of them, our own are better than random ones (`studies/few.py`).
+    """
+    each = f"{images / classes:.0f} training pictures a class"
+    if (recipe.model, recipe.norm) != (STARTED["sightline"], "batch"):
+        return Choice(recipe.start, f"no others fit {recipe.model}")
+    if recipe.start == "scratch" and images <= FEW * classes:
+        return Choice("sightline", f"{each}, few enough to begin with what is known")
+    return Choice(recipe.start, f"the recipe's own; {each}")
 
 
 def choose_epochs(images: int) -> Choice:
