@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from sightline.errors import SightlineError
 from sightline.heatmaps.layers import find_layer
-from sightline.heatmaps.layouts import Layout, Probe
+from sightline.heatmaps.layouts import Probe
 from sightline.heatmaps.methods import METHODS, SLOW
 from sightline.heatmaps.scaling import enlarge, is_blank, is_flat, scale
 from sightline.models.lend import borrowed
@@ -98,8 +98,9 @@ def explain(
     classes = _class_numbers(targets, len(images), step)
     others = _class_numbers(against, len(images), step, ("rest", "predicted"))
     with borrowed(model) as model:
-        chosen = {name: find_layer(model, name) for name in layers}
-        probe = Probe(model, chosen, tuple(images.shape[1:]))
+        probe = Probe(
+            model, {n: find_layer(model, n) for n in layers}, images.shape[1:]
+        )
         # a bar only on a terminal, and only when the wait is long
         bar = tqdm(images.split(step), desc=method, delay=3, leave=False, disable=None)
         parts = zip(bar, classes, others, strict=False)
@@ -132,7 +133,7 @@ def explain_batch(
     gradients = _backward(scores.sum(), activations, probe.layers)
     explanations = {}
     for name, layer in probe.layers.items():
-        layout = _layout(probe, name, activations[name], gradients[name])
+        layout = probe.require(name, activations[name], gradients[name], method)
         values = layout.maps(activations[name].detach())
         if method in SLOW:
             from sightline.heatmaps import slow  # takes seconds
@@ -257,27 +258,6 @@ def _recorder(
         return output.clone()  # what changes it in place later changes the copy
 
     return hook
-
-
-def _layout(probe: Probe, layer: str, values: Tensor, gradients: Tensor) -> Layout:
-    """Return how the output of a layer becomes maps.
-
-    Raises:
-        SightlineError: if that cannot be told, or if the score does not depend on them.
-    """
-    layout = probe.layout(layer, tuple(values.shape[1:]))
-    if layout is None:
-        raise SightlineError(
-            f"layer {layer!r} gives {tuple(values.shape[1:])} for pictures of "
-            f"{probe.shape[1]}×{probe.shape[2]}, and which of these are the rows and "
-            "columns of the picture cannot be told; choose another layer"
-        )
-    if gradients.any() and not layout.maps(gradients).any():
-        raise SightlineError(
-            f"the logits do not depend on the places of layer {layer!r}, only on what "
-            "it has beside them, such as a class token: choose an earlier layer"
-        )
-    return layout
 
 
 def _backward(

@@ -1,6 +1,6 @@
 """Layers by name, and those that are worth a heatmap."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 
@@ -43,7 +43,7 @@ def default_layers(model: nn.Module, image_size: int | tuple[int, int]) -> list[
         layouts = {name: probe.layout(name, shape) for name, shape in shapes.items()}
         maps = {n: each for n, each in layouts.items() if each and each.grid > (1, 1)}
         late = maps if own else _after_mixing(maps, shapes)
-        alive = _alive(model, {name: parts[name] for name in late}, late, size)
+        named = late if own or not late else _outermost(model, late, shapes, size)
     if maps and not late:
         raise SightlineError(
             f"this {type(model).__name__} gives no maps after its tokens, in which it "
@@ -56,9 +56,7 @@ def default_layers(model: nn.Module, image_size: int | tuple[int, int]) -> list[
             f"no part of this {type(model).__name__} gives maps for pictures of "
             f"{size[0]}×{size[1]}: name a layer"
         )
-    if own:
-        return [*late][-2:]
-    return _last_of_each_size(late, shapes, alive)[-2:]
+    return [*named][-2:]
 
 
 def _maps(model: nn.Module, name: str) -> bool:
@@ -87,12 +85,14 @@ def _after_mixing(
     return {n: m for n, m in maps.items() if n in later or m.kind == "tokens"}
 
 
-def _last_of_each_size(
+def _outermost(
+    model: nn.Module,
     maps: Mapping[str, Layout],
     shapes: Mapping[str, tuple[int, ...]],
-    alive: Container[str],
+    size: Sequence[int],
 ) -> list[str]:
     """Name the last of the outermost parts for each size of maps, in order."""
+    alive = _alive(model, maps, size)
     last = {}
     for name in sorted(maps, key=lambda name: -name.count(".")):  # outermost last
         last[maps[name].grid] = name
@@ -104,10 +104,7 @@ def _last_of_each_size(
 
 
 def _alive(
-    model: nn.Module,
-    parts: Mapping[str, nn.Module],
-    layouts: Mapping[str, Layout],
-    size: Sequence[int],
+    model: nn.Module, maps: Mapping[str, Layout], size: Sequence[int]
 ) -> set[str]:
     """Name the parts on whose places the logits for some picture depend."""
     outputs: dict[str, Tensor] = {}
@@ -119,7 +116,8 @@ def _alive(
     generator = torch.Generator().manual_seed(0)
     picture = torch.randn(1, 3, *size, generator=generator)
     with ExitStack() as hooks:
-        for name, part in parts.items():
+        for name in maps:
+            part = model.get_submodule(name)
             hooks.enter_context(part.register_forward_hook(partial(hook, name)))
         place = next(model.parameters()).device
         logits = model(picture.to(place).requires_grad_())
@@ -127,7 +125,7 @@ def _alive(
     values = list(outputs.values())
     gradients = torch.autograd.grad((logits * weights).sum(), values, allow_unused=True)
     pairs = zip(outputs, gradients, strict=True)
-    return {n for n, g in pairs if g is not None and layouts[n].maps(g).any()}
+    return {n for n, g in pairs if g is not None and maps[n].maps(g).any()}
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:

@@ -15,6 +15,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from sightline.errors import SightlineError
+
 __all__ = ["Layout", "Probe"]
 
 Kind = Literal["channels first", "channels last", "tokens"]
@@ -75,6 +77,35 @@ class Probe:
         else:
             fits = [kind for kind in AXES if _follows(kind, shape, grown)]
         return Layout(fits[0], _grid(fits[0], shape)) if len(fits) == 1 else None
+
+    def require(
+        self, layer: str, values: Tensor, gradients: Tensor, method: str
+    ) -> Layout:
+        """Return how the output of a layer becomes the maps of a method.
+
+        Raises:
+            SightlineError: if that cannot be told, the method cannot do it, or the
+                score does not depend on the maps.
+        """
+        layout = self.layout(layer, tuple(values.shape[1:]))
+        if layout is None:
+            raise SightlineError(
+                f"layer {layer!r} gives {tuple(values.shape[1:])} for pictures of "
+                f"{self.shape[1]}×{self.shape[2]}, and which of these are the rows and "
+                "columns of the picture cannot be told; choose another layer"
+            )
+        if method == "ablation_cam" and layout.kind != "channels first":
+            raise SightlineError(
+                f"layer {layer!r} gives {layout.kind}, and ablation_cam takes channels "
+                "first only; choose another layer or method"
+            )
+        if gradients.any() and not layout.maps(gradients).any():
+            raise SightlineError(
+                f"the logits do not depend on the places of layer {layer!r}, only on "
+                "what it has beside them, such as a class token: choose an earlier "
+                "layer"
+            )
+        return layout
 
     def _divides(self, grid: tuple[int, int]) -> bool:
         """Tell whether a grid cuts the pictures into squares of whole pixels."""

@@ -9,12 +9,12 @@ from sightline.data.datasets import data_folder
 from sightline.errors import DataError, RunError, SightlineError
 from sightline.files import claim
 from sightline.measures.numbers import duration
+from sightline.pipeline.network import choose_length, choose_network, measured_speed
 from sightline.pipeline.rate import find_rate
 from sightline.pipeline.state import Pipeline
 from sightline.reports.outcome import index_page, results
 from sightline.reports.report import write_report
 from sightline.reports.subject import Subject
-from sightline.training import choices
 from sightline.training.recipe import describe_fields
 from sightline.training.train import train
 
@@ -39,13 +39,14 @@ def run(pipeline: Pipeline) -> Path:
 
 def check(pipeline: Pipeline) -> None:
     """Check the folder, and end here if training makes no sense."""
+    choose_network(pipeline)
     if (pipeline.out / "check.json").exists():
         pipeline.say("  checked before: check.json")
         begin(pipeline)
         return
     result = check_folder(
         pipeline.folder,
-        image_size=pipeline.recipe.image_size,
+        image_size=pipeline.chosen_recipe.image_size,
         framing=pipeline.recipe.framing,
         keep_in=data_folder() / "decoded",
         progress=pipeline.progress,
@@ -68,6 +69,7 @@ def begin(pipeline: Pipeline) -> None:
     """
     recipe = pipeline.recipe.flat()
     request = {name: recipe[name] for name in ("name", *describe_fields())}
+    request["minutes"] = pipeline.minutes
     request |= {"digest": pipeline.splits.digest, "fixed": sorted(pipeline.fixed)}
     if not (pipeline.out / "pipeline.json").exists():
         folder = str(pipeline.folder.resolve())
@@ -83,12 +85,7 @@ def begin(pipeline: Pipeline) -> None:
             f"{pipeline.out} was begun with something else ({', '.join(different)}); "
             "give the same command to go on, or choose another --out"
         )
-    fix_epochs(pipeline)
-
-
-def fix_epochs(pipeline: Pipeline) -> None:
-    """Choose the epochs by the number of pictures."""
-    pipeline.choose("epochs", lambda: choices.choose_epochs(len(pipeline.splits.train)))
+    choose_length(pipeline)
 
 
 def train_network(pipeline: Pipeline) -> None:
@@ -97,7 +94,7 @@ def train_network(pipeline: Pipeline) -> None:
     left = recipe.epochs - len(pipeline.run.history)
     if left > 0:
         speed = pipeline.choices["max_lr"].images_per_second
-        speed = speed or choices.try_speed(recipe, pipeline.splits, pipeline.runtime)
+        speed = speed or measured_speed(pipeline, recipe, len(pipeline.splits.classes))
         pipeline.say(
             f"  {recipe.model}, {images:,} training pictures of {recipe.image_size}x"
             f"{recipe.image_size} pixels, {left} of {recipe.epochs} epochs, about "
