@@ -2,6 +2,7 @@
 
 ========  =======================================================================
 state     what all steps share, and the files that they leave
+network   the choice of the network and the size of pictures
 rate      the choice of the learning rate
 forecast  what twice as many pictures would bring
 steps     the steps, in order

@@ -3,7 +3,8 @@
 ===================== ====================================================
 pipeline.json         what was asked for: folder, pictures, recipe
 check.json            what may be wrong with the pictures
-choices.json          start, epochs and learning rate, and why they were chosen
+choices.json          what was chosen (size, network, start, epochs, rate), and why
+speed.json            images per second of the networks that were tried
 rate.json             the range tests and short trainings, each as it was measured
 rate.svg              the curves that the learning rate was read from
 run/                  the training, as `sightline train` leaves it
@@ -37,14 +38,17 @@ __all__ = ["Pipeline"]
 
 AGAIN = "give the same command again; nothing already done is repeated"
 
-CHOICES = ("start", "epochs", "max_lr")  # fields of the recipe
-CHOICE: Shape = {"value": float | int | str, "why": str, "images_per_second?": float | None}
+# fields of the recipe
+CHOICES = ("image_size", "model", "start", "batch_size", "epochs", "max_lr")
+CHOICE: Shape = {"value": float | str, "why": str, "images_per_second?": float | None}
 FINDING: Shape = {"kind": str, "words": str, "remedy": str}
 SHAPES: dict[str, Shape] = {  # of the JSON files
     "check.json": {"table": [[str]], "findings": [FINDING]},
     "choices.json": {f"{name}?": CHOICE for name in CHOICES},
     "learning_curve.json": {"result?": {"sentence": str, "points": [float]}},
+    "speed.json": {},
 }
+MINUTES = 5.0  # by default: short enough to wait for
 
 
 @dataclass
@@ -55,6 +59,7 @@ class Pipeline:
     out: Path
     recipe: Recipe
     fixed: Collection[str] = ()  #: fields of the recipe that are not to be chosen
+    minutes: float = MINUTES  #: that the training should take
     device: str = "auto"
     precision: str = "auto"
     progress: bool = True
@@ -65,7 +70,7 @@ class Pipeline:
         """Return the pictures, the same whenever this pipeline goes on."""
         return load_folder(
             self.folder,
-            image_size=self.recipe.image_size,
+            image_size=self.chosen_recipe.image_size,
             framing=self.recipe.framing,
             seed=self.recipe.seed,
             progress=self.progress,

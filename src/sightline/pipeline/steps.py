@@ -10,12 +10,12 @@ from sightline.errors import DataError, RunError, SightlineError
 from sightline.files import claim
 from sightline.measures.numbers import duration
 from sightline.pipeline.forecast import forecast, forecast_sentence
+from sightline.pipeline.network import choose_length, choose_network, measured_speed
 from sightline.pipeline.rate import find_rate
 from sightline.pipeline.state import Pipeline
 from sightline.reports.outcome import index_page, results
 from sightline.reports.report import write_report
 from sightline.reports.subject import Subject
-from sightline.training import choices
 from sightline.training.recipe import describe_fields
 from sightline.training.train import train
 
@@ -40,13 +40,14 @@ def run(pipeline: Pipeline) -> Path:
 
 def check(pipeline: Pipeline) -> None:
     """Check the folder, and end here if training makes no sense."""
+    choose_network(pipeline)
     if (pipeline.out / "check.json").exists():
         pipeline.say("  checked before: check.json")
         begin(pipeline)
         return
     result = check_folder(
         pipeline.folder,
-        image_size=pipeline.recipe.image_size,
+        image_size=pipeline.chosen_recipe.image_size,
         framing=pipeline.recipe.framing,
         keep_in=data_folder() / "decoded",
         progress=pipeline.progress,
@@ -69,6 +70,7 @@ def begin(pipeline: Pipeline) -> None:
     """
     recipe = pipeline.recipe.flat()
     request = {name: recipe[name] for name in ("name", *describe_fields())}
+    request["minutes"] = pipeline.minutes
     request |= {"digest": pipeline.splits.digest, "fixed": sorted(pipeline.fixed)}
     if not (pipeline.out / "pipeline.json").exists():
         folder = str(pipeline.folder.resolve())
@@ -84,18 +86,7 @@ def begin(pipeline: Pipeline) -> None:
             f"{pipeline.out} was begun with something else ({', '.join(different)}); "
             "give the same command to go on, or choose another --out"
         )
-    fix_by_number(pipeline)
-
-
-def fix_by_number(pipeline: Pipeline) -> None:
-    """Choose start and epochs by the number of pictures."""
-    splits, recipe = pipeline.splits, pipeline.recipe
-    images, classes = len(splits.train), len(splits.classes)
-    if "epochs" not in pipeline.choices:  # else of a version without a choice
-        pipeline.choose("start", lambda: choices.choose_start(recipe, images, classes))
-    pipeline.choose("epochs", lambda: choices.choose_epochs(images))
-    if start := pipeline.choices.get("start"):
-        pipeline.say(f"  start {start.value}: {start.why}")
+    choose_length(pipeline)
 
 
 def train_network(pipeline: Pipeline) -> None:
@@ -104,7 +95,7 @@ def train_network(pipeline: Pipeline) -> None:
     left = recipe.epochs - len(pipeline.run.history)
     if left > 0:
         speed = pipeline.choices["max_lr"].images_per_second
-        speed = speed or choices.try_speed(recipe, pipeline.splits, pipeline.runtime)
+        speed = speed or measured_speed(pipeline, recipe, len(pipeline.splits.classes))
         pipeline.say(
             f"  {recipe.model}, {images:,} training pictures of {recipe.image_size}x"
             f"{recipe.image_size} pixels, {left} of {recipe.epochs} epochs, about "
