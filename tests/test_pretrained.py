@@ -21,6 +21,7 @@ from sightline.models.pretrained import (
     rename,
 )
 from sightline.models.resnet import STEMS, resnet10
+from sightline.training.choices import choose_start
 from sightline.training.parts import build, chosen_splits
 from sightline.training.recipe import Recipe
 from sightline.training.runtime import choose_runtime
@@ -174,3 +175,18 @@ def test_recipes_of_before_the_start_had_a_name_are_read():
     ]
     assert [recipe.start for recipe in recipes] == ["imagenet", "scratch"]
     assert Recipe.from_json(recorded).start == "scratch"
+
+
+@pytest.mark.parametrize(
+    ("changes", "images", "start", "why"),
+    [
+        ({}, 500, "sightline", "50 training pictures a class"),
+        ({}, 510, "scratch", "51 training pictures a class"),
+        ({"start": "sightline"}, 510, "sightline", "the recipe's own"),
+        ({"model": "resnet18"}, 50, "scratch", "no others fit resnet18"),
+        ({"norm": "group"}, 50, "scratch", "no others fit"),
+    ],
+)
+def test_few_pictures_start_from_them_where_they_fit(changes, images, start, why):
+    choice = choose_start(replace(tiny.RECIPE, **changes), images, 10)
+    assert choice.value == start and why in choice.why
