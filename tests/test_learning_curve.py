@@ -132,6 +132,13 @@ def test_where_pictures_brought_nothing_the_interval_holds_zero():
     assert low < 0 < high
 
 
+def test_the_sentence_says_where_a_gain_may_be_none():
+    for gain, doubt in ((0.0, True), (0.1, False)):
+        right = answers((1, 2, 4), lambda size, gain=gain: 0.5 + gain * size)
+        made = LearningCurve((1, 2, 4), right, torch.zeros(1000).long(), (4,))
+        assert ("not told apart from none" in made.sentence(("a",))) == doubt
+
+
 def test_nothing_is_forecast_above_perfection():
     def accuracy(size):
         return {1: 0.2, 2: 0.7, 4: 0.98}[size]

@@ -84,6 +84,8 @@ class LearningCurve:
         """Say what twice as many pictures would bring, in points of accuracy."""
         points = [100 * value for value in doubling(self.right)]
         words = f"twice as many pictures: {with_interval(points)} points"
+        if points[1] <= 0 <= points[2]:
+            words += ", not told apart from none"
         if (worst := self.weakest()) is not None:
             of_worst = self.right[-1][:, self.labels == worst]
             words += (
