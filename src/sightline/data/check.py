@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sightline.data.companions import find_cut_series
 from sightline.data.duplicates import (
     Pair,
     equal_files,
@@ -16,6 +17,7 @@ from sightline.data.duplicates import (
 )
 from sightline.data.findings import Finding, count_pictures
 from sightline.data.folders import Decoded, decode_once, find_lacking
+from sightline.data.groups import FOLDER
 from sightline.data.headers import find_shapes, find_sizes, read_headers
 from sightline.data.listing import Listing, list_folder
 from sightline.data.options import Framing
@@ -46,6 +48,7 @@ class FolderCheck:
     folder: str
     image_size: int  #: pixels, to which pictures will be brought
     framing: Framing  #: how they become squares
+    group: str  #: how pictures stay together
     classes: dict[str, dict[str, int]]  #: → pictures (or train, test) and unreadable
     kinds: dict[str, int]  #: of file and pixels, such as "JPEG RGB" → pictures
     sides: tuple[int, ...]  #: least, median, largest shorter side, in pixels
@@ -84,18 +87,21 @@ def check_folder(
     *,
     image_size: int = 32,
     framing: Framing = "crop",
+    group: str = "",
+    series_file: Path | None = None,
     keep_in: Path,
     progress: bool = True,
 ) -> FolderCheck:
     """Look at every picture of a folder that `load_folder` would load.
 
-    Decoded pictures are kept in `keep_in`, for `load_folder` to take.
+    Decoded pictures are kept in `keep_in`, for `load_folder` to take, and the series
+    that are proposed in `series_file`, for people to edit.
 
     Raises:
         DataError: if the folder is missing or laid out in another way, or has fewer
-            than two classes.
+            than two classes, or has pictures that are not in a `group`.
     """
-    listing = list_folder(Path(folder).expanduser())
+    listing = list_folder(Path(folder).expanduser(), deeper=group == FOLDER)
     headers = list(read_headers(listing, progress))
     decoded = decode_once(listing, image_size, framing, keep_in, progress)
     sides = sorted(header.shorter for header in headers if header)
@@ -104,6 +110,7 @@ def check_folder(
         str(folder),
         image_size,
         framing,
+        group,
         counts,
         dict(Counter(h.kind for h in headers if h).most_common()),
         tuple(sides[place] for place in (0, len(sides) // 2, -1)) if sides else (),
@@ -113,6 +120,7 @@ def check_folder(
             *find_sizes(listing, headers, image_size, framing),
             *find_shapes(listing, headers, framing),
             *_copies(listing, decoded, progress),
+            *find_cut_series(listing, decoded, headers, group, series_file),
             *listing.findings,
         ),
     )

@@ -2,9 +2,12 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import get_args
 
+from PIL import ExifTags, Image
 from tqdm import tqdm
 
 from sightline.data.findings import Finding, count_pictures
@@ -25,6 +28,7 @@ class Header:
     shorter: int  #: side, in pixels
     longer: int
     kind: str  #: of file and pixels
+    taken: float | None = None  #: when, in seconds; by the camera's clock
 
 
 def read_headers(listing: Listing, progress: bool) -> Iterator[Header | None]:
@@ -37,10 +41,22 @@ def read_headers(listing: Listing, progress: bool) -> Iterator[Header | None]:
                 open_picture(listing.folder / name) as picture,
             ):
                 kind = f"{picture.format} {picture.mode}"
-                header = Header(min(picture.size), max(picture.size), kind)
+                sides = min(picture.size), max(picture.size)
+                header = Header(*sides, kind, _taken(picture))
         except Exception:  # decoders of broken files raise nearly anything
             header = None
         yield header
+
+
+def _taken(picture: Image.Image) -> float | None:
+    """Return when a photograph was taken, if EXIF tells."""
+    with suppress(Exception):  # of broken metadata
+        exif = picture.getexif().get_ifd(ExifTags.IFD.Exif)
+        moment = str(exif[ExifTags.Base.DateTimeOriginal]).strip("\0 ")
+        fraction = str(exif.get(ExifTags.Base.SubsecTimeOriginal, "")).strip("\0 ")
+        time = datetime.strptime(moment, "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
+        return time.timestamp() + float(f"0.{fraction or 0}")
+    return None
 
 
 def find_sizes(
