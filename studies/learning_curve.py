@@ -69,14 +69,14 @@ def halves(splits: Splits, case: Case) -> tuple[Splits, Split, Split]:
     """
     everything = splits.train.join(splits.validation).join(splits.test)
     share = case.pictures / len(everything)
-    shown = stratified(everything.labels, share, seed=1000 + case.seed)
+    shown = stratified(everything, share, seed=1000 + case.seed)
     pool, rest = everything.take(shown), everything.take(~shown)
-    known = stratified(pool.labels, 0.5, seed=2000 + case.seed)
+    known = stratified(pool, 0.5, seed=2000 + case.seed)
     half = pool.take(known)
     order = torch.randperm(
         len(rest), generator=torch.Generator().manual_seed(case.seed)
     )
-    validation = stratified(half.labels, 0.1, seed=3000)
+    validation = stratified(half, 0.1, seed=3000)
     known_splits = replace(
         splits, train=half.take(~validation), validation=half.take(validation)
     )

@@ -105,6 +105,31 @@ def test_too_few_pictures_are_named():
         divide(splits(12, 2))
 
 
+def in_series(of: int):
+    """Pictures of two classes in series of so many, each of one class."""
+    data = splits(60, 60)
+    train = data.train.join(data.validation)
+    series = torch.arange(len(train)) // of
+    whole = replace(train, labels=series % 2, series=series)
+    last = series >= series.max() - 1
+    return replace(data, train=whole.take(~last), validation=whole.take(last))
+
+
+def test_series_are_held_out_and_drawn_whole():
+    divided = divide(in_series(4))
+    train, held_out = divided.train, divided.validation
+    assert train.series is not None and held_out.series is not None
+    assert not set(train.series.tolist()) & set(held_out.series.tolist())
+    for draw in range(DRAWS):
+        drawn = train.take(part_of(train, 2, draw)).series
+        assert drawn is not None and (drawn.unique(return_counts=True)[1] == 4).all()
+
+
+def test_too_few_series_are_named():
+    with pytest.raises(DataError, match="is of too few series"):
+        divide(in_series(30))
+
+
 @pytest.mark.parametrize("exponent", [0.1, 0.3, 0.5])
 def test_the_next_step_of_a_power_law_is_inside_the_interval(exponent):
     def accuracy(size):

@@ -72,6 +72,7 @@ class Pipeline:
             self.folder,
             image_size=self.chosen_recipe.image_size,
             framing=self.recipe.framing,
+            group=self.recipe.group,
             seed=self.recipe.seed,
             progress=self.progress,
         )

@@ -49,6 +49,7 @@ def check(pipeline: Pipeline) -> None:
         pipeline.folder,
         image_size=pipeline.chosen_recipe.image_size,
         framing=pipeline.recipe.framing,
+        group=pipeline.recipe.group,
         keep_in=data_folder() / "decoded",
         progress=pipeline.progress,
     )

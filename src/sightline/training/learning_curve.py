@@ -110,15 +110,20 @@ def doubling(right: Tensor) -> tuple[float, float, float]:
     return min(likely * two.difference / 2, missing), low, min(high, missing)
 
 
-def stratified(labels: Tensor, share: float, seed: int) -> Tensor:
-    """Choose a share of each class, at least one, (N,) bool.
+def stratified(split: Split, share: float, seed: int) -> Tensor:
+    """Choose a share of each class, at least one picture, (N,) bool.
 
-    With the same seed, a larger share holds all of a smaller one.
+    Whole series are chosen, where pictures have some; then classes have about that
+    share. With the same seed, a larger share holds all of a smaller one.
     """
-    chosen = torch.zeros(len(labels), dtype=torch.bool)
     generator = torch.Generator().manual_seed(seed)
-    for label in labels.unique():
-        places = torch.nonzero(labels == label)[:, 0]
+    if split.series is not None:
+        series = split.series.unique()
+        order = series[torch.randperm(len(series), generator=generator)]
+        return torch.isin(split.series, order[: max(round(share * len(order)), 1)])
+    chosen = torch.zeros(len(split), dtype=torch.bool)
+    for label in split.labels.unique():
+        places = torch.nonzero(split.labels == label)[:, 0]
         order = torch.randperm(len(places), generator=generator)
         chosen[places[order[: max(round(share * len(places)), 1)]]] = True
     return chosen
@@ -138,15 +143,22 @@ def divide(splits: Splits) -> Splits:
             f"besides those of the test, and a learning curve needs {FEWEST} of each "
             "class"
         )
-    held_out = stratified(everything.labels, HELD_OUT, seed=0)
-    return replace(
-        splits, train=everything.take(~held_out), validation=everything.take(held_out)
-    )
+    held_out = stratified(everything, HELD_OUT, seed=0)
+    train, validation = everything.take(~held_out), everything.take(held_out)
+    quarters = [train.take(part_of(train, max(PARTS), draw)) for draw in range(DRAWS)]
+    for part in (validation, *quarters):
+        missing = set(range(len(splits.classes))) - set(part.labels.tolist())
+        if missing:
+            raise DataError(
+                f"{splits.classes[min(missing)]} is of too few series for a learning "
+                "curve: a quarter of all series has none of it"
+            )
+    return replace(splits, train=train, validation=validation)
 
 
 def part_of(split: Split, part: int, draw: int) -> Tensor:
     """Return which pictures a draw of one `part`-th of them has, places ascending."""
-    return stratified(split.labels, 1 / part, seed=draw).nonzero()[:, 0]
+    return stratified(split, 1 / part, seed=draw).nonzero()[:, 0]
 
 
 def shorter(recipe: Recipe) -> Recipe:
