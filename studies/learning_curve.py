@@ -26,6 +26,7 @@ from sightline.training.engine import evaluate, fit
 from sightline.training.learning_curve import (
     DRAWS,
     NEXT,
+    NEXT_ERROR,
     PARTS,
     divide,
     doubling,
@@ -185,7 +186,7 @@ def main() -> None:
         "pictures shown": SHOWN,
         "max_lr": MAX_LR,
         "draws": DRAWS,
-        "factors": NEXT,
+        "factor": [NEXT, NEXT_ERROR],
         **describe(runtime),
     }
     widths = [row["forecast"][2] - row["forecast"][1] for row in rows]
