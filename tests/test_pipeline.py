@@ -13,12 +13,11 @@ import tiny
 from click.testing import CliRunner
 from PIL import Image
 
-from sightline import pipeline
 from sightline.cli import main
 from sightline.cli.group import INTERRUPTED
 from sightline.data.shapes import draw_shapes
 from sightline.errors import DataError, RunError
-from sightline.pipeline import Pipeline, run
+from sightline.pipeline import Pipeline, rate, run, steps
 from sightline.reports import report, sections
 from sightline.training import choices
 from sightline.training.lr_finder import RangeTest
@@ -58,10 +57,12 @@ def quick(monkeypatch) -> list[str]:
             calls.append("range tests")
         return [FALLING]
 
-    monkeypatch.setattr(pipeline, "range_tests", range_tests)
-    monkeypatch.setattr(pipeline, "RANGE_SEEDS", (0, 1))
+    monkeypatch.setattr(rate, "range_tests", range_tests)
+    monkeypatch.setattr(rate, "RANGE_SEEDS", (0, 1))
     few = {name: sections.SECTIONS[name] for name in ("run", "classes")}
     monkeypatch.setattr(report, "SECTIONS", few)
+    # of tests/test_learning_curve.py
+    monkeypatch.setitem(steps.STEPS, "learning curve", lambda pipeline: None)
     return calls
 
 
@@ -79,10 +80,11 @@ def unbroken(folder, tmp_path_factory) -> Path:
     """A pipeline that nothing interrupted, without a demo."""
     out = tmp_path_factory.mktemp("unbroken")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "range_tests", lambda *a, **k: [FALLING])
-        patch.setattr(pipeline, "RANGE_SEEDS", (0, 1))
+        patch.setattr(rate, "range_tests", lambda *a, **k: [FALLING])
+        patch.setattr(rate, "RANGE_SEEDS", (0, 1))
         patch.setattr(report, "SECTIONS", {"run": sections.SECTIONS["run"]})
-        patch.setitem(pipeline.STEPS, "demo", lambda pipeline: None)
+        patch.setitem(steps.STEPS, "learning curve", lambda pipeline: None)
+        patch.setitem(steps.STEPS, "demo", lambda pipeline: None)
         go(folder, out)
     return out
 
@@ -126,13 +128,13 @@ def test_a_pipeline_that_was_cut_off_before_a_step_goes_on_there(
         raise StopHereError
 
     with monkeypatch.context() as patch:
-        patch.setitem(pipeline.STEPS, "demo", lambda pipeline: None)
-        patch.setitem(pipeline.STEPS, step, stop)
+        patch.setitem(steps.STEPS, "demo", lambda pipeline: None)
+        patch.setitem(steps.STEPS, step, stop)
         with pytest.raises(StopHereError):
             go(folder, tmp_path)
     assert not (tmp_path / "index.html").exists()
     with monkeypatch.context() as patch:
-        patch.setitem(pipeline.STEPS, "demo", lambda pipeline: None)
+        patch.setitem(steps.STEPS, "demo", lambda pipeline: None)
         go(folder, tmp_path)
     assert quick == ["range tests"]  # once, before or after the cut
     assert weights(tmp_path) == weights(unbroken)
@@ -149,7 +151,7 @@ def test_a_training_that_was_cut_off_ends_with_the_same_weights(
         save(self, *args, **kwargs)
         raise StopHereError
 
-    monkeypatch.setitem(pipeline.STEPS, "demo", lambda pipeline: None)
+    monkeypatch.setitem(steps.STEPS, "demo", lambda pipeline: None)
     with monkeypatch.context() as patch:
         patch.setattr(Run, "save_epoch", save_and_stop)
         with pytest.raises(StopHereError):
@@ -186,16 +188,16 @@ def test_pictures_that_cannot_be_trained_on_end_the_pipeline_at_once(folder, tmp
 
 def test_epochs_follow_from_the_number_of_pictures(folder, tmp_path, quick):
     options = {"progress": False, "say": lambda line: None}
-    pipeline.check(Pipeline(folder, tmp_path, RECIPE, **options))
+    steps.check(Pipeline(folder, tmp_path, RECIPE, **options))
     again = Pipeline(folder, tmp_path, RECIPE, **options)
     assert again.chosen_recipe.epochs == choices.MOST_EPOCHS  # 44 training pictures
 
 
 def test_epochs_that_were_chosen_are_not_taken_for_fixed_ones(folder, tmp_path):
     options = {"progress": False, "say": lambda line: None}
-    pipeline.check(Pipeline(folder, tmp_path, RECIPE, **options))
+    steps.check(Pipeline(folder, tmp_path, RECIPE, **options))
     with pytest.raises(RunError, match=r"fixed \[\] ≠ \['epochs'\]"):
-        pipeline.check(Pipeline(folder, tmp_path, RECIPE, {"epochs"}, **options))
+        steps.check(Pipeline(folder, tmp_path, RECIPE, {"epochs"}, **options))
 
 
 @pytest.mark.parametrize(
@@ -211,10 +213,10 @@ def test_short_trainings_decide_and_the_recipe_has_the_benefit_of_the_doubt(
         return 2.0 if lr == RECIPE.max_lr else loss
 
     low = replace(FALLING, lrs=np.geomspace(1e-6, 1e-2, 40).tolist())
-    rate = choices.choose_rate(RECIPE, [low, low], trial)
+    choice = choices.choose_rate(RECIPE, [low, low], trial)
     assert len(tried) == 2 and RECIPE.max_lr in tried
-    assert rate.value == (min(tried) if suggested else RECIPE.max_lr)
-    assert f"validation loss of {loss:.2f} and 2.00" in rate.why
+    assert choice.value == (min(tried) if suggested else RECIPE.max_lr)
+    assert f"validation loss of {loss:.2f} and 2.00" in choice.why
 
 
 def test_a_rate_is_tried_by_a_real_training():
@@ -226,9 +228,9 @@ def test_a_search_for_a_rate_that_was_cut_off_repeats_nothing_it_has_measured(
 ):
     """Each range test and each short training is kept and said as it ends."""
     for step in ("training", "report", "demo", "page"):
-        monkeypatch.setitem(pipeline.STEPS, step, lambda pipeline: None)
+        monkeypatch.setitem(steps.STEPS, step, lambda pipeline: None)
     low = replace(FALLING, lrs=np.geomspace(1e-6, 1e-2, 40).tolist())
-    monkeypatch.setattr(pipeline, "range_tests", lambda *a, **k: [low])
+    monkeypatch.setattr(rate, "range_tests", lambda *a, **k: [low])
     tried = []
 
     def try_rate(recipe, splits, runtime, lr):
@@ -237,10 +239,10 @@ def test_a_search_for_a_rate_that_was_cut_off_repeats_nothing_it_has_measured(
             raise StopHereError
         return 2.0
 
-    monkeypatch.setattr(pipeline, "try_rate", try_rate)
+    monkeypatch.setattr(rate, "try_rate", try_rate)
     with pytest.raises(StopHereError):
         go(folder, tmp_path)
-    monkeypatch.setattr(pipeline, "range_tests", None)  # would fail
+    monkeypatch.setattr(rate, "range_tests", None)  # would fail
     lines = go(folder, tmp_path)
     assert len(tried) == 3 and tried[1] == tried[2]
     begun = [line.split(":")[0] for line in lines if line.startswith(("  r", "  s"))]
@@ -256,14 +258,14 @@ def test_a_search_for_a_rate_that_was_cut_off_repeats_nothing_it_has_measured(
 
 def test_range_tests_that_end_too_soon_leave_the_recipes_rate():
     short = replace(FALLING, lrs=[1e-5, 1e-4], losses=[1, 2])
-    rate = choices.choose_rate(RECIPE, [short], trial=None)
-    assert rate.value == RECIPE.max_lr
-    assert "only 2 points" in rate.why
+    choice = choices.choose_rate(RECIPE, [short], trial=None)
+    assert choice.value == RECIPE.max_lr
+    assert "only 2 points" in choice.why
 
 
 def test_a_rate_that_was_given_is_not_looked_for(folder, tmp_path, quick, monkeypatch):
     for step in ("report", "demo", "page"):
-        monkeypatch.setitem(pipeline.STEPS, step, lambda pipeline: None)
+        monkeypatch.setitem(steps.STEPS, step, lambda pipeline: None)
     recipe = replace(RECIPE, max_lr=0.05, epochs=1)
     lines = go(folder, tmp_path, recipe=recipe, fixed={"epochs", "max_lr"})
     assert not quick
@@ -299,7 +301,7 @@ def test_the_command_says_how_to_go_on_after_an_interruption(
     def interrupt(pipeline):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(pipeline.STEPS, "learning rate", interrupt)
+    monkeypatch.setitem(steps.STEPS, "learning rate", interrupt)
     out = str(tmp_path / "out")
     done = CliRunner().invoke(main, ["all", str(folder), "--out", out, "--epochs", "1"])
     assert done.exit_code == INTERRUPTED
@@ -310,7 +312,7 @@ def test_the_command_says_how_to_go_on_after_an_interruption(
 def test_the_command_ends_with_a_table_of_what_there_is(
     folder, tmp_path, quick, monkeypatch
 ):
-    monkeypatch.setitem(pipeline.STEPS, "demo", lambda pipeline: None)
+    monkeypatch.setitem(steps.STEPS, "demo", lambda pipeline: None)
     done = CliRunner().invoke(
         main,
         [
