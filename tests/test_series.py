@@ -192,7 +192,7 @@ def test_series_that_are_in_train_and_test_leave_the_training(tmp_path, read):
     assert_uncut(splits, r"s\d\d")
     assert len(splits.test) == 14
     assert {"s02", "s12"} <= series_in(splits.test, r"s\d\d")
-    assert "4 pictures of train/ left out" in splits.notes[-1]
+    assert "4 pictures of train/ left out" in " ".join(splits.notes)
 
 
 def test_shares_are_as_close_as_whole_series_allow_and_said_where_they_are_not():
