@@ -489,6 +489,16 @@ def test_check_counts_companions_and_measures_what_they_pretend(flat, read):
     assert {other for _, other in pairs} <= set(splits.train.files)
 
 
+def test_companions_that_are_no_help_are_said_to_be_none(tmp_path):
+    for scene_number in range(30):  # one scene shows both classes
+        for number in range(4):
+            name = "ab"[number % 2]
+            path = tmp_path / "set" / name / f"{name}{scene_number}-{number}.png"
+            save(shot(scene_number, number), path)
+    words = finding(tmp_path / "set").words
+    assert "no gain that could be told" in words and "pretends" not in words
+
+
 @pytest.mark.parametrize("group", ["auto", r"^\w+\d+(?=-)"])
 def test_a_split_that_cuts_nothing_pretends_nothing(flat, group):
     assert finding(flat, group=group) is None
