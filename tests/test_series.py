@@ -547,6 +547,27 @@ def test_a_recipe_and_pictures_of_another_group_are_refused(flat, read):
     chosen_splits(recipe, read(flat, group="auto"))
 
 
+def test_the_pictures_of_a_run_are_found_again_by_its_group(
+    flat, deep, read, tmp_path, capsys
+):
+    from types import SimpleNamespace
+
+    from sightline.cli.options import pictures_for
+    from sightline.training.recipes import RECIPES
+
+    (tmp_path / "s.csv").write_text(lines(table(flat)), encoding="utf-8")
+    recipe = replace(RECIPES["resnet10"], group=str(tmp_path / "s.csv"))
+    splits = read(flat, group=recipe.group)
+    about = {"image_size": 32, "digest": splits.digest, "data": "flat"}
+    about |= {"source": str(flat), "test_digest": splits.test_digest}
+    run = SimpleNamespace(path=Path("runs/a"), manifest=about, recipe=recipe)
+    assert pictures_for(run, None, None).digest == splits.digest
+    assert capsys.readouterr().err.count("note") == 0
+    other = deep / "cat"  # whose folders are classes, and not in the file
+    assert pictures_for(run, str(other), None).group == ""
+    assert "divided at random, not as runs/a was" in capsys.readouterr().err
+
+
 # the interval of answers that come in series
 
 
