@@ -12,10 +12,18 @@ from sightline.training.parts import build, chosen_splits
 from sightline.training.recipe import Recipe
 from sightline.training.runtime import Runtime
 
-__all__ = ["ENOUGH", "Choice", "choose_epochs", "choose_rate", "try_rate"]
+__all__ = [
+    "ENOUGH",
+    "LEAST_EPOCHS",
+    "Choice",
+    "choose_epochs",
+    "choose_rate",
+    "try_rate",
+]
 
+# 2,700 photographs of clothes, 2 min: 22 epochs at 128 pixels were as good as 40 at 64
 MOST_EPOCHS, LEAST_EPOCHS = 200, 10
-ENOUGH = 40  # epochs: with fewer, a smaller network learns more in the same time
+ENOUGH = 40  #: epochs; with fewer, a smaller network learns more in the same time
 FAR_APART = 3  # times: rates that differ by less train alike
 CLEARLY = 0.95  # of the validation loss with the recipe's rate, to leave that one
 
