@@ -22,7 +22,8 @@ def choose_network(pipeline: Pipeline) -> None:
     """Choose the size of the pictures and the network, before pictures are decoded.
 
     That is the largest size that the small network has time for, and the large network
-    if there is time for enough epochs of it. A pipeline of a version that did not choose stays as it was.
+    if there is time for enough epochs of it. A pipeline of a version that did not
+    choose stays as it was.
     """
     begun = (pipeline.out / "pipeline.json").exists()
     if not begun and "model" not in pipeline.choices:
