@@ -354,6 +354,16 @@ def test_a_search_for_a_rate_that_was_cut_off_repeats_nothing_it_has_measured(
     ]["value"]
 
 
+def test_what_the_search_for_a_rate_may_cost_is_said_before(
+    folder, tmp_path, quick, monkeypatch
+):
+    for step in ("training", "report", "demo", "page"):
+        monkeypatch.setitem(steps.STEPS, step, lambda pipeline: None)
+    lines = go(folder, tmp_path)  # 16 pictures a batch, 100 a second
+    (cost,) = [line for line in lines if "range tests, about" in line]
+    assert cost.startswith("  2 range tests, about 32 s; if they point far from 0.1,")
+
+
 def test_range_tests_that_end_too_soon_leave_the_recipes_rate():
     short = replace(FALLING, lrs=[1e-5, 1e-4], losses=[1, 2])
     choice = choices.choose_rate(RECIPE, [short], trial=None)

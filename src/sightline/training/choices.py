@@ -18,6 +18,7 @@ __all__ = [
     "Choice",
     "choose_epochs",
     "choose_rate",
+    "trial_epochs",
     "try_rate",
 ]
 
@@ -83,9 +84,14 @@ def choose_rate(
     )
 
 
+def trial_epochs(recipe: Recipe) -> int:
+    """Return the epochs of a short training: a fifth."""
+    return max(recipe.epochs // 5, 2)
+
+
 def try_rate(recipe: Recipe, splits: Splits, runtime: Runtime, max_lr: float) -> float:
     """Return the validation loss after a fifth of the epochs at another rate."""
-    recipe = replace(recipe, max_lr=max_lr, epochs=max(recipe.epochs // 5, 2))
+    recipe = replace(recipe, max_lr=max_lr, epochs=trial_epochs(recipe))
     parts = build(recipe, chosen_splits(recipe, splits), runtime)
     try:
         *_, last = fit(parts, recipe, runtime, progress=False)
