@@ -73,6 +73,8 @@ def quick(monkeypatch) -> list[str]:
     monkeypatch.setattr(rate, "RANGE_SEEDS", (0, 1))
     few = {name: sections.SECTIONS[name] for name in ("run", "classes")}
     monkeypatch.setattr(report, "SECTIONS", few)
+    # of tests/test_learning_curve.py
+    monkeypatch.setitem(steps.STEPS, "learning curve", lambda pipeline: None)
     return calls
 
 
@@ -93,6 +95,7 @@ def unbroken(folder, tmp_path_factory) -> Path:
         patch.setattr(rate, "range_tests", lambda *a, **k: [FALLING])
         patch.setattr(rate, "RANGE_SEEDS", (0, 1))
         patch.setattr(report, "SECTIONS", {"run": sections.SECTIONS["run"]})
+        patch.setitem(steps.STEPS, "learning curve", lambda pipeline: None)
         patch.setitem(steps.STEPS, "demo", lambda pipeline: None)
         patch.setattr(budget, "speed_of", lambda *arguments: 100.0)
         go(folder, out)

@@ -1,11 +1,12 @@
 """From a folder of pictures to a trained, explained, exported network, in steps.
 
-=======  ========================================================================
-state    what all steps share, and the files that they leave
-network  the choice of the network and the size of pictures
-rate     the choice of the learning rate
-steps    the steps, in order
-=======  ========================================================================
+========  =======================================================================
+state     what all steps share, and the files that they leave
+network   the choice of the network and the size of pictures
+rate      the choice of the learning rate
+forecast  what twice as many pictures would bring
+steps     the steps, in order
+========  =======================================================================
 
 Whatever is there is not made again, so a pipeline that was cut off goes on.
 """

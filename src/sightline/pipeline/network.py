@@ -7,7 +7,13 @@ from sightline.data.pictures import open_picture
 from sightline.errors import SightlineError
 from sightline.pipeline.state import Pipeline
 from sightline.training import budget
-from sightline.training.choices import ENOUGH, LEAST_EPOCHS, Choice, choose_epochs
+from sightline.training.choices import (
+    ENOUGH,
+    LEAST_EPOCHS,
+    Choice,
+    choose_epochs,
+    choose_start,
+)
 from sightline.training.recipe import Recipe
 
 __all__ = ["choose_length", "choose_network"]
@@ -97,8 +103,15 @@ def choose_length(pipeline: Pipeline) -> None:
         speed = measured_speed(pipeline, recipe, len(splits.classes))
         return choose_epochs(len(splits.train), speed, pipeline.minutes)
 
-    choice = pipeline.choose("epochs", epochs)
-    pipeline.say(f"  epochs {choice.value}: {choice.why}")
+    def start() -> Choice:
+        return choose_start(recipe, len(splits.train), len(splits.classes))
+
+    if "epochs" not in pipeline.choices:  # else of a version that did not choose it
+        pipeline.choose("start", start)
+    pipeline.choose("epochs", epochs)
+    for name in ("start", "epochs"):
+        if choice := pipeline.choices.get(name):
+            pipeline.say(f"  {name} {choice.value}: {choice.why}")
     if pipeline.runtime.device.type == "cpu":
         fit_memory(pipeline)
 

@@ -3,13 +3,15 @@
 ===================== ====================================================
 pipeline.json         what was asked for: folder, pictures, recipe
 check.json            what may be wrong with the pictures
-choices.json          what was chosen (size, network, epochs, rate), and why
+choices.json          what was chosen (size, network, start, epochs, rate), and why
 speed.json            images per second of the networks that were tried
 rate.json             the range tests and short trainings, each as it was measured
 rate.svg              the curves that the learning rate was read from
 run/                  the training, as `sightline train` leaves it
 report/               its mistakes and heatmaps, on one page
 demo/                 the network and its heatmaps, live in a browser
+learning_curve.json   short trainings on parts of the pictures, and what they forecast
+learning_curve.svg    the same as a figure
 index.html            where everything is
 ===================== ====================================================
 
@@ -37,7 +39,7 @@ __all__ = ["Pipeline"]
 AGAIN = "give the same command again; nothing already done is repeated"
 
 # fields of the recipe
-CHOICES = ("image_size", "model", "batch_size", "epochs", "max_lr")
+CHOICES = ("image_size", "model", "start", "batch_size", "epochs", "max_lr")
 CHOICE: Shape = {
     "value": float | int | str,
     "why": str,
@@ -47,6 +49,7 @@ FINDING: Shape = {"kind": str, "words": str, "remedy": str}
 SHAPES: dict[str, Shape] = {  # of the JSON files
     "check.json": {"table": [[str]], "findings": [FINDING]},
     "choices.json": {f"{name}?": CHOICE for name in CHOICES},
+    "learning_curve.json": {"result?": {"sentence": str, "points": [float]}},
     "speed.json": {},
 }
 MINUTES = 5.0  # by default: short enough to wait for
@@ -73,6 +76,7 @@ class Pipeline:
             self.folder,
             image_size=self.chosen_recipe.image_size,
             framing=self.recipe.framing,
+            group=self.recipe.group,
             seed=self.recipe.seed,
             progress=self.progress,
         )

@@ -9,6 +9,7 @@ from sightline.data.datasets import data_folder
 from sightline.errors import DataError, RunError, SightlineError
 from sightline.files import claim
 from sightline.measures.numbers import duration
+from sightline.pipeline.forecast import forecast, forecast_sentence
 from sightline.pipeline.network import choose_length, choose_network, measured_speed
 from sightline.pipeline.rate import find_rate
 from sightline.pipeline.state import Pipeline
@@ -48,6 +49,7 @@ def check(pipeline: Pipeline) -> None:
         pipeline.folder,
         image_size=pipeline.chosen_recipe.image_size,
         framing=pipeline.recipe.framing,
+        group=pipeline.recipe.group,
         keep_in=data_folder() / "decoded",
         progress=pipeline.progress,
     )
@@ -152,6 +154,7 @@ def write_index(pipeline: Pipeline) -> None:
         pipeline.run,
         check=pipeline.read("check.json"),
         rate=pipeline.choices["max_lr"],
+        forecast=forecast_sentence(pipeline),
     )
     pipeline.write("index.html", page)
 
@@ -163,5 +166,6 @@ STEPS: dict[str, Callable[[Pipeline], None]] = {
     "training": train_network,
     "report": report,
     "demo": export,
+    "learning curve": forecast,
     "page": write_index,
 }

@@ -150,7 +150,7 @@ def build_of(recipe: Recipe, num_classes: int) -> nn.Module:
         num_classes=num_classes,
         norm=recipe.norm,
         image_size=recipe.image_size,
-        pretrained=recipe.pretrained,
+        start=recipe.start,
     )
 
 

@@ -1,4 +1,4 @@
-"""What to set by looking at the pictures: epochs and learning rate."""
+"""What to set by looking at the pictures: start, epochs and learning rate."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 from sightline.data.split import Splits
 from sightline.errors import NonFiniteLossError, SightlineError
+from sightline.training.budget import MANY
 from sightline.training.engine import fit
 from sightline.training.lr_finder import RangeTest, recommended, spread
 from sightline.training.parts import build, chosen_splits
-from sightline.training.recipe import Recipe
+from sightline.training.recipe import STARTED, Recipe
 from sightline.training.runtime import Runtime
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Choice",
     "choose_epochs",
     "choose_rate",
+    "choose_start",
     "trial_epochs",
     "try_rate",
 ]
@@ -36,6 +38,19 @@ class Choice:
     value: float | str
     why: str
     images_per_second: float | None = None  #: of training, where it was measured
+
+
+def choose_start(recipe: Recipe, images: int, classes: int) -> Choice:
+    """Choose the weights to start from for a number of training pictures.
+
+    With few of them, our own are better than random ones (`studies/few.py`).
+    """
+    each = f"{images / classes:.0f} training pictures a class"
+    if (recipe.model, recipe.norm) != (STARTED["sightline"], "batch"):
+        return Choice(recipe.start, f"no others fit {recipe.model}")
+    if recipe.start == "scratch" and images <= MANY * classes:
+        return Choice("sightline", f"{each}, few enough to begin with what is known")
+    return Choice(recipe.start, f"the recipe's own; {each}")
 
 
 def choose_epochs(images: int, speed: float, minutes: float) -> Choice:
