@@ -53,13 +53,14 @@ def largest(pipeline: Pipeline) -> tuple[Choice, Choice]:
     for recipe in options if fixed < fixed | CHOSEN else ():
         speed = measured_speed(pipeline, recipe, len(listing.classes))
         epochs = 60 * pipeline.minutes * speed / images
-        if epochs > most:
+        enough = ENOUGH if recipe.model == budget.LARGE else LEAST_EPOCHS
+        if epochs >= min(enough, most):
             chosen, most = recipe, epochs
             why = (
                 f"{pipeline.minutes:g} min are about {epochs:,.0f} epochs of "
                 f"{recipe.model} at {recipe.image_size} pixels"
             )
-        if epochs >= (ENOUGH if recipe.model == budget.LARGE else LEAST_EPOCHS):
+        if epochs >= enough:
             break
     size = Choice(chosen.image_size, f"half of the pictures have {side:,} or more")
     return size, Choice(chosen.model, why)
