@@ -98,9 +98,7 @@ def explain(
     classes = _class_numbers(targets, len(images), step)
     others = _class_numbers(against, len(images), step, ("rest", "predicted"))
     with borrowed(model) as model:
-        probe = Probe(
-            model, {n: find_layer(model, n) for n in layers}, images.shape[1:]
-        )
+        probe = _probe(model, layers, images)
         # a bar only on a terminal, and only when the wait is long
         bar = tqdm(images.split(step), desc=method, delay=3, leave=False, disable=None)
         parts = zip(bar, classes, others, strict=False)
@@ -159,6 +157,12 @@ def cam(method: str, layer: str, against: Against = None) -> Explainer:
         return maps[layer].enlarged
 
     return explainer
+
+
+def _probe(model: nn.Module, layers: Sequence[str], images: Tensor) -> Probe:
+    """Return what tells how the outputs of layers become maps."""
+    chosen = {name: find_layer(model, name) for name in layers}
+    return Probe(model, chosen, tuple(images.shape[1:]))
 
 
 def _question(targets: Tensor, against: Tensor | str | None, logits: Tensor) -> Tensor:

@@ -7,7 +7,13 @@ from sightline.data.pictures import open_picture
 from sightline.errors import SightlineError
 from sightline.pipeline.state import Pipeline
 from sightline.training import budget
-from sightline.training.choices import ENOUGH, Choice, choose_epochs, choose_start
+from sightline.training.choices import (
+    ENOUGH,
+    LEAST_EPOCHS,
+    Choice,
+    choose_epochs,
+    choose_start,
+)
 from sightline.training.recipe import Recipe
 
 __all__ = ["choose_length", "choose_network"]
@@ -21,8 +27,9 @@ TRAINED = 0.72  # of a folder's pictures: 0.8 are not the test part, of these 0.
 def choose_network(pipeline: Pipeline) -> None:
     """Choose the size of the pictures and the network, before pictures are decoded.
 
-    That is the largest size, and for it the largest network, for which there is time
-    for enough epochs. A pipeline of a version that did not choose stays as it was.
+    That is the largest size that the small network has time for, and the large network
+    if there is time for enough epochs of it. A pipeline of a version that did not
+    choose stays as it was.
     """
     begun = (pipeline.out / "pipeline.json").exists()
     if not begun and "model" not in pipeline.choices:
@@ -42,15 +49,18 @@ def largest(pipeline: Pipeline) -> tuple[Choice, Choice]:
     many = images > budget.MANY * len(listing.classes)
     chosen, why, fixed = pipeline.recipe, "it was given", frozenset(pipeline.fixed)
     options = budget.candidates(chosen, side=side, many=many, fixed=fixed)
+    most = 0.0
     for recipe in options if fixed < fixed | CHOSEN else ():
         speed = measured_speed(pipeline, recipe, len(listing.classes))
         epochs = 60 * pipeline.minutes * speed / images
-        chosen = recipe
-        why = (
-            f"{pipeline.minutes:g} min are about {epochs:,.0f} epochs of "
-            f"{recipe.model} at {recipe.image_size} pixels"
-        )
-        if epochs >= ENOUGH:
+        enough = ENOUGH if recipe.model == budget.LARGE else LEAST_EPOCHS
+        if epochs >= min(enough, most):
+            chosen, most = recipe, epochs
+            why = (
+                f"{pipeline.minutes:g} min are about {epochs:,.0f} epochs of "
+                f"{recipe.model} at {recipe.image_size} pixels"
+            )
+        if epochs >= enough:
             break
     size = Choice(chosen.image_size, f"half of the pictures have {side:,} or more")
     return size, Choice(chosen.model, why)

@@ -40,7 +40,11 @@ AGAIN = "give the same command again; nothing already done is repeated"
 
 # fields of the recipe
 CHOICES = ("image_size", "model", "start", "batch_size", "epochs", "max_lr")
-CHOICE: Shape = {"value": float | str, "why": str, "images_per_second?": float | None}
+CHOICE: Shape = {
+    "value": float | int | str,
+    "why": str,
+    "images_per_second?": float | None,
+}
 FINDING: Shape = {"kind": str, "words": str, "remedy": str}
 SHAPES: dict[str, Shape] = {  # of the JSON files
     "check.json": {"table": [[str]], "findings": [FINDING]},

@@ -18,12 +18,20 @@ from sightline.training.optim import make_optimizer
 from sightline.training.recipe import Recipe
 from sightline.training.runtime import Runtime
 
-__all__ = ["Memory", "affordable_batch", "candidates", "memory_of", "speed_of"]
+__all__ = [
+    "LARGE",
+    "MANY",
+    "Memory",
+    "affordable_batch",
+    "candidates",
+    "memory_of",
+    "speed_of",
+]
 
 #: training pictures a class; with fewer, a large network learns them by heart, and
 #: weights to start from help more, which the small one has
 MANY = 50
-LARGE, SMALL = "resnet18", "resnet10"
+LARGE, SMALL = "resnet18", "resnet10"  #: networks that `all` chooses from
 WATCHED = 1.0  # seconds of updates by which the speed is measured, after a first one
 LEAST_BATCH = 8  # images, below which batch norm learns little
 PROGRAM = 0.7e9  # bytes of Python with torch, before anything is loaded

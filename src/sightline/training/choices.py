@@ -15,15 +15,18 @@ from sightline.training.runtime import Runtime
 
 __all__ = [
     "ENOUGH",
+    "LEAST_EPOCHS",
     "Choice",
     "choose_epochs",
     "choose_rate",
     "choose_start",
+    "trial_epochs",
     "try_rate",
 ]
 
+# 2,700 photographs of clothes, 2 min: 22 epochs at 128 pixels were as good as 40 at 64
 MOST_EPOCHS, LEAST_EPOCHS = 200, 10
-ENOUGH = 40  # epochs: with fewer, a smaller network learns more in the same time
+ENOUGH = 40  #: epochs; with fewer, a smaller network learns more in the same time
 FAR_APART = 3  # times: rates that differ by less train alike
 CLEARLY = 0.95  # of the validation loss with the recipe's rate, to leave that one
 
@@ -96,9 +99,14 @@ def choose_rate(
     )
 
 
+def trial_epochs(recipe: Recipe) -> int:
+    """Return the epochs of a short training: a fifth."""
+    return max(recipe.epochs // 5, 2)
+
+
 def try_rate(recipe: Recipe, splits: Splits, runtime: Runtime, max_lr: float) -> float:
     """Return the validation loss after a fifth of the epochs at another rate."""
-    recipe = replace(recipe, max_lr=max_lr, epochs=max(recipe.epochs // 5, 2))
+    recipe = replace(recipe, max_lr=max_lr, epochs=trial_epochs(recipe))
     parts = build(recipe, chosen_splits(recipe, splits), runtime)
     try:
         *_, last = fit(parts, recipe, runtime, progress=False)
