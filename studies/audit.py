@@ -186,7 +186,7 @@ class Row:
 def make_folder(
     roots: dict[str, Path], out: Path, number: int, kind: str | None
 ) -> str | None:
-    """Lay out classes of a set as links; name the one that has a cue, if one is asked."""
+    """Lay out classes of a set as links; name the one that has a cue, if any."""
     dice = Dice(f"1 {number} {kind}")
     classes = sorted(roots[SOURCES[number % len(SOURCES)]].iterdir())
     files = {folder: sorted(folder.iterdir())[1::2] for folder in classes}
@@ -300,8 +300,8 @@ def main() -> None:
         chosen.json,
         {
             "machine": describe(runtime),
-            "protocol": f"{chosen.folders} + {chosen.folders} folders of 2 to 8 classes "
-            f"with {LEAST} to {MOST} pictures each, {IMAGE_SIZE} pixels, files at odd "
+            "protocol": f"{chosen.folders} + {chosen.folders} folders of 2 to 8 "
+            f"classes with {LEAST} to {MOST} pictures each, {IMAGE_SIZE} pixels, files at odd "
             "places; limits were chosen on 60 + 60 folders of files at even places",
             "margin": MARGIN,
             "places": [*PLACES, *FACTS.values()],

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -49,6 +50,7 @@ class Place:
 
     describe: Describe
     beside: tuple[Describe, ...] = ()  #: none: too much of it is honest for an alarm
+    called: str = ""  #: what is beside it
 
 
 @dataclass(frozen=True)
@@ -158,14 +160,18 @@ CORNERS = {
 #: by name
 PLACES = {
     **{
-        name: Place(own, tuple(other for other in CORNERS.values() if other is not own))
+        name: Place(
+            own,
+            tuple(other for other in CORNERS.values() if other is not own),
+            "the other corners",
+        )
         for name, own in CORNERS.items()
     },
-    "border": Place(border(0), (border(INSET),)),
-    "plain background": Place(plainness(0), (plainness(SIDE // 4),)),
+    "border": Place(border(0), (border(INSET),), "rows further inside"),
+    "plain background": Place(plainness(0), (plainness(SIDE // 4),), "the middle"),
     "background": Place(around),
     "darkest and brightest colours": Place(
-        levels(0, 0.01, 0.99, 1), (levels(0.2, 0.4, 0.6, 0.8),)
+        levels(0, 0.01, 0.99, 1), (levels(0.2, 0.4, 0.6, 0.8),), "those between"
     ),
 }
 
@@ -202,7 +208,7 @@ def collect_facts(folder: Path, names: Sequence[str]) -> list[FileFacts]:
         return []
 
 
-def categories(values: Sequence[str] | Sequence[float]) -> Tensor:
+def categories(values: Sequence[Any]) -> Tensor:
     """Sort values into numbered kinds, (N,): frequent ones apart, others by size."""
     distinct = sorted(set(values))
     places = torch.tensor([distinct.index(value) for value in values])
