@@ -77,6 +77,7 @@ class Pipeline:
             self.folder,
             image_size=self.recipe.image_size,
             framing=self.recipe.framing,
+            group=self.recipe.group,
             seed=self.recipe.seed,
             progress=self.progress,
         )
@@ -172,6 +173,7 @@ def check(pipeline: Pipeline) -> None:
         pipeline.folder,
         image_size=pipeline.recipe.image_size,
         framing=pipeline.recipe.framing,
+        group=pipeline.recipe.group,
         keep_in=data_folder() / "decoded",
         progress=pipeline.progress,
     )

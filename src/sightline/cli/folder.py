@@ -24,6 +24,7 @@ from sightline.cli.options import (
 )
 from sightline.data.options import Framing, ImageSize
 from sightline.files import shell_line
+from sightline.training.recipe import describe_fields
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
     from sightline.data.check import FolderCheck
@@ -87,8 +88,19 @@ def print_export(about: dict) -> None:
     show_default=True,
     help="pictures that are no squares: the middle, or all of it on grey",
 )
+@click.option("--group", default="", help=describe_fields()["group"][1])
+@click.option(
+    "--series", "series_file", type=PATH, help="write the proposed series here, a .csv"
+)
 @click.option("--json", "as_json", is_flag=True, help="print everything as JSON")
-def check(folder: Path, image_size: int, framing: Framing, as_json: bool) -> None:
+def check(
+    folder: Path,
+    image_size: int,
+    framing: Framing,
+    group: str,
+    series_file: Path | None,
+    as_json: bool,
+) -> None:
     """Look at every picture of FOLDER for what would spoil a training.
 
     Ends with status 1 if training makes no sense.
@@ -98,13 +110,20 @@ def check(folder: Path, image_size: int, framing: Framing, as_json: bool) -> Non
 
     keep_in = data_folder() / "decoded"
     result = check_folder(
-        folder, image_size=image_size, framing=framing, keep_in=keep_in
+        folder,
+        image_size=image_size,
+        framing=framing,
+        group=group,
+        series_file=series_file,
+        keep_in=keep_in,
     )
     if as_json:
         numbers = {**asdict(result), "trainable": result.trainable}
         click.echo(json.dumps(numbers, indent=2))
     else:
         print_check(result)
+        if series_file:
+            console.print(f"the series: {series_file}")
     if not result.trainable:
         sys.exit(1)
 
@@ -123,6 +142,7 @@ def print_check(result: "FolderCheck") -> None:
         size, framing = result.advised_size, result.framing
         options = [] if size == 32 else ["--image-size", size]
         options += [] if framing == "crop" else ["--framing", framing]
+        options += [] if not result.group else ["--group", result.group]
         console.print()
         print_next("all", result.folder, "--out", "runs/mine", *options)
 

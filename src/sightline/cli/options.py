@@ -65,10 +65,14 @@ def pictures_of(data: str, recipe: Recipe, limit: int | None) -> "Splits":
     """Load the pictures that a recipe is to be trained on."""
     from sightline.data.datasets import load
 
-    splits = load(
-        data, image_size=recipe.image_size, framing=recipe.framing, seed=recipe.seed
-    )
+    splits = load(data, **how_to_load(recipe))
     return splits.limited(limit, seed=recipe.seed)
+
+
+def how_to_load(recipe: Recipe) -> dict[str, Any]:
+    """Return the options of `load` that a recipe decides."""
+    names = ("image_size", "framing", "group", "seed")
+    return {name: getattr(recipe, name) for name in names}
 
 
 def pictures_for(run: "Run", data: str | None, limit: int | None) -> "Splits":
@@ -81,12 +85,14 @@ def pictures_for(run: "Run", data: str | None, limit: int | None) -> "Splits":
     manifest, recipe = run.manifest, run.recipe
     if data is None and limit is None:
         limit = manifest.get("limit")
-    splits = load(
-        data or source_of(run),
-        image_size=manifest["image_size"],
-        framing=recipe.framing,
-        seed=recipe.seed,
-    )
+    how = how_to_load(recipe) | {"image_size": manifest["image_size"]}
+    try:
+        splits = load(data or source_of(run), **how)
+    except DataError as error:
+        if data is None or not recipe.group:
+            raise
+        notes.print(f"note: divided at random, not as {run.path} was: {error}")
+        splits = load(data, **how | {"group": ""})
     splits = splits.limited(limit, seed=recipe.seed)
     if splits.digest != manifest["digest"]:
         doubt = (
@@ -146,4 +152,6 @@ def chosen_recipe(name: str, overrides: dict) -> Recipe:
     changes = {key: value for key, value in overrides.items() if value is not None}
     if changes.get("pretrained"):
         changes = {"model": "resnet18", **changes}
+    if changes.get("group", "").lower().endswith(".csv"):  # wherever it is read again
+        changes["group"] = str(Path(changes["group"]).expanduser().resolve())
     return variant(find_recipe(name), **changes)

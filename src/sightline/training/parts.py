@@ -61,7 +61,8 @@ def chosen_splits(recipe: Recipe, splits: Splits) -> Splits:
     ImageNet's weights expect ImageNet's.
 
     Raises:
-        SightlineError: if the pictures have another size or framing than the recipe.
+        SightlineError: if the pictures have another size, framing or group than the
+            recipe.
     """
     size = splits.train.images.shape[1]
     if size != recipe.image_size:
@@ -73,6 +74,11 @@ def chosen_splits(recipe: Recipe, splits: Splits) -> Splits:
         raise SightlineError(
             f"{splits.name} has pictures loaded with framing {splits.framing}, but the "
             f"recipe has {recipe.framing}; load them with that, or change it"
+        )
+    if splits.group not in (None, recipe.group):
+        raise SightlineError(
+            f"{splits.name} was divided with group {splits.group!r}, but the recipe "
+            f"has {recipe.group!r}; load it with that, or change it"
         )
     if recipe.watch == "test":
         everything = splits.train.join(splits.validation)

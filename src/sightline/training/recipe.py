@@ -28,6 +28,11 @@ class Recipe:
     framing: Framing = option(
         "crop", "pictures that are no squares: the middle, or all of it on grey"
     )
+    group: str = option(
+        "",
+        "pictures that stay in one part: folder (each a series), auto (series are "
+        "proposed), a .csv file of files and groups, or a pattern on file names",
+    )
     pretrained: bool = option(
         False, "resnet18: start from torchvision's ImageNet weights"
     )
