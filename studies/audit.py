@@ -301,8 +301,8 @@ def main() -> None:
         {
             "machine": describe(runtime),
             "protocol": f"{chosen.folders} + {chosen.folders} folders of 2 to 8 "
-            f"classes with {LEAST} to {MOST} pictures each, {IMAGE_SIZE} pixels, files at odd "
-            "places; limits were chosen on 60 + 60 folders of files at even places",
+            f"classes with {LEAST} to {MOST} pictures each, {IMAGE_SIZE} pixels, files "
+            "at odd places; limits were chosen on 60 + 60 folders of the other files",
             "margin": MARGIN,
             "places": [*PLACES, *FACTS.values()],
             "seconds_for_2000_pictures": round(seconds_of(chosen.cifar10), 1),

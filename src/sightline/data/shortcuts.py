@@ -20,12 +20,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sightline.data.cues import FACTS, HONEST, PLACES, FileFacts, categories, shrink
+from sightline.data.cues import (
+    FACTS,
+    HONEST,
+    PLACES,
+    FileFacts,
+    categories,
+    collect_facts,
+    shrink,
+)
 from sightline.data.findings import Finding, count_pictures
+from sightline.data.folders import Decoded
+from sightline.data.listing import Listing
 from sightline.data.split import Split
 from sightline.measures.inference import LEVEL, Effect, effects
 
-__all__ = ["LEAST", "MARGIN", "Alarm", "Audit", "audit"]
+__all__ = ["LEAST", "MARGIN", "Alarm", "Audit", "audit", "audit_listing"]
 
 #: by so much of a class, or more, a place must exceed those beside it, at the lower end
 #: of the interval: in 60 folders without a mark one place did (studies/audit.py)
@@ -62,7 +72,8 @@ class Alarm:
         return (
             f"by the {self.cue} alone {self.share:.0%} of "
             f"{count_pictures(self.pictures)} of {self.class_name} can be told, with "
-            f"at most {FALSE:.0%} of all others{others}: {self.excess.written(0)} points"
+            f"at most {FALSE:.0%} of all others{others}: "
+            f"{self.excess.written(0)} points"
         )
 
 
@@ -73,7 +84,7 @@ class Audit:
     pictures: int  #: that were looked at
     #: by cue, the share of right answers above that of naming the largest class
     told: Mapping[str, Effect]
-    alarms: tuple[Alarm, ...]  #: the largest excess first
+    alarms: tuple[Alarm, ...]  #: class by class, that with the largest excess first
     few: tuple[str, ...]  #: classes about which nothing can be told
 
     def findings(self, names: Sequence[str]) -> list[Finding]:
@@ -87,6 +98,14 @@ class Audit:
             )
             for alarm in self.alarms
         ]
+
+
+def audit_listing(listing: Listing, decoded: Decoded) -> list[Finding]:
+    """Audit a decoded folder; an alarm is a finding."""
+    names = [listing.names[place] for place in decoded.places.tolist()]
+    pictures = Split(decoded.images, listing.labels[decoded.readable])
+    facts = collect_facts(listing.folder, names)
+    return audit(pictures, listing.classes, facts).findings(names)
 
 
 def audit(
@@ -222,8 +241,13 @@ def _alarms(
         alarms.append(
             Alarm(cue, classes[label], len(own), share, expected, excess, shown)
         )
-    # of nearly equal ones the corner first: it is the easiest to look at
-    return tuple(sorted(alarms, key=lambda alarm: -round(alarm.excess.low, 1)))
+    worst = {a.class_name: a.excess.low for a in sorted(alarms, key=_sureness)}
+    return tuple(sorted(alarms, key=lambda a: -worst[a.class_name]))
+
+
+def _sureness(alarm: Alarm) -> float:
+    """Return by how much a place exceeds those beside it, at least."""
+    return alarm.excess.low
 
 
 def _pick_out(scores: Tensor, labels: Tensor, label: int) -> Tensor:

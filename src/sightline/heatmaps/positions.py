@@ -15,8 +15,8 @@ from sightline.measures.inference import LEVEL, Effect, effects
 
 __all__ = ["FEWEST", "MARGIN", "Leaning", "find_leanings", "mean_maps", "zones"]
 
-#: by so much of a map, or more, a class must exceed the others: the lower end of the
-#: interval
+#: by so much of a map, and by as much as the others have there, a class must exceed
+#: them, at the lower end of the interval
 MARGIN = 0.1
 FEWEST = 5  #: maps of a class, below which nothing is said of it
 CORNER, EDGE = 4, 8  # of a side: a corner is a quarter of it, the border an eighth
@@ -46,11 +46,8 @@ def zones(height: int, width: int) -> dict[str, Tensor]:
         for row in ("upper", "lower")
         for column in ("left", "right")
     }
-    inside = [
-        (place >= side / EDGE) & (place < side - side / EDGE)
-        for place, side in ((rows, height), (columns, width))
-    ]
-    return corners | {"border": ~(inside[0] & inside[1])}
+    edge = (rows < height / EDGE) | (columns < width / EDGE)
+    return corners | {"border": edge | edge.flip(0, 1)}
 
 
 def mean_maps(maps: Tensor, labels: Tensor, classes: int) -> Tensor:
@@ -97,7 +94,7 @@ def find_leanings(maps: Tensor, labels: Tensor) -> list[Leaning]:
         Leaning(zone, label, share, others, middle, excess, shown)
         for key, excess in effects(pairs).items()
         for zone, label, share, others, middle, shown in [rows[key]]
-        if excess.p <= LEVEL and excess.low > MARGIN
+        if excess.p <= LEVEL and excess.low > max(MARGIN, others)
     ]
     return sorted(leanings, key=lambda leaning: -leaning.excess.low)
 

@@ -108,8 +108,8 @@ def where_maps_lie(subject: Subject) -> tuple[list[Part], list[Leaning]]:
     figure = figure_of_means(subject, index, explanation.enlarged, leanings)
     parts: list[Part] = [
         f"Mean Grad-CAM maps of {len(index):,} test pictures, what speaks for the "
-        "class that each is of. A network that looks at objects has maps that lie where the "
-        "objects do; one that looks at a mark has them where the mark is.",
+        "class that each is of. A network that looks at objects has maps that lie "
+        "where the objects do; one that looks at a mark has them where the mark is.",
         (
             figure,
             "Mean picture and mean heatmap of all classes, of each, and a bell in the "
@@ -123,8 +123,8 @@ def where_maps_lie(subject: Subject) -> tuple[list[Part], list[Leaning]]:
         parts.append(pictures_of(subject.splits.test, shown, sentence))
     if not leanings:
         parts.append(
-            "No alarm: no class has its maps in a corner or along the border by 10 "
-            "points of their evidence, or more, above the other classes."
+            "No alarm: no class has twice as much of its evidence in a corner or along "
+            "the border as the others have, and 10 points more."
         )
     return parts, leanings
 
