@@ -20,14 +20,19 @@ import torch
 from PIL import Image, ImageDraw
 
 from sightline.data.cues import FACTS, PLACES, collect_facts
+from sightline.data.datasets import draw_split
 from sightline.data.folders import decode_once
 from sightline.data.listing import Listing, list_folder
 from sightline.data.shortcuts import MARGIN, Audit, audit
 from sightline.data.split import Split
 from sightline.files import write_json
+from sightline.heatmaps.explain import explain
+from sightline.heatmaps.layers import default_layers
+from sightline.heatmaps.positions import find_leanings
 from sightline.measures.inference import wilson_interval
 from sightline.reports.tables import markdown_table
 from sightline.training.machine import describe
+from sightline.training.run import Run
 from sightline.training.runtime import choose_runtime
 
 OUT = Path(__file__).parents[1] / "book" / "results" / "audit.json"
@@ -37,6 +42,7 @@ SOURCES = ("clothing", "signs", "cifar10", "grocery")
 FIRST = 100  # number of the first folder: those below were designed with
 MOST, LEAST = 120, 20  # pictures of a class
 TIMED = 2000  # pictures
+MARKED = 3  # class of the drawn shapes that carries the mark
 COLOURS = ((200, 40, 40), (30, 90, 200), (20, 20, 20), (240, 240, 240), (40, 150, 70))
 MAKE, MODEL = 271, 272  # EXIF
 
@@ -277,12 +283,40 @@ def summary(rows: Sequence[Row]) -> list[list[str]]:
     return lines
 
 
+def measure_maps(runs: Path) -> dict[str, dict[str, int]]:
+    """Count networks on drawn shapes, with and without a mark, whose maps are alarmed.
+
+    They are those of `studies/heatmaps.py`; class MARKED carries a mark in a corner.
+    """
+    counts = {}
+    for kind, marked in (("marked", MARKED), ("clean", None)):
+        alarmed = [0, 0, 0]
+        for seed in range(10):
+            run = Run.open(runs / f"laboratory-{kind}-{seed}")
+            network = run.classifier(choose_runtime("cpu", "fp32"))
+            pictures = draw_split(200, [9, seed], shortcut_class=marked)
+            layer = default_layers(network.model, network.image_size)[-1]
+            images = network.normalise(pictures.images)
+            explained = explain(
+                network.model, images, layers=layer, targets=pictures.labels
+            )
+            leanings = find_leanings(explained[layer].enlarged, pictures.labels)
+            own = {x.zone for x in leanings if x.label == marked}
+            alarmed[0] += bool(leanings)
+            alarmed[1] += "lower right corner" in own
+            alarmed[2] += any(x.label != marked for x in leanings)
+        names = ("alarmed", "class and corner named", "another class named")
+        counts[kind] = {"networks": 10} | dict(zip(names, alarmed, strict=True))
+    return counts
+
+
 def main() -> None:
     """Measure, print a table, and record every folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sets", type=Path)
     parser.add_argument("cifar10", type=Path)
     parser.add_argument("--folders", type=int, default=40, help="of either kind")
+    parser.add_argument("--runs", type=Path, help="of studies/heatmaps.py")
     parser.add_argument("--json", type=Path, default=OUT)
     chosen = parser.parse_args()
     roots = {name: chosen.sets / name for name in SOURCES} | {"cifar10": chosen.cifar10}
@@ -308,6 +342,7 @@ def main() -> None:
             "seconds_for_2000_pictures": round(seconds_of(chosen.cifar10), 1),
             "minutes": round((time.perf_counter() - started) / 60, 1),
             "summary": [dict(zip(header, line, strict=True)) for line in summary(rows)],
+            "maps": measure_maps(chosen.runs) if chosen.runs else None,
             "xray": [alarm.words() for alarm in xray.alarms],
             "folders": [asdict(row) for row in rows],
         },

@@ -49,7 +49,7 @@ class Place:
     """A part of every picture in numbers, and the parts that it is compared with."""
 
     describe: Describe
-    beside: tuple[Describe, ...] = ()  #: none: too much of it is honest for an alarm
+    beside: tuple[Describe, ...] = ()  #: none where too much is honest for an alarm
     called: str = ""  #: what is beside it
 
 
@@ -74,7 +74,7 @@ FACTS = {
     "quality": "JPEG quality",
     "camera": "camera",
 }
-#: the fact that classes honestly differ in: grass makes larger files than sky
+#: the fact that classes honestly differ in, as grass makes larger files than sky
 HONEST = ("density",)
 
 

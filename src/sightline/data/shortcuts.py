@@ -37,8 +37,8 @@ from sightline.measures.inference import LEVEL, Effect, effects
 
 __all__ = ["LEAST", "MARGIN", "Alarm", "Audit", "audit", "audit_listing"]
 
-#: by so much of a class, or more, a place must exceed those beside it, at the lower end
-#: of the interval: in 60 folders without a mark one place did (studies/audit.py)
+#: by so much of a class a place must exceed those beside it, at the lower end of the
+#: interval; in 60 folders without a mark one place did (studies/audit.py)
 MARGIN = 0.2
 LEAST = 10  #: pictures of a class, and of all others, below which nothing can be told
 MOST = 10_000  # pictures that are looked at, chosen by chance: more tell hardly more

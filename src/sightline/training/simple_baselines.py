@@ -80,7 +80,7 @@ def edges(pictures: Tensor) -> Tensor:
     return F.normalize(clipped, dim=1).flatten(1)
 
 
-#: what a baseline looks at, by name: pictures (n, H, W, 3) uint8 → (n, D)
+#: what a baseline looks at, by name, from pictures (n, H, W, 3) uint8 to (n, D)
 FEATURES: dict[str, Callable[[Tensor], Tensor]] = {
     "colours (HSV histograms)": colours,
     "edges (HOG)": edges,
