@@ -43,18 +43,17 @@ def test_an_alarm_has_words_a_number_and_six_pictures_by_name(subject):
 
 
 def test_pictures_without_a_mark_have_no_alarm_and_that_is_said(subject):
-    data = replace(subject.splits, **{p: draw_split(200, 9) for p in ("train",)})
-    clean = {"train": draw_split(300, 9), "validation": draw_split(50, 10)}
-    data = replace(subject.splits, test=draw_split(100, 11), **clean)
+    parts = {"train": draw_split(300, 9), "validation": draw_split(50, 10)}
+    data = replace(subject.splits, test=draw_split(100, 11), digest="clean", **parts)
     section = attention(replace(subject, splits=data))
     assert section.numbers["alarms"] == []
     assert any(isinstance(p, str) and p.startswith("No alarm") for p in section.parts)
 
 
 def test_five_pictures_a_class_are_too_few_to_tell(subject):
-    part = draw_split(10, 1)
-    data = replace(subject.splits, train=part, validation=part, test=draw_split(20, 2))
-    section = attention(replace(subject, splits=replace(data, train=draw_split(20, 1))))
+    parts = {"train": draw_split(20, 1), "validation": draw_split(10, 2)}
+    data = replace(subject.splits, test=draw_split(20, 3), digest="few", **parts)
+    section = attention(replace(subject, splits=data))
     assert section.parts[0].endswith("too few to tell.")
     assert section.numbers["told"] == {}
 
