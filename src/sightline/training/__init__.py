@@ -12,6 +12,7 @@ lr_finder    the range test, and the rules that read it
 engine       the loop
 choices      epochs and learning rate, chosen by looking at the pictures
 train        a recipe and pictures become a finished run
+folds        answers about every picture by networks that never saw its label
 run          the folder in which everything about one training is kept
 classifier   a trained network that can be asked, whoever trained it
 runtime      device, precision, memory format
