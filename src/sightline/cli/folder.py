@@ -24,6 +24,7 @@ from sightline.cli.options import (
 )
 from sightline.data.options import Framing, ImageSize
 from sightline.files import shell_line
+from sightline.training.recipe import describe_fields
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
     from sightline.data.check import FolderCheck
@@ -87,8 +88,19 @@ def print_export(about: dict) -> None:
     show_default=True,
     help="pictures that are no squares: the middle, or all of it on grey",
 )
+@click.option("--group", default="", help=describe_fields()["group"][1])
+@click.option(
+    "--series", "series_file", type=PATH, help="write the proposed series here, a .csv"
+)
 @click.option("--json", "as_json", is_flag=True, help="print everything as JSON")
-def check(folder: Path, image_size: int, framing: Framing, as_json: bool) -> None:
+def check(
+    folder: Path,
+    image_size: int,
+    framing: Framing,
+    group: str,
+    series_file: Path | None,
+    as_json: bool,
+) -> None:
     """Look at every picture of FOLDER for what would spoil a training.
 
     Ends with status 1 if training makes no sense.
@@ -98,13 +110,20 @@ def check(folder: Path, image_size: int, framing: Framing, as_json: bool) -> Non
 
     keep_in = data_folder() / "decoded"
     result = check_folder(
-        folder, image_size=image_size, framing=framing, keep_in=keep_in
+        folder,
+        image_size=image_size,
+        framing=framing,
+        group=group,
+        series_file=series_file,
+        keep_in=keep_in,
     )
     if as_json:
         numbers = {**asdict(result), "trainable": result.trainable}
         click.echo(json.dumps(numbers, indent=2))
     else:
         print_check(result)
+        if series_file:
+            console.print(f"the series: {series_file}")
     if not result.trainable:
         sys.exit(1)
 
@@ -123,6 +142,7 @@ def print_check(result: "FolderCheck") -> None:
         size, framing = result.advised_size, result.framing
         options = [] if size == 32 else ["--image-size", size]
         options += [] if framing == "crop" else ["--framing", framing]
+        options += [] if not result.group else ["--group", result.group]
         console.print()
         print_next("all", result.folder, "--out", "runs/mine", *options)
 
@@ -136,16 +156,30 @@ def print_check(result: "FolderCheck") -> None:
     help="folder for everything; the same command again goes on",
 )
 @click.option("--recipe", default="folder", show_default=True, help="what to train")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    help="that the training should take: network, size and epochs follow",
+)
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 @click.option("--precision", default="auto", help="auto, fp32, tf32 or bf16")
 @recipe_options
 def do_all(
-    folder: Path, out: Path, recipe: str, device: str, precision: str, **overrides: Any
+    folder: Path,
+    out: Path,
+    recipe: str,
+    minutes: float,
+    device: str,
+    precision: str,
+    **overrides: Any,
 ) -> None:
     """Check FOLDER, find a learning rate, train, look at mistakes, export a demo.
 
-    Every step leaves its result in --out and is not repeated. Without --epochs and
-    --max-lr both are chosen by looking at the pictures.
+    Every step leaves its result in --out and is not repeated. What of --image-size,
+    --model, --epochs and --max-lr is not given is chosen by the pictures, the speed of
+    this machine and --minutes.
     """
     from sightline.pipeline import Pipeline, run
     from sightline.training.machine import keep_freed_memory
@@ -153,8 +187,10 @@ def do_all(
     keep_freed_memory()
     chosen = chosen_recipe(recipe, overrides)
     fixed = {name for name, value in overrides.items() if value is not None}
+    if recipe != "folder":  # any other one names its network
+        fixed |= {"image_size", "model"}
     pipeline = Pipeline(
-        folder, out, chosen, fixed, device, precision, say=console.print
+        folder, out, chosen, fixed, minutes, device, precision, say=console.print
     )
     with resumable():
         page = run(pipeline)

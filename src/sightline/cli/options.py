@@ -8,7 +8,7 @@ import click
 
 from sightline.cli.group import notes
 from sightline.errors import DataError
-from sightline.training.recipe import Recipe, describe_fields, variant
+from sightline.training.recipe import STARTED, Recipe, describe_fields, variant
 from sightline.training.recipes import find_recipe
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
@@ -81,10 +81,14 @@ def pictures_of(data: str, recipe: Recipe, limit: int | None) -> "Splits":
     """Load the pictures that a recipe is to be trained on."""
     from sightline.data.datasets import load
 
-    splits = load(
-        data, image_size=recipe.image_size, framing=recipe.framing, seed=recipe.seed
-    )
+    splits = load(data, **how_to_load(recipe))
     return splits.limited(limit, seed=recipe.seed)
+
+
+def how_to_load(recipe: Recipe) -> dict[str, Any]:
+    """Return the options of `load` that a recipe decides."""
+    names = ("image_size", "framing", "group", "seed")
+    return {name: getattr(recipe, name) for name in names}
 
 
 def pictures_for(run: "Run", data: str | None, limit: int | None) -> "Splits":
@@ -97,12 +101,14 @@ def pictures_for(run: "Run", data: str | None, limit: int | None) -> "Splits":
     manifest, recipe = run.manifest, run.recipe
     if data is None and limit is None:
         limit = manifest.get("limit")
-    splits = load(
-        data or source_of(run),
-        image_size=manifest["image_size"],
-        framing=recipe.framing,
-        seed=recipe.seed,
-    )
+    how = how_to_load(recipe) | {"image_size": manifest["image_size"]}
+    try:
+        splits = load(data or source_of(run), **how)
+    except DataError as error:
+        if data is None or not recipe.group:
+            raise
+        notes.print(f"note: divided at random, not as {run.path} was: {error}")
+        splits = load(data, **how | {"group": ""})
     splits = splits.limited(limit, seed=recipe.seed)
     if splits.digest != manifest["digest"]:
         doubt = (
@@ -157,9 +163,11 @@ def source_of(run: "Run") -> str:
 def chosen_recipe(name: str, overrides: dict) -> Recipe:
     """Return recipe `name` with the fields that were named on the command line.
 
-    `--pretrained` alone means resnet18, the one network that has such weights.
+    `--start` alone means the network that has such weights.
     """
     changes = {key: value for key, value in overrides.items() if value is not None}
-    if changes.get("pretrained"):
-        changes = {"model": "resnet18", **changes}
+    if changes.get("start", "scratch") != "scratch":
+        changes = {"model": STARTED[changes["start"]], **changes}
+    if changes.get("group", "").lower().endswith(".csv"):  # wherever it is read again
+        changes["group"] = str(Path(changes["group"]).expanduser().resolve())
     return variant(find_recipe(name), **changes)

@@ -1,16 +1,14 @@
 """What may be wrong with a folder of pictures, before it costs a training."""
 
-import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from sightline.data.companions import find_cut_series
 from sightline.data.duplicates import (
     Pair,
     equal_files,
@@ -19,9 +17,11 @@ from sightline.data.duplicates import (
 )
 from sightline.data.findings import Finding, count_pictures
 from sightline.data.folders import Decoded, decode_once, find_lacking
+from sightline.data.groups import FOLDER
+from sightline.data.headers import find_shapes, find_sizes, read_headers
 from sightline.data.listing import Listing, list_folder
-from sightline.data.options import Framing, ImageSize
-from sightline.data.pictures import open_picture
+from sightline.data.options import Framing
+from sightline.data.shortcuts import audit_listing
 from sightline.data.split import Split
 from sightline.measures.inference import wilson_interval
 
@@ -33,8 +33,6 @@ SIMILAR = 0.9
 MOST = 50_000  # pictures among which near duplicates are searched: every pair counts
 UNEVEN = 3  # times as many pictures in the largest class as in the smallest
 FEW = 20  # test pictures of a class, below which its accuracy says little
-LONG = 2  # times the shorter side: more than half of the picture is cut away
-CUT = 0.2  # of half of the pictures, or more, is outside of the middle square
 LACKING = 3  # classes that are too small, named
 COPIES = {  # kind of finding → remedy; the first one that fits a picture lists it
     "copies in two classes": "Decide which class is right, delete the other copy.",
@@ -51,6 +49,7 @@ class FolderCheck:
     folder: str
     image_size: int  #: pixels, to which pictures will be brought
     framing: Framing  #: how they become squares
+    group: str  #: how pictures stay together
     classes: dict[str, dict[str, int]]  #: → pictures (or train, test) and unreadable
     kinds: dict[str, int]  #: of file and pixels, such as "JPEG RGB" → pictures
     sides: tuple[int, ...]  #: least, median, largest shorter side, in pixels
@@ -89,19 +88,22 @@ def check_folder(
     *,
     image_size: int = 32,
     framing: Framing = "crop",
+    group: str = "",
+    series_file: Path | None = None,
     keep_in: Path,
     progress: bool = True,
 ) -> FolderCheck:
     """Look at every picture of a folder that `load_folder` would load.
 
-    Decoded pictures are kept in `keep_in`, for `load_folder` to take.
+    Decoded pictures are kept in `keep_in`, for `load_folder` to take, and the series
+    that are proposed in `series_file`, for people to edit.
 
     Raises:
         DataError: if the folder is missing or laid out in another way, or has fewer
-            than two classes.
+            than two classes, or has pictures that are not in a `group`.
     """
-    listing = list_folder(Path(folder).expanduser())
-    headers = list(_headers(listing, progress))
+    listing = list_folder(Path(folder).expanduser(), deeper=group == FOLDER)
+    headers = list(read_headers(listing, progress))
     decoded = decode_once(listing, image_size, framing, keep_in, progress)
     sides = sorted(header.shorter for header in headers if header)
     counts = _count(listing, decoded)
@@ -109,43 +111,21 @@ def check_folder(
         str(folder),
         image_size,
         framing,
+        group,
         counts,
         dict(Counter(h.kind for h in headers if h).most_common()),
         tuple(sides[place] for place in (0, len(sides) // 2, -1)) if sides else (),
         (
             *_readable(listing, decoded),
             *_balance(counts),
-            *_sizes(listing, headers, image_size, framing),
-            *_shapes(listing, headers, framing),
+            *find_sizes(listing, headers, image_size, framing),
+            *find_shapes(listing, headers, framing),
             *_copies(listing, decoded, progress),
+            *audit_listing(listing, decoded),
+            *find_cut_series(listing, decoded, headers, group, series_file),
             *listing.findings,
         ),
     )
-
-
-@dataclass(frozen=True)
-class _Header:
-    """What the first bytes of a picture file say."""
-
-    shorter: int  #: side, in pixels
-    longer: int
-    kind: str  #: of file and pixels
-
-
-def _headers(listing: Listing, progress: bool) -> Iterator[_Header | None]:
-    """Read the first bytes of all files; None where they are of no picture."""
-    bar = {"desc": "looking", "unit": " pictures", "disable": not progress}
-    for name in tqdm(listing.names, **bar):
-        try:
-            with (
-                warnings.catch_warnings(action="ignore"),
-                open_picture(listing.folder / name) as picture,
-            ):
-                kind = f"{picture.format} {picture.mode}"
-                header = _Header(min(picture.size), max(picture.size), kind)
-        except Exception:  # decoders of broken files raise nearly anything
-            header = None
-        yield header
 
 
 def _count(listing: Listing, decoded: Decoded) -> dict[str, dict[str, int]]:
@@ -204,69 +184,6 @@ def _balance(counts: dict[str, dict[str, int]]) -> Iterator[Finding]:
             f"if 90 % are right, the accuracy lies between {float(low):.0%} and "
             f"{float(high):.0%}",
             "Do not rank classes, or choices, by differences smaller than that.",
-        )
-
-
-def _sizes(
-    listing: Listing,
-    headers: Sequence[_Header | None],
-    image_size: int,
-    framing: Framing,
-) -> Iterator[Finding]:
-    """Find pictures that must be enlarged, or from which much is thrown away."""
-    sides = {  # those that become `image_size` pixels
-        name: header.shorter if framing == "crop" else header.longer
-        for name, header in zip(listing.names, headers, strict=True)
-        if header
-    }
-    tiny = tuple(name for name, side in sides.items() if side < image_size)
-    if tiny:
-        yield Finding(
-            "tiny",
-            f"{count_pictures(len(tiny))} will be enlarged to {image_size} pixels",
-            "Find larger originals, or choose a smaller image size.",
-            tiny,
-        )
-    median = sorted(sides.values())[len(sides) // 2] if sides else 0
-    larger = 2 * image_size
-    if median >= larger and larger in get_args(ImageSize):
-        yield Finding(
-            "much is thrown away",
-            f"half of the pictures have {median:,} pixels a side or more, of which "
-            f"{image_size} will be left",
-            f"--image-size {larger} shows the network more, at about the same cost a "
-            "picture.",
-            image_size=larger,
-        )
-
-
-def _shapes(
-    listing: Listing, headers: Sequence[_Header | None], framing: Framing
-) -> Iterator[Finding]:
-    """Say what pictures lose that are no squares."""
-    every = zip(listing.names, headers, strict=True)
-    known = [(name, header) for name, header in every if header]
-    lost = sorted(1 - header.shorter / header.longer for _, header in known)
-    if framing == "crop" and lost and lost[len(lost) // 2] >= CUT:
-        yield Finding(
-            "cut to squares",
-            "of each picture only the middle square will be seen: half of them lose "
-            f"{lost[len(lost) // 2]:.0%} or more",
-            "If what matters may lie outside, --framing pad shows all of each picture, "
-            "smaller, on grey.",
-        )
-    long = tuple(name for name, h in known if h.longer > LONG * h.shorter)
-    if long:
-        loss = {
-            "crop": "only the middle square will be seen",
-            "pad": "more than half of what the network sees will be grey",
-        }
-        yield Finding(
-            "odd shapes",
-            f"{count_pictures(len(long))} with one side more than {LONG} times the "
-            f"other: {loss[framing]}",
-            "Cut out by hand what matters.",
-            long,
         )
 
 

@@ -18,7 +18,9 @@ from torch import Tensor
 
 from sightline.data import shapes
 from sightline.data.cifar10 import read_cifar10
+from sightline.data.division import carve, divide
 from sightline.data.folders import decode_once, find_lacking
+from sightline.data.groups import FOLDER, series_of
 from sightline.data.listing import list_folder
 from sightline.data.options import Framing
 from sightline.data.split import Colour, Split, Splits, chunks, digest_of
@@ -33,14 +35,13 @@ __all__ = [
     "load_shapes",
 ]
 
-TEST_FRACTION = 0.2  # of each class, where a folder has no test/ of its own
-
 
 def load(
     data: str | Path,
     *,
     image_size: int = 32,
     framing: Framing = "crop",
+    group: str = "",
     validation_fraction: float = 0.1,
     seed: int = 0,
     root: Path | None = None,
@@ -52,6 +53,7 @@ def load(
         data: one of the two names, or a path; write ./shapes for a folder so named.
         image_size: side in pixels to which the pictures of a folder are brought.
         framing: "crop" takes the middle square of each, "pad" all of it, on grey.
+        group: which pictures of a folder stay in one part, as `series_of` reads it.
         validation_fraction: share of each class of the training part.
         seed: decides which pictures validate (and test, if there is no test/).
         root: folder for downloads and decoded pictures; None: `data_folder()`.
@@ -65,6 +67,11 @@ def load(
             f"{data} has pictures of 32x32 pixels, image_size {image_size} is not "
             "possible; leave it at 32, or name a folder of pictures"
         )
+    if data in ("cifar10", "shapes") and group:
+        raise DataError(
+            f"{data} has no files that group {group!r} could keep together; leave it "
+            "out, or name a folder of pictures"
+        )
     if data == "cifar10":
         return _load_cifar10(root or data_folder(), validation_fraction, seed)
     if data == "shapes":
@@ -73,6 +80,7 @@ def load(
         data,
         image_size=image_size,
         framing=framing,
+        group=group,
         validation_fraction=validation_fraction,
         seed=seed,
         root=root,
@@ -83,9 +91,8 @@ def load(
 def _load_cifar10(root: Path, validation_fraction: float, seed: int) -> Splits:
     """Load CIFAR-10, downloaded to `root` if it is not there."""
     training, test, classes = read_cifar10(root)
-    generator = torch.Generator().manual_seed(seed)
-    parts = Split(*training), Split(*test)
-    return _splits("cifar10", *parts, classes, validation_fraction, generator)
+    parts = _validated(Split(*training), validation_fraction, seed)
+    return _splits("cifar10", (*parts, Split(*test)), classes)
 
 
 def data_folder() -> Path:
@@ -105,9 +112,14 @@ def load_shapes(
 
     Validation is taken from the `training` pictures; test has a stream of its own.
     """
-    parts = draw_split(training, (seed, 0)), draw_split(test, (seed, 1))
-    generator = torch.Generator().manual_seed(seed)
-    return _splits("shapes", *parts, shapes.CLASSES, validation_fraction, generator)
+    parts = _validated(draw_split(training, (seed, 0)), validation_fraction, seed)
+    return _splits("shapes", (*parts, draw_split(test, (seed, 1))), shapes.CLASSES)
+
+
+def _validated(training: Split, fraction: float, seed: int) -> tuple[Split, Split]:
+    """Take the validation part out of the training part; return both."""
+    taken = carve(training.labels, fraction, torch.Generator().manual_seed(seed))
+    return training.take(~taken), training.take(taken)
 
 
 def draw_split(n: int, seed: int | Sequence[int] = 0, **options: Any) -> Split:
@@ -127,6 +139,7 @@ def load_folder(
     *,
     image_size: int = 32,
     framing: Framing = "crop",
+    group: str = "",
     validation_fraction: float = 0.1,
     seed: int = 0,
     root: Path | None = None,
@@ -135,15 +148,17 @@ def load_folder(
     """Load a folder of pictures, one sub-folder per class.
 
     If it has `train/` and `test/`, those are the parts; else a fifth of every class
-    becomes the test part. Classes and files are in the order of their names, 2.png
-    before 10.png. `read_picture` says what is done to a picture; those that cannot be
-    read are left out and named in `notes`.
+    becomes the test part. With a `group`, as `series_of` reads it, no series is in two
+    parts. Classes and files are in the order of their names, 2.png before 10.png.
+    `read_picture` says what is done to a picture; those that cannot be read are left
+    out and named in `notes`.
 
     Raises:
         DataError: if the layout is another, classes differ between train/ and
-            test/, there are fewer than two, or one has too few readable pictures.
+            test/, there are fewer than two, or one has too few readable pictures or
+            series, or a picture has no group.
     """
-    listing = list_folder(Path(folder).expanduser())
+    listing = list_folder(Path(folder).expanduser(), deeper=group == FOLDER)
     keep_in = (root or data_folder()) / "decoded"
     decoded = decode_once(listing, image_size, framing, keep_in, progress)
     if lacking := find_lacking(listing, decoded):
@@ -151,57 +166,32 @@ def load_folder(
     labels, in_test = (
         rows[decoded.readable] for rows in (listing.labels, listing.in_test)
     )
-    generator = torch.Generator().manual_seed(seed)
-    if not in_test.any():
-        in_test = _carve(labels, TEST_FRACTION, generator)
-    files = tuple(listing.names[place] for place in decoded.places.tolist())
-    whole = Split(decoded.images, labels, files=files)
-    training, test = whole.take(~in_test), whole.take(in_test)
-    notes = tuple(f.words for f in listing.findings) + decoded.notes
-    del decoded, whole  # of which the parts are copies
-    splits = _splits(
-        str(listing.folder),
-        training,
-        test,
+    series, notes = series_of(listing, decoded, group)
+    division = divide(
+        labels,
+        in_test,
+        series,
         listing.classes,
-        validation_fraction,
-        generator,
-        notes,
+        validation_fraction=validation_fraction,
+        seed=seed,
     )
-    return replace(splits, framing=framing)
+    files = tuple(listing.names[place] for place in decoded.places.tolist())
+    whole = Split(decoded.images, labels, files=files, series=series)
+    train, validation, test = map(whole.take, division.parts)
+    notes = (*(f.words for f in listing.findings), *decoded.notes, *notes)
+    del decoded, whole  # of which the parts are copies
+    splits = _splits(str(listing.folder), (train, validation, test), listing.classes)
+    notes += division.notes
+    return replace(splits, notes=notes, framing=framing, group=group)
 
 
 def _splits(
-    source: str,
-    training: Split,
-    test: Split,
-    classes: tuple[str, ...],
-    validation_fraction: float,
-    generator: torch.Generator,
-    notes: tuple[str, ...] = (),
+    source: str, parts: tuple[Split, Split, Split], classes: tuple[str, ...]
 ) -> Splits:
-    """Take the validation part out of the training part and measure what is left."""
-    if not 0 < validation_fraction < 1:
-        raise DataError(
-            f"validation_fraction {validation_fraction} is not between 0 and 1; "
-            "0.1 keeps a tenth of the training pictures for validation"
-        )
-    taken = _carve(training.labels, validation_fraction, generator)
-    parts = training.take(~taken), training.take(taken), test
+    """Measure the training pictures, and take the digest of all parts."""
     colours = _mean_and_std(parts[0].images)
     name, digest = Path(source).name, digest_of(*parts)
-    return Splits(name, *parts, classes, *colours, digest, notes, source)
-
-
-def _carve(labels: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
-    """Choose the share of each class, at least 1, that is taken out, (N,) bool."""
-    taken = torch.zeros(len(labels), dtype=torch.bool)
-    for label in labels.unique():
-        places = torch.nonzero(labels == label)[:, 0]
-        count = min(max(round(fraction * len(places)), 1), len(places) - 1)
-        order = torch.randperm(len(places), generator=generator)
-        taken[places[order[:count]]] = True
-    return taken
+    return Splits(name, *parts, classes, *colours, digest, source=source)
 
 
 def _mean_and_std(images: Images) -> tuple[Colour, Colour]:

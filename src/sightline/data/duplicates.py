@@ -21,8 +21,10 @@ __all__ = [
     "THRESHOLD",
     "Duplicates",
     "Pair",
+    "describe",
     "equal_files",
     "equal_pairs",
+    "most_similar",
     "near_duplicates",
     "near_duplicates_within",
 ]
@@ -85,6 +87,38 @@ def equal_pairs(equal: list[list[int]], group: Tensor | None) -> Iterator[Pair]:
                 yield place, first
             elif other is not None:
                 yield place, other
+
+
+def describe(images: Images) -> Tensor:
+    """Return what `near_duplicates` compares, (N, 192), each of length 1."""
+    shrunk = _shrink(images)
+    mean, whiten = _whitening(shrunk)
+    return F.normalize((shrunk - mean) @ whiten, dim=1)
+
+
+def most_similar(images: Images, count: int) -> tuple[Tensor, Tensor]:
+    """Find for each picture the `count` most similar others, or their mirror images.
+
+    Compares as `near_duplicates` does. Fewer are found where there are no more.
+
+    Returns:
+        Places (n, count), and which of them are mirrored, (n, count) bool.
+    """
+    shrunk = _shrink(images)
+    mean, whiten = _whitening(shrunk)
+    searched = F.normalize((shrunk - mean) @ whiten, dim=1)
+    flipped = shrunk.unflatten(1, (3, SIDE, SIDE)).flip(3).flatten(1)
+    turned = F.normalize((flipped - mean) @ whiten, dim=1)
+    count = min(count, len(images) - 1)
+    parts = []
+    for places in torch.arange(len(images)).split(CHUNK):
+        as_is, mirror = (rows[places] @ searched.T for rows in (searched, turned))
+        similar = torch.maximum(as_is, mirror)
+        similar[torch.arange(len(places)), places] = -math.inf
+        best = similar.topk(count).indices
+        parts.append((best, (mirror > as_is).gather(1, best)))
+    others, mirrored = map(torch.cat, zip(*parts, strict=True))
+    return others, mirrored
 
 
 def near_duplicates(

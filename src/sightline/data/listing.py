@@ -38,8 +38,9 @@ OMISSIONS = {
     ),
     "one level deeper": (
         "pictures in folders inside a class folder are left out",
-        "Move the pictures up into the folder of their class, or name a folder one "
-        "level down if its sub-folders are the classes.",
+        "Move the pictures up into the folder of their class, name a folder one level "
+        "down if its sub-folders are the classes, or read each of these folders as one "
+        "series with --group folder.",
     ),
     "loose pictures": (
         "pictures in no class folder are left out",
@@ -114,8 +115,10 @@ class Listing:
         return {"train": ~self.in_test, "test": self.in_test}
 
 
-def list_folder(folder: Path) -> Listing:
+def list_folder(folder: Path, *, deeper: bool = False) -> Listing:
     """List classes and pictures of a folder in either layout.
+
+    Pictures in folders inside a class folder are listed, too, if asked to go `deeper`.
 
     Raises:
         DataError: if the folder is missing or laid out in another way.
@@ -141,7 +144,7 @@ def list_folder(folder: Path) -> Listing:
                 omitted["validation part" if validation else "left out"].append(
                     entry.name
                 )
-    parts = {name: _classes(folder, name, omitted) for name in names or [""]}
+    parts = {name: _classes(folder, name, deeper, omitted) for name in names or [""]}
     _check_classes(folder, list(parts.values()), layout, _findings(omitted))
     return _in_order(folder, parts, _findings(omitted))
 
@@ -213,13 +216,13 @@ def _in_order(
     )
 
 
-def _classes(folder: Path, part: str, omitted: Omitted) -> Classes:
+def _classes(folder: Path, part: str, deeper: bool, omitted: Omitted) -> Classes:
     """Return the pictures of every class that has any; add others to `omitted`."""
     classes = {}
     for entry in sorted(_entries(folder / part)):
         name = f"{part}/{entry.name}".lstrip("/")
         if entry.kind == "folder":
-            classes[entry.name] = _files(folder, name, omitted)
+            classes[entry.name] = _files(folder, name, deeper, omitted)
             if not classes[entry.name]:
                 omitted["no class"].append(name)
         elif entry.kind == "unreachable":
@@ -229,7 +232,7 @@ def _classes(folder: Path, part: str, omitted: Omitted) -> Classes:
     return {name: files for name, files in classes.items() if files}
 
 
-def _files(folder: Path, class_name: str, omitted: Omitted) -> list[File]:
+def _files(folder: Path, class_name: str, deeper: bool, omitted: Omitted) -> list[File]:
     """Return the pictures of a class by the numbers in their names: 2 before 10."""
     suffixes = picture_suffixes()
     files = []
@@ -237,6 +240,8 @@ def _files(folder: Path, class_name: str, omitted: Omitted) -> list[File]:
         name = f"{class_name}/{entry.name}"
         if entry.kind == "file" and _suffix(name) in suffixes:
             files.append((name, entry.state))
+        elif entry.kind == "folder" and deeper:
+            files += _files(folder, name, False, omitted)
         elif entry.kind == "folder" and (count := _count_within(folder / name)):
             omitted["one level deeper"].append(f"{name} ({count_pictures(count)})")
         elif entry.kind == "unreachable":

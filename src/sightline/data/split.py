@@ -28,6 +28,7 @@ class Split:
     masks: Tensor | None = None  #: (N, H, W) bool
     shortcuts: Tensor | None = None  #: (N, H, W) bool
     files: tuple[str, ...] = ()  #: N names below the folder, "class/1.png", if any
+    series: Tensor | None = None  #: (N,) int64, equal for pictures that stay together
 
     def __len__(self) -> int:
         """Return the number of pictures."""
@@ -41,16 +42,20 @@ class Split:
         shortcuts = None if self.shortcuts is None else self.shortcuts[index]
         places = torch.arange(len(self))[index].tolist() if self.files else ()
         files = tuple(self.files[place] for place in places)
-        return Split(images, self.labels[index], masks, shortcuts, files)
+        series = None if self.series is None else self.series[index]
+        return Split(images, self.labels[index], masks, shortcuts, files, series)
 
     def join(self, other: "Split") -> "Split":
         """Return the pictures and labels of both, without masks and shortcuts."""
         labels = torch.cat([self.labels, other.labels])
         files = self.files + other.files if self.files and other.files else ()
+        both_series = [s for s in (self.series, other.series) if s is not None]
+        series = torch.cat(both_series) if len(both_series) == 2 else None
         if isinstance(self.images, StoredImages) and not torch.is_tensor(other.images):
-            return Split(self.images.join(other.images), labels, files=files)
-        both = torch.cat([self.images[:], other.images[:]])
-        return Split(both, labels, files=files)
+            images: Images = self.images.join(other.images)
+        else:
+            images = torch.cat([self.images[:], other.images[:]])
+        return Split(images, labels, files=files, series=series)
 
     def names(self, index: Tensor) -> list[str]:
         """Name the pictures at `index`, (n,) places: by file, else by number."""
@@ -74,6 +79,9 @@ class Splits:
     source: str = ""  #: what `load` finds them by, a name or an absolute folder
     limit: int | None = None  #: training pictures that `limited` kept, if any
     framing: Framing | None = None  #: of a folder's pictures; None where all are square
+    group: str | None = (
+        None  #: how a folder's pictures stay together; "" for not at all
+    )
 
     @property
     def test_digest(self) -> str:
