@@ -27,7 +27,6 @@ from sightline.measures.conformal import (
     prediction_sets,
     score_quantile,
 )
-from sightline.training.choices import choose_epochs
 from sightline.training.engine import evaluate, fit
 from sightline.training.machine import describe
 from sightline.training.parts import build, evaluation_loader
@@ -36,6 +35,7 @@ from sightline.training.runtime import choose_runtime
 
 SETS = ("cifar10", "clothing", "signs")
 IMAGES, HELD_OUT = 10_000, 5000  # of CIFAR-10: for training; for each other part
+SEEN, LEAST_EPOCHS = 60_000, 10  # pictures in a training, each counted every time
 SHOWN = 10  # splits whose coverage is recorded one by one, as the bar asks
 DRAWS = 1000  # splits by which the effect of choosing the epoch is measured
 FEW = 100  # pictures that choose and calibrate, in a small folder
@@ -80,7 +80,7 @@ def ask(name: str, unknown: int, options: argparse.Namespace) -> Answers:
     train, pool = part(splits.train, known), splits.validation.join(splits.test)
     others = part(pool.join(splits.train), held_out)
     pool = part(pool, known)
-    epochs = int(choose_epochs(len(train)).value)
+    epochs = max(SEEN // len(train), LEAST_EPOCHS)
     recipe = replace(RECIPES["folder"], epochs=epochs)
     # the loop validates, and nothing here looks at that
     few = replace(splits, train=train, validation=pool.take(torch.arange(10)))
@@ -240,7 +240,8 @@ def main() -> None:
             rows += measure(name, ask(name, unknown, options))
             print(*map(line, rows[-len(COVERAGES) :]), sep="\n", flush=True)
     protocol = {
-        "network": "the recipe folder (resnet10, 32 pixels), seed 0",
+        "network": "the recipe folder (resnet10, 32 pixels), seed 0, as many epochs as "
+        f"show {SEEN:,} pictures, {LEAST_EPOCHS} at least",
         "sets": {
             "cifar10": f"JPEG q75 copy; {IMAGES:,} pictures train, {HELD_OUT:,} of "
             f"validation and {HELD_OUT:,} of test are held out",

@@ -25,5 +25,12 @@ from sightline.cli import (
 from sightline.cli.group import main
 
 __all__ = [
-    *("book", "folder", "heatmaps", "looking", "main", "predict", "review", "training"),
+    "book",
+    "folder",
+    "heatmaps",
+    "looking",
+    "main",
+    "predict",
+    "review",
+    "training",
 ]
