@@ -71,8 +71,8 @@ def against_chance(test: Evaluation, doubtful: Tensor, known: Tensor) -> list[Pa
         "least self-confident": order[~test.right[order]][: len(confident)],
     }
     rows = []
-    for name, listed in lists.items():
-        level = compare_with_chance(listed, wrong, ~test.right)
+    for name, places in lists.items():
+        level = compare_with_chance(places, wrong, ~test.right)
         rows.append([name, f"{level.hits}", f"{level.expected:.1f}", f"{level.p:.2g}"])
     return [
         f"So many of these are on a list of {len(confident):,} mistakes; on one drawn "

@@ -17,6 +17,13 @@ from sightline.reports.subject import Part, Subject
 __all__ = ["answers_table", "cell_links", "cell_pictures", "gallery_of", "records"]
 
 COLUMNS, LETTERS = 5, 18  # of a gallery, and what a name may have below a tile
+TILE = Markup(
+    '<figure><img src="{}" alt=""><figcaption>{} {:.0%}</figcaption></figure>'
+)
+CELL = Markup(
+    '<section class="cell" id="taken-{}-{}"><h3>{} taken for {}: {}</h3>'
+    '<div class="tiles">{}</div>{}</section>'
+)
 SHOWN = 12  # pictures behind one cell of a confusion matrix
 
 
@@ -107,19 +114,14 @@ def cell_pictures(subject: Subject) -> Markup:
         index = wrong.new_tensor(places)
         rows = records(subject, index)
         figures = Markup("").join(
-            Markup(
-                '<figure><img src="{}" alt=""><figcaption>{} {:.0%}</figcaption></figure>'
-            ).format(address, row["file"], row["confidence"])
+            TILE.format(address, row["file"], row["confidence"])
             for address, row in zip(
                 map(address_of, subject.pictures(index[:SHOWN])), rows, strict=False
             )
         )
         more = listed([str(row["file"]) for row in rows]) if rows[SHOWN:] else ""
         blocks.append(
-            Markup(
-                '<section class="cell" id="taken-{}-{}"><h3>{} taken for {}: {}</h3>'
-                '<div class="tiles">{}</div>{}</section>'
-            ).format(
+            CELL.format(
                 actual,
                 predicted,
                 classes[actual],
