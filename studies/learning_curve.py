@@ -26,6 +26,7 @@ from sightline.training.engine import evaluate, fit
 from sightline.training.learning_curve import (
     DRAWS,
     NEXT,
+    NEXT_ERROR,
     PARTS,
     divide,
     doubling,
@@ -121,6 +122,7 @@ def measure(splits: Splits, case: Case, runtime: Runtime) -> dict:
         for part in ((half, test, 2), (pool, test, 1))
     ]
     return {
+        "start": sha256(SIGHTLINE_FILE)[:16],
         "sizes": [len(divided.train) // part for part in PARTS],
         "curve": [[row.int().tolist() for row in rows] for rows in curve],
         "truth": [[row.int().tolist() for row in rows] for rows in truth],
@@ -137,6 +139,7 @@ def judge(case: Case, recorded: dict) -> dict:
     gain = 100 * real.difference
     return {
         **asdict(case),
+        "start": recorded["start"],
         "sizes": recorded["sizes"],
         "held out": curve.shape[2],
         "test": truth.shape[2],
@@ -181,11 +184,10 @@ def main() -> None:
         show(rows[-1:])
     show(rows)
     protocol = {
-        "start": sha256(SIGHTLINE_FILE)[:16],
         "pictures shown": SHOWN,
         "max_lr": MAX_LR,
         "draws": DRAWS,
-        "factors": NEXT,
+        "factor": [NEXT, NEXT_ERROR],
         **describe(runtime),
     }
     widths = [row["forecast"][2] - row["forecast"][1] for row in rows]

@@ -35,8 +35,8 @@ SETS = {
     "signs": PictureSet(
         "ardamavi/Sign-Language-Digits-Dataset",
         "Apache 2.0",
-        "2,062 pictures of hands that show 10 digits, 100x100; 218 students showed each "
-        "digit once, so ten consecutive numbers are one hand",
+        "2,062 pictures of hands that show 10 digits, 100x100; each of 218 students "
+        "showed every digit once, so ten consecutive numbers are one hand",
         ("Dataset",),
         0,
     ),

@@ -7,11 +7,12 @@ training  recipes, train, lr-find
 looking   evaluate, compare, report, summary
 heatmaps  explain, trust
 folder    check, all, export
+review    review, apply
 book      what makes the book
 ========  =======================================================================
 """
 
-from sightline.cli import book, folder, heatmaps, looking, training
+from sightline.cli import book, folder, heatmaps, looking, review, training
 from sightline.cli.group import main
 
-__all__ = ["book", "folder", "heatmaps", "looking", "main", "training"]
+__all__ = ["book", "folder", "heatmaps", "looking", "main", "review", "training"]

@@ -19,5 +19,6 @@ check         what would spoil a training on a folder
 duplicates    equal and nearly equal pictures
 corruptions   damaged copies of pictures, as in CIFAR-10-C
 label_errors  labels that are probably wrong
+corrections   files moved to their class or set aside, and moved back
 ============  ===================================================================
 """

@@ -21,6 +21,7 @@ from sightline.data.groups import FOLDER
 from sightline.data.headers import find_shapes, find_sizes, read_headers
 from sightline.data.listing import Listing, list_folder
 from sightline.data.options import Framing
+from sightline.data.shortcuts import audit_listing
 from sightline.data.split import Split
 from sightline.measures.inference import wilson_interval
 
@@ -120,6 +121,7 @@ def check_folder(
             *find_sizes(listing, headers, image_size, framing),
             *find_shapes(listing, headers, framing),
             *_copies(listing, decoded, progress),
+            *audit_listing(listing, decoded),
             *find_cut_series(listing, decoded, headers, group, series_file),
             *listing.findings,
         ),

@@ -10,6 +10,7 @@ data_doubts      sections about doubtful labels and repeated pictures
 heatmap_trust    the section that scores heatmaps
 sections         all of them, in their order
 report           the page made of them
+review           the page on which labels and copies are decided about
 tensorboard      graph and pictures of a run, beside the scalars in TensorBoard
 picture          one picture file: the answer of a network, and its heatmaps
 ===============  ================================================================

@@ -15,7 +15,7 @@ from sightline.measures.numbers import duration
 from sightline.reports.sections import FORECASTS, SECTIONS
 from sightline.reports.subject import Part, Section, Subject
 
-__all__ = ["render", "write_report"]
+__all__ = ["fill", "render", "write_report"]
 
 
 def write_report(
@@ -53,6 +53,11 @@ def write_report(
 
 def render(title: str, sections: Mapping[str, Section]) -> str:
     """Lay out sections as one page that follows a light or a dark screen."""
+    return fill("report.html", title=title, sections=sections)
+
+
+def fill(template: str, **values: object) -> str:
+    """Fill a template of this room; all values are escaped, and made printable."""
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -60,12 +65,8 @@ def render(title: str, sections: Mapping[str, Section]) -> str:
         keep_trailing_newline=True,
     )
     templates.filters["html"] = html_of
-    page = templates.get_template("report.html").render(
-        title=title,
-        sections=sections,
-        ink=plots.INK,
-        dark_ink=plots.DARK_INK,
-        dark_paper=plots.DARK_PAPER,
+    page = templates.get_template(template).render(
+        **values, ink=plots.INK, dark_ink=plots.DARK_INK, dark_paper=plots.DARK_PAPER
     )
     return printable(page)
 

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 
 from sightline.reports import answers, data_doubts
+from sightline.reports.attention import attention, forecast_attention
 from sightline.reports.heatmap_trust import forecast_trust, heatmap_trust
+from sightline.reports.simple_baselines import simple_baselines
 from sightline.reports.subject import Section, Subject
 
 __all__ = ["FORECASTS", "SECTIONS"]
@@ -12,11 +14,13 @@ __all__ = ["FORECASTS", "SECTIONS"]
 SECTIONS: dict[str, Callable[[Subject], Section]] = {
     "run": answers.overview,
     "classes": answers.accuracy_by_class,
+    "simple": simple_baselines,
     "mistakes": answers.mistakes,
     "confidence": answers.confidence,
     "damage": answers.damage,
     "labels": data_doubts.doubtful_labels,
     "duplicates": data_doubts.repeated_pictures,
+    "attention": attention,
     "trust": heatmap_trust,
 }
 
@@ -24,5 +28,6 @@ SECTIONS: dict[str, Callable[[Subject], Section]] = {
 FORECASTS: dict[str, Callable[[Subject], float]] = {
     "confidence": answers.forecast_confidence,
     "damage": answers.forecast_damage,
+    "attention": forecast_attention,
     "trust": forecast_trust,
 }

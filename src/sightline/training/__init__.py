@@ -13,6 +13,7 @@ engine       the loop
 choices      epochs and learning rate, chosen by looking at the pictures
 budget       network, size and batch that minutes and memory allow
 train        a recipe and pictures become a finished run
+folds        answers about every picture by networks that never saw its label
 run          the folder in which everything about one training is kept
 classifier   a trained network that can be asked, whoever trained it
 runtime      device, precision, memory format

@@ -7,6 +7,7 @@ its pictures alone: with equal epochs, a quarter would also be trained a quarter
 long. `sightline all` itself chooses fewer epochs for more pictures.
 """
 
+import math
 from dataclasses import dataclass, replace
 from statistics import NormalDist, median
 
@@ -43,9 +44,9 @@ DRAWS = 3  #: of the pictures of each part, and seeds
 HELD_OUT = 0.25  # of each class
 FEWEST = 6  # of a class: one or two held out, and a quarter of the rest is one
 SHORTER = 5  # times than the training whose success is foretold
-#: what the next doubling brings, of the mean of the last two: at least, likely, at most
-#: (`studies/learning_curve.py`)
-NEXT = (0.4, 0.7, 1.1)
+#: what the next doubling brings, of the mean of the last two, and 95 % of how far off
+#: that is: between a power law that has nearly ended and a straight line
+NEXT, NEXT_ERROR = 0.7, 0.35
 
 
 @dataclass(frozen=True)
@@ -100,14 +101,17 @@ def doubling(right: Tensor) -> tuple[float, float, float]:
 
     Of the answers (3, draws, images), the mean of the last two doublings and its
     interval are those of `sightline.measures.inference.effect`, which knows of draws
-    and images. How far the next one is from that mean is the error of extrapolation.
+    and images. To its square is added that of the error of extrapolation.
     """
     two = effect(right[-1], right[0])
-    least, likely, most = NEXT
-    low = min(least * two.low, most * two.low) / 2
-    high = max(least * two.high, most * two.high) / 2
+    mean, low, high = (value / 2 for value in (two.difference, two.low, two.high))
+    gain, extrapolation = NEXT * mean, NEXT_ERROR * abs(mean)
     missing = 1 - right[-1].double().mean().item()
-    return min(likely * two.difference / 2, missing), low, min(high, missing)
+    return (
+        min(gain, missing),
+        min(gain - math.hypot(NEXT * (mean - low), extrapolation), missing),
+        min(gain + math.hypot(NEXT * (high - mean), extrapolation), missing),
+    )
 
 
 def stratified(split: Split, share: float, seed: int) -> Tensor:
