@@ -245,6 +245,14 @@ def test_fit_yields_an_epoch_at_a_time_with_every_field_filled():
         assert word in str(first)
 
 
+def test_every_epoch_is_a_line_with_the_time_that_is_left_also_in_a_log(capsys):
+    recipe = replace(RECIPE, epochs=2)
+    list(fit(parts_of(model(), recipe), recipe, CPU))
+    first, last = capsys.readouterr().err.strip().splitlines()
+    assert first.startswith("epoch 1/2  training") and first.endswith("1 s left")
+    assert last.endswith(" 0 s left")
+
+
 def test_the_randomness_of_an_epoch_depends_on_seed_and_number_alone():
     seventh = replace(RECIPE, seed=7)
     rows = [asdict(epoch) for epoch in epochs_of(model(), seventh)]

@@ -15,8 +15,6 @@ from torch import nn
 
 from sightline.cli import main
 from sightline.errors import SightlineError
-from sightline.heatmaps.explain import explain
-from sightline.heatmaps.layers import default_layers
 from sightline.plots.overlay import framed
 from sightline.reports.picture import free_place
 from sightline.training.classifier import Classifier, from_module
@@ -192,32 +190,3 @@ def test_a_folder_that_cannot_be_written_to_is_named(run, tmp_path):
     done = command(run, red, "--out", tmp_path / "file")
     assert done.exit_code == 1 and isinstance(done.exception, SystemExit)
     assert "could not write" in done.stderr and "file" in done.stderr
-
-
-class Tokens(nn.Module):
-    """Cuts a picture into tokens, as vision transformers do."""
-
-    def __init__(self, *, back: bool):
-        super().__init__()
-        self.patches = nn.Conv2d(3, 6, 4, 4)
-        self.mix = nn.Linear(6, 6)
-        self.maps = nn.Conv2d(6, 6, 1)
-        self.head = nn.Linear(6, 3)
-        self.back = back
-
-    def forward(self, x):
-        x = self.mix(self.patches(x).permute(0, 2, 3, 1))
-        if self.back:
-            return self.head(self.maps(x.permute(0, 3, 1, 2)).mean((2, 3)))
-        return self.head(x.mean((1, 2)))
-
-
-def test_maps_from_before_tokens_are_no_default_and_channels_last_are_no_maps():
-    """Swin's `norm` was drawn as a bar code, ViT's first layer as an explanation."""
-    assert default_layers(Tokens(back=True), 32) == ["maps"]
-    with pytest.raises(SightlineError, match=r"'patches' lie before"):
-        default_layers(Tokens(back=False), 32)
-    images = torch.rand(1, 3, 32, 32)
-    assert explain(Tokens(back=False), images, layers="patches")  # for who asks
-    with pytest.raises(SightlineError, match="its channels are last"):
-        explain(Tokens(back=True), torch.rand(1, 3, 64, 64), layers="mix")

@@ -30,7 +30,7 @@ from sightline.training.train import range_tests, train
 
 CPU = choose_runtime("cpu", "fp32")
 RECIPE = replace(tiny.RECIPE, image_size=64, epochs=1)
-PRETRAINED = replace(RECIPE, model="resnet18", pretrained=True)
+PRETRAINED = replace(RECIPE, model="resnet18", start="imagenet")
 
 
 def enlarged(split: Split) -> Split:
@@ -83,7 +83,7 @@ def test_a_run_that_does_not_say_its_size_is_of_32_pixels(tmp_path):
         replace(tiny.RECIPE, epochs=1), tiny.splits(), out=tmp_path, **tiny.ON_CPU
     )
     recipe = run.read("recipe.json")
-    del recipe["image_size"], recipe["pretrained"]
+    del recipe["image_size"], recipe["start"]
     run.write("recipe.json", recipe)
     expected = resnet10(num_classes=10).state_dict()
     assert run.load_model().stem[0].stride == (1, 1)
@@ -172,9 +172,11 @@ def test_worker_processes_cut_out_the_same_size():
     ("changes", "message"),
     [
         ({"image_size": 48}, "image_size must be one of 32, 64, 96, 128, not 48"),
-        ({"pretrained": True, "model": "resnet34", "image_size": 64}, "be resnet18"),
-        ({"pretrained": True, "image_size": 32}, "64 or more, not 32"),
-        ({"pretrained": True, "image_size": 64, "norm": "group"}, "be batch"),
+        ({"start": "imagenet", "model": "resnet34", "image_size": 64}, "be resnet18"),
+        ({"start": "imagenet", "image_size": 32}, "64 up, not 32"),
+        ({"start": "imagenet", "image_size": 64, "norm": "group"}, "be batch"),
+        ({"start": "sightline"}, "model with start sightline must be resnet10"),
+        ({"start": "moon"}, "start must be one of scratch, sightline, imagenet"),
     ],
 )
 def test_a_size_or_a_start_that_cannot_be_is_named(changes, message):
@@ -184,7 +186,7 @@ def test_a_size_or_a_start_that_cannot_be_is_named(changes, message):
 
 def test_pretrained_weights_come_with_imagenets_statistics_and_stem(monkeypatch):
     loaded = []
-    monkeypatch.setattr(parts, "load_imagenet", loaded.append)
+    monkeypatch.setitem(parts.LOADERS, "imagenet", loaded.append)
     chosen = parts.chosen_splits(PRETRAINED, splits())
     built = build(PRETRAINED, chosen, CPU)
     assert loaded == [built.model]
@@ -197,7 +199,7 @@ def test_going_on_needs_no_download(tmp_path, monkeypatch):
     def refuse(model):
         raise AssertionError("downloaded again")
 
-    monkeypatch.setattr(parts, "load_imagenet", lambda model: None)
+    monkeypatch.setitem(parts.LOADERS, "imagenet", lambda model: None)
     part = Run(tmp_path)
     fit = module.fit
 
@@ -209,7 +211,7 @@ def test_going_on_needs_no_download(tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(module, "fit", stop)
         train(longer, splits(), out=tmp_path, **tiny.ON_CPU)
-    monkeypatch.setattr(parts, "load_imagenet", refuse)
+    monkeypatch.setitem(parts.LOADERS, "imagenet", refuse)
     train(longer, splits(), out=tmp_path, resume=True, **tiny.ON_CPU)
     assert part.finished
     assert part.load_model().stem[0].kernel_size == (7, 7)

@@ -340,12 +340,14 @@ def test_without_the_packages_of_the_book_a_command_names_the_one_to_install(com
     assert "Traceback" not in done.stderr
 
 
-def test_pretrained_alone_means_the_network_that_has_such_weights():
-    flags = {"pretrained": True, "image_size": 64, "epochs": None}
+def test_a_start_alone_means_the_network_that_has_such_weights():
+    flags = {"start": "imagenet", "image_size": 64, "epochs": None}
     assert chosen_recipe("folder", flags).model == "resnet18"
     with pytest.raises(SightlineError, match="resnet18, not resnet34"):
         chosen_recipe("folder", {**flags, "model": "resnet34"})
-    assert chosen_recipe("folder", {**flags, "pretrained": None}).model == "resnet10"
+    assert chosen_recipe("folder", {**flags, "start": None}).model == "resnet10"
+    assert chosen_recipe("resnet18", {"start": "sightline"}).model == "resnet10"
+    assert chosen_recipe("resnet34", {"start": "scratch"}).model == "resnet34"
 
 
 @pytest.mark.parametrize(

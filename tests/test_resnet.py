@@ -30,19 +30,19 @@ def test_the_networks_for_cifar_have_the_layers_of_their_name(name, layers):
 
 
 @pytest.mark.parametrize(
-    ("image_size", "pretrained", "stem", "side"),
+    ("image_size", "start", "stem", "side"),
     [
-        (32, False, "plain", 4),
-        (64, False, "strided", 4),
-        (96, False, "imagenet", 3),
-        (128, False, "imagenet", 4),
-        (64, True, "imagenet", 2),
+        (32, "scratch", "plain", 4),
+        (64, "scratch", "strided", 4),
+        (96, "sightline", "imagenet", 3),
+        (128, "scratch", "imagenet", 4),
+        (64, "imagenet", "imagenet", 2),
     ],
 )
 def test_a_larger_picture_has_a_stem_that_keeps_the_last_map_small(
-    image_size, pretrained, stem, side
+    image_size, start, stem, side
 ):
-    chosen = {"image_size": image_size, "pretrained": pretrained}
+    chosen = {"image_size": image_size, "start": start}
     model = build_model("resnet10", num_classes=3, **chosen)
     expected = resnet10(num_classes=3, stem=stem)
     assert model.state_dict().keys() == expected.state_dict().keys()

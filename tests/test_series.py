@@ -192,7 +192,7 @@ def test_series_that_are_in_train_and_test_leave_the_training(tmp_path, read):
     assert_uncut(splits, r"s\d\d")
     assert len(splits.test) == 14
     assert {"s02", "s12"} <= series_in(splits.test, r"s\d\d")
-    assert "4 pictures of train/ left out" in splits.notes[-1]
+    assert "4 pictures of train/ left out" in " ".join(splits.notes)
 
 
 def test_shares_are_as_close_as_whole_series_allow_and_said_where_they_are_not():
@@ -489,6 +489,16 @@ def test_check_counts_companions_and_measures_what_they_pretend(flat, read):
     assert {other for _, other in pairs} <= set(splits.train.files)
 
 
+def test_companions_that_are_no_help_are_said_to_be_none(tmp_path):
+    for scene_number in range(30):  # one scene shows both classes
+        for number in range(4):
+            name = "ab"[number % 2]
+            path = tmp_path / "set" / name / f"{name}{scene_number}-{number}.png"
+            save(shot(scene_number, number), path)
+    words = finding(tmp_path / "set").words
+    assert "no gain that could be told" in words and "pretends" not in words
+
+
 @pytest.mark.parametrize("group", ["auto", r"^\w+\d+(?=-)"])
 def test_a_split_that_cuts_nothing_pretends_nothing(flat, group):
     assert finding(flat, group=group) is None
@@ -535,6 +545,27 @@ def test_a_recipe_and_pictures_of_another_group_are_refused(flat, read):
     with pytest.raises(SightlineError, match="divided with group ''.*has 'auto'"):
         chosen_splits(recipe, read(flat))
     chosen_splits(recipe, read(flat, group="auto"))
+
+
+def test_the_pictures_of_a_run_are_found_again_by_its_group(
+    flat, deep, read, tmp_path, capsys
+):
+    from types import SimpleNamespace
+
+    from sightline.cli.options import pictures_for
+    from sightline.training.recipes import RECIPES
+
+    (tmp_path / "s.csv").write_text(lines(table(flat)), encoding="utf-8")
+    recipe = replace(RECIPES["resnet10"], group=str(tmp_path / "s.csv"))
+    splits = read(flat, group=recipe.group)
+    about = {"image_size": 32, "digest": splits.digest, "data": "flat"}
+    about |= {"source": str(flat), "test_digest": splits.test_digest}
+    run = SimpleNamespace(path=Path("runs/a"), manifest=about, recipe=recipe)
+    assert pictures_for(run, None, None).digest == splits.digest
+    assert capsys.readouterr().err.count("note") == 0
+    other = deep / "cat"  # whose folders are classes, and not in the file
+    assert pictures_for(run, str(other), None).group == ""
+    assert "divided at random, not as runs/a was" in capsys.readouterr().err
 
 
 # the interval of answers that come in series

@@ -29,6 +29,7 @@ GUIDELINES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-prac
 # parts of the library that no reader calls: what makes the book
 # what only other files of the library use
 INNER = {"execute", "chapters", "assets", "manifest", "page", "pages", "site", "cli"}
+INNER |= {"forecast", "network", "rate", "state", "steps"}  # of a pipeline
 INNER |= {"outcome", "run_files", "weights"}  # of a pipeline, of a run, of a classifier
 pytestmark = pytest.mark.book
 

@@ -1,6 +1,6 @@
 """Sightline: train a ResNet, then see what it sees.
 
-Ten rooms, in the order in which the data flows; a room imports only from those
+Eleven rooms, in the order in which the data flows; a room imports only from those
 before it, and the docstring of each lists its files::
 
     measures   numbers from plain tensors
@@ -12,11 +12,11 @@ before it, and the docstring of each lists its files::
     export     a run as a page
     reports    what a training came to, in words, tables and figures
     book       what makes the book
+    pipeline   from a folder of pictures to a trained, explained, exported network
     cli        the command line
 
 Beside them: `errors`, what is said when something is wrong; `files`, files that are
-whole or absent; `pipeline`, from a folder of pictures to a trained, explained and
-exported network.
+whole or absent.
 
 The way through: `training.recipes.find_recipe` → `data.datasets.load` →
 `training.train.train` → `training.run.Run` → `heatmaps.explain.explain` →

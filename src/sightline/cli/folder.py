@@ -156,16 +156,30 @@ def print_check(result: "FolderCheck") -> None:
     help="folder for everything; the same command again goes on",
 )
 @click.option("--recipe", default="folder", show_default=True, help="what to train")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    help="that the training should take: network, size and epochs follow",
+)
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 @click.option("--precision", default="auto", help="auto, fp32, tf32 or bf16")
 @recipe_options
 def do_all(
-    folder: Path, out: Path, recipe: str, device: str, precision: str, **overrides: Any
+    folder: Path,
+    out: Path,
+    recipe: str,
+    minutes: float,
+    device: str,
+    precision: str,
+    **overrides: Any,
 ) -> None:
     """Check FOLDER, find a learning rate, train, look at mistakes, export a demo.
 
-    Every step leaves its result in --out and is not repeated. Without --epochs and
-    --max-lr both are chosen by looking at the pictures.
+    Every step leaves its result in --out and is not repeated. What of --image-size,
+    --model, --epochs and --max-lr is not given is chosen by the pictures, the speed of
+    this machine and --minutes.
     """
     from sightline.pipeline import Pipeline, run
     from sightline.training.machine import keep_freed_memory
@@ -173,8 +187,10 @@ def do_all(
     keep_freed_memory()
     chosen = chosen_recipe(recipe, overrides)
     fixed = {name for name, value in overrides.items() if value is not None}
+    if recipe != "folder":  # any other one names its network
+        fixed |= {"image_size", "model"}
     pipeline = Pipeline(
-        folder, out, chosen, fixed, device, precision, say=console.print
+        folder, out, chosen, fixed, minutes, device, precision, say=console.print
     )
     with resumable():
         page = run(pipeline)

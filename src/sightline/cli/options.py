@@ -8,7 +8,7 @@ import click
 
 from sightline.cli.group import notes
 from sightline.errors import DataError
-from sightline.training.recipe import Recipe, describe_fields, variant
+from sightline.training.recipe import STARTED, Recipe, describe_fields, variant
 from sightline.training.recipes import find_recipe
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
@@ -147,11 +147,11 @@ def source_of(run: "Run") -> str:
 def chosen_recipe(name: str, overrides: dict) -> Recipe:
     """Return recipe `name` with the fields that were named on the command line.
 
-    `--pretrained` alone means resnet18, the one network that has such weights.
+    `--start` alone means the network that has such weights.
     """
     changes = {key: value for key, value in overrides.items() if value is not None}
-    if changes.get("pretrained"):
-        changes = {"model": "resnet18", **changes}
+    if changes.get("start", "scratch") != "scratch":
+        changes = {"model": STARTED[changes["start"]], **changes}
     if changes.get("group", "").lower().endswith(".csv"):  # wherever it is read again
         changes["group"] = str(Path(changes["group"]).expanduser().resolve())
     return variant(find_recipe(name), **changes)

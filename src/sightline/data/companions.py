@@ -21,7 +21,7 @@ from sightline.data.listing import Listing
 from sightline.data.series import propose_series
 from sightline.data.stored import Images
 from sightline.measures.clusters import by_series
-from sightline.measures.inference import effect
+from sightline.measures.inference import Verdict, effect
 
 __all__ = ["find_cut_series", "nearest_neighbours"]
 
@@ -84,15 +84,19 @@ def _companions(
 def _pretence(
     images: Images, labels: Tensor, series: Tensor, division: Division
 ) -> str:
-    """Say how much better a nearest neighbour does with companions than without."""
+    """Say how much better a nearest neighbour does with companions than without.
+
+    The interval takes series for what the pictures are a sample of.
+    """
     right, alone = nearest_neighbours(images, labels, series, division)
     test = series[division.test]
     gain = effect(by_series(right, test), by_series(alone, test))
+    larger = gain.verdict() is Verdict.LARGER
+    verdict = "this split pretends" if larger else "no gain that could be told,"
     return (
-        f". A nearest neighbour among the training pictures is right about "
+        ". A nearest neighbour among the training pictures is right about "
         f"{right.double().mean():.0%} of the test pictures, without those of the same "
-        f"series about {alone.double().mean():.0%}: this split pretends "
-        f"{gain.written()} points"
+        f"series about {alone.double().mean():.0%}: {verdict} {gain.written()} points"
     )
 
 

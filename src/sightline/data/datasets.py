@@ -148,14 +148,15 @@ def load_folder(
     """Load a folder of pictures, one sub-folder per class.
 
     If it has `train/` and `test/`, those are the parts; else a fifth of every class
-    becomes the test part. With a `group`, as `series_of` reads it, whole series do.
-    Classes and files are in the order of their names, 2.png
-    before 10.png. `read_picture` says what is done to a picture; those that cannot be
-    read are left out and named in `notes`.
+    becomes the test part. With a `group`, as `series_of` reads it, no series is in two
+    parts. Classes and files are in the order of their names, 2.png before 10.png.
+    `read_picture` says what is done to a picture; those that cannot be read are left
+    out and named in `notes`.
 
     Raises:
         DataError: if the layout is another, classes differ between train/ and
-            test/, there are fewer than two, or one has too few readable pictures.
+            test/, there are fewer than two, or one has too few readable pictures or
+            series, or a picture has no group.
     """
     listing = list_folder(Path(folder).expanduser(), deeper=group == FOLDER)
     keep_in = (root or data_folder()) / "decoded"

@@ -40,7 +40,8 @@ def series_of(
     name in another class for the same series. "auto" proposes them. A .csv file has
     the columns file, relative to the folder, and group; no group means a series of its
     own. Anything else is a regular expression that is searched in the file's name; its
-    first group, or else the whole match, names the series.
+    first group, or else the whole match, names the series. Only "auto" needs
+    `headers`, of all pictures of the listing; it reads them if there are none.
 
     Returns:
         The series, and what is to be said about them.

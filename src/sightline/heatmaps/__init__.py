@@ -2,6 +2,7 @@
 
 ============  ===================================================================
 layers        layers by name, and those worth a heatmap
+layouts       where an output has its rows, columns and channels
 methods       activations and gradients to maps: six functions
 scaling       maps enlarged to the size of the image and scaled to [0, 1]
 explain       heatmaps of a network's answers

@@ -7,7 +7,7 @@ sign and its blank places included, depends on a number that the training left w
 happened to be. Differences of logits do not: `against` explains those.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import repeat
@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from sightline.errors import SightlineError
 from sightline.heatmaps.layers import find_layer
+from sightline.heatmaps.layouts import Probe
 from sightline.heatmaps.methods import METHODS, SLOW
 from sightline.heatmaps.scaling import enlarge, is_blank, is_flat, scale
 from sightline.models.lend import borrowed
@@ -97,10 +98,11 @@ def explain(
     classes = _class_numbers(targets, len(images), step)
     others = _class_numbers(against, len(images), step, ("rest", "predicted"))
     with borrowed(model) as model:
+        probe = _probe(model, layers, images)
         # a bar only on a terminal, and only when the wait is long
         bar = tqdm(images.split(step), desc=method, delay=3, leave=False, disable=None)
         parts = zip(bar, classes, others, strict=False)
-        batches = [explain_batch(model, *part, layers, method) for part in parts]
+        batches = [explain_batch(model, *part, probe, method) for part in parts]
     return {name: _joined([batch[name] for batch in batches]) for name in layers}
 
 
@@ -109,33 +111,34 @@ def explain_batch(
     images: Tensor,
     targets: Tensor | str,
     against: Tensor | str | None,
-    layers: Sequence[str],
+    probe: Probe,
     method: str,
 ) -> dict[str, Explanation]:
     """Explain one batch: one pass forward, one backward, one map for each layer.
 
-    The model is frozen and in evaluation mode; the arguments are those of `explain`.
+    The model is frozen and in evaluation mode. The probe has the layers and tells how
+    their outputs become maps; the other arguments are those of `explain`.
     """
     # tensors made in inference mode cannot take part in backward, their copies can
     place = next(model.parameters()).device
     images = images.detach().to(place, torch.float32, copy=True)
-    logits, activations = _forward(model, images, layers)
+    logits, activations = _forward(model, images, probe.layers)
     targets = _choose(targets, logits)
     if against is not None and against != "rest":
         against = _choose(against, logits)
     question = _question(targets, against, logits.detach())
     scores = (logits * question).sum(1)
-    gradients = _backward(scores.sum(), activations, layers)
+    gradients = _backward(scores.sum(), activations, probe.layers)
     explanations = {}
-    for name in layers:
-        values = activations[name].detach()
+    for name, layer in probe.layers.items():
+        layout = probe.require(name, activations[name], gradients[name], method)
+        values = layout.maps(activations[name].detach())
         if method in SLOW:
             from sightline.heatmaps import slow  # takes seconds
 
-            layer = find_layer(model, name)
             maps = getattr(slow, method)(model, layer, images, question, values)
         else:
-            maps = METHODS[method](values, gradients[name])
+            maps = METHODS[method](values, layout.maps(gradients[name]))
         explanations[name] = _explanation(
             name, targets, against, maps, scores, images.shape[2:]
         )
@@ -154,6 +157,12 @@ def cam(method: str, layer: str, against: Against = None) -> Explainer:
         return maps[layer].enlarged
 
     return explainer
+
+
+def _probe(model: nn.Module, layers: Sequence[str], images: Tensor) -> Probe:
+    """Return what tells how the outputs of layers become maps."""
+    chosen = {name: find_layer(model, name) for name in layers}
+    return Probe(model, chosen, tuple(images.shape[1:]))
 
 
 def _question(targets: Tensor, against: Tensor | str | None, logits: Tensor) -> Tensor:
@@ -222,33 +231,19 @@ def _choose(classes: Tensor | str, logits: Tensor) -> Tensor:
 
 
 def _forward(
-    model: nn.Module, images: Tensor, layers: Sequence[str]
+    model: nn.Module, images: Tensor, layers: Mapping[str, nn.Module]
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the logits and the output of each layer, as parts of one graph."""
     activations: dict[str, Tensor] = {}
     with ExitStack() as hooks:
-        for name in layers:
+        for name, layer in layers.items():
             hook = _recorder(name, activations)
-            layer = find_layer(model, name)
             hooks.enter_context(layer.register_forward_hook(hook))
         logits = model(images)
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         shape = tuple(getattr(logits, "shape", ())) or type(logits).__name__
         raise SightlineError(f"the model gives {shape}, expected logits (B, classes)")
-    for name, values in activations.items():
-        _refuse_channels_last(name, values, images)
     return logits, activations
-
-
-def _refuse_channels_last(layer: str, values: Tensor, images: Tensor) -> None:
-    """Raise unless maps (B, C, h, w) are about as wide for their height as images."""
-    (height, width), (whole_height, whole_width) = values.shape[2:], images.shape[2:]
-    if abs(height * whole_width / whole_height - width) > 1:
-        raise SightlineError(
-            f"layer {layer!r} gives {tuple(values.shape[1:])} for pictures of "
-            f"{whole_height}×{whole_width}: its channels are last; choose a layer that "
-            "gives maps (B, C, H, W)"
-        )
 
 
 def _recorder(
@@ -257,7 +252,7 @@ def _recorder(
     """Make a hook that keeps the first output of a layer, where backward may end."""
 
     def hook(layer: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
-        if not isinstance(output, Tensor) or output.ndim != 4:
+        if not isinstance(output, Tensor) or output.ndim < 3:
             shape = tuple(getattr(output, "shape", ()))
             raise SightlineError(
                 f"layer {name!r} gives {shape}, not maps (B, C, H, W): "
@@ -270,7 +265,7 @@ def _recorder(
 
 
 def _backward(
-    score: Tensor, activations: dict[str, Tensor], layers: Sequence[str]
+    score: Tensor, activations: dict[str, Tensor], layers: Iterable[str]
 ) -> dict[str, Tensor]:
     """Return the derivatives of a score with respect to the output of each layer."""
     gradients: dict[str, Tensor] = {}

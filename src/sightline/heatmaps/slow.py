@@ -57,10 +57,13 @@ def ablation_cam(
     """
     package = _package(AblationCAM, model, layer)
     package.ablation_layer = AblationLayer()  # the default one is shared by all objects
+    hooks = layer._forward_hooks.copy()
     try:
         weights = _weights(package, images, question, activations)
-    finally:  # an error leaves the package's own layer in the model
+    finally:  # an error leaves the package's own layer, or its hook, in the model
         replace_layer_recursive(model, package.ablation_layer, layer)
+        layer._forward_hooks.clear()
+        layer._forward_hooks.update(hooks)
     with torch.no_grad():
         scores = (model(images) * question).sum(1)
     return _weighted(weights.to(scores) * scores.sign()[:, None], activations)

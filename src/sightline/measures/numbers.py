@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-__all__ = ["duration", "signed", "with_interval"]
+__all__ = ["duration", "gigabytes", "signed", "with_interval"]
 
 
 def duration(seconds: float) -> str:
@@ -29,3 +29,8 @@ def with_interval(
         return "–"
     value, low, high = (signed(number, decimals, plus=plus) for number in numbers)
     return f"{value} ({low} to {high})"
+
+
+def gigabytes(size: float) -> str:
+    """Write a number of bytes in GB, small ones in MB."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

@@ -6,7 +6,7 @@ custom_resnet  the short residual network of two course systems
 dilated_net    a net of fewer than 200,000 parameters, with dilation
 fast_net       a network made to be trained in minutes
 norms          normalisation layers by name
-pretrained     torchvision's ImageNet weights in our residual network
+pretrained     weights to start from: our own, and torchvision's of ImageNet
 lend           ways to lend a model and get it back as it was
 summary        what a network is made of
 =============  ==================================================================
@@ -62,12 +62,12 @@ def build_model(
     num_classes: int,
     norm: str = "batch",
     image_size: int = 32,
-    pretrained: bool = False,
+    start: str = "scratch",
 ) -> nn.Module:
     """Build one of `MODELS`, randomly initialised, with one of `NORMS`.
 
     The side of the pictures in pixels decides the stem, so that the last map stays
-    about 4×4; ImageNet's weights, if they will be loaded, need ImageNet's.
+    about 4×4; a start from "imagenet", whose weights are loaded later, needs its own.
 
     Raises:
         SightlineError: if `name` is not in `MODELS`, or has no stem for these pictures.
@@ -75,7 +75,7 @@ def build_model(
     if name not in MODELS:
         known = ", ".join(sorted(MODELS))
         raise SightlineError(f"unknown model {name!r}; choose from: {known}")
-    if image_size < 64 and not pretrained:
+    if image_size < 64 and start != "imagenet":
         return MODELS[name](num_classes=num_classes, norm=norm)
     if name not in WITH_STEMS:
         raise SightlineError(
@@ -84,5 +84,5 @@ def build_model(
             f"{', '.join(WITH_STEMS)}"
         )
     # after it 64 are 32 pixels, 96 are 24 and 128 are 32
-    stem = "imagenet" if pretrained or image_size >= 96 else "strided"
+    stem = "imagenet" if start == "imagenet" or image_size >= 96 else "strided"
     return MODELS[name](num_classes=num_classes, norm=norm, stem=stem)

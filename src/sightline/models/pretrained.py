@@ -1,15 +1,32 @@
-"""torchvision's ImageNet weights, brought into our residual network."""
+"""Weights to start from: our own of CIFAR-10, and torchvision's of ImageNet."""
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sightline.errors import SightlineError
 from sightline.files import sha256
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "load_imagenet", "rename"]
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "SIGHTLINE_FILE",
+    "SIGHTLINE_MEAN",
+    "SIGHTLINE_STD",
+    "load_imagenet",
+    "load_sightline",
+    "rename",
+]
+
+#: what `studies/start.py` trained, in half precision; its metadata say how
+SIGHTLINE_FILE = Path(__file__).with_name("start.safetensors")
+#: of the pictures that they were trained on
+SIGHTLINE_MEAN = (0.4914, 0.4822, 0.4467)
+SIGHTLINE_STD = (0.2452, 0.2429, 0.2607)
 
 #: of pixels in 0..1, as torchvision's weights expect them:
 #: https://pytorch.org/vision/stable/models.html
@@ -22,6 +39,19 @@ NAMES = (
     (r"\.bn([12])\.", r".norm\1."),
     (r"\.downsample\.", ".shortcut."),
 )
+
+
+def load_sightline(model: nn.Module) -> None:
+    """Load our own weights into everything but the head; no network is needed.
+
+    They fit a `resnet10` with batch norm and any stem. They saw pictures of 32 pixels:
+    the stem for 96 and more looks at means of 2×2 pixels, and skips every other place.
+    """
+    state = {k: v.float() for k, v in load_file(SIGHTLINE_FILE).items()}
+    if model.state_dict()["stem.0.weight"].shape[-1] == 7:
+        kernel = F.interpolate(state["stem.0.weight"], scale_factor=2.0) / 4
+        state["stem.0.weight"] = F.pad(kernel, (1, 0, 1, 0))
+    model.load_state_dict(state | head_of(model))
 
 
 def load_imagenet(model: nn.Module) -> None:
@@ -49,10 +79,14 @@ def load_imagenet(model: nn.Module) -> None:
         raise SightlineError(
             f"the ImageNet weights cannot be downloaded ({error}). Connect to the "
             f"network (45 MB, once), put {weights.url} into {file.parent}, "
-            "or train from scratch, without --pretrained"
+            "or choose --start sightline, which comes with the library, or scratch"
         ) from error
-    own = {k: v for k, v in model.state_dict().items() if k.startswith("head.")}
-    model.load_state_dict(rename(state) | own)
+    model.load_state_dict(rename(state) | head_of(model))
+
+
+def head_of(model: nn.Module) -> dict[str, Tensor]:
+    """Return the weights of the head, which no start replaces."""
+    return {k: v for k, v in model.state_dict().items() if k.startswith("head.")}
 
 
 def _refuse_damaged(file: Path) -> None:

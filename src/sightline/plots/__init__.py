@@ -3,7 +3,7 @@
 ===========  ====================================================================
 style        the look that all figures share
 sheet        figures measured in inches, with pictures and words in places
-curves       learning rates, schedules, histories
+curves       learning rates, schedules, histories, learning curves
 galleries    pictures: grids, galleries, heatmaps
 matrices     confusion matrices
 network      the diagram of a network
@@ -28,6 +28,7 @@ from sightline.plots.calibration import (
 from sightline.plots.curves import (
     compare_histories,
     history,
+    learning_curve,
     lr_curve,
     lr_curves,
     schedule,
@@ -61,6 +62,7 @@ __all__ = [
     "gallery",
     "heatmaps",
     "history",
+    "learning_curve",
     "lr_curve",
     "lr_curves",
     "network",

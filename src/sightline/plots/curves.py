@@ -1,4 +1,4 @@
-"""Figures of curves: learning rates, schedules, histories."""
+"""Figures of curves: learning rates, schedules, histories, learning curves."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
+from torch import Tensor
 
 from sightline.errors import SightlineError
+from sightline.measures.numbers import with_interval
 from sightline.plots import style
 
-__all__ = ["compare_histories", "history", "lr_curve", "lr_curves", "schedule"]
+__all__ = [
+    "compare_histories",
+    "history",
+    "learning_curve",
+    "lr_curve",
+    "lr_curves",
+    "schedule",
+]
 
 
 if TYPE_CHECKING:  # drawing needs no training loop, which is slow to import
@@ -164,6 +173,46 @@ def compare_histories(
         style.label_ends(axes, ends, height)
     panels[1].xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[1].set_xlabel("epoch", color=style.INK, fontsize=style.TEXT)
+    return figure
+
+
+def learning_curve(
+    sizes: Sequence[int], right: Tensor, gain: tuple[float, float, float]
+) -> Figure:
+    """Plot accuracy against training pictures, and what twice as many would bring.
+
+    Args:
+        sizes: pictures, ascending.
+        right: (sizes, draws, images) bool: whether each answer was right.
+        gain: of the next doubling, its low and its high end, in 0..1.
+    """
+    figure = style.new_figure(3.2)
+    axes = figure.subplots()
+    percent = 100 * right.double().mean(2)  # (sizes, draws)
+    means = percent.mean(1).tolist()
+    for draw in percent.T.tolist():
+        axes.plot(sizes, draw, "o", color=style.BLUE, ms=4, alpha=0.5, mew=0)
+    axes.plot(sizes, means, color=style.BLUE, lw=1.8)
+    doubled, (likely, low, high) = 2 * sizes[-1], (means[-1] + 100 * g for g in gain)
+    axes.plot(
+        (sizes[-1], doubled), (means[-1], likely), color=style.VERMILION, lw=1.2, ls=":"
+    )
+    axes.plot((doubled, doubled), (low, high), color=style.VERMILION, lw=1.8)
+    axes.plot(doubled, likely, "o", color=style.VERMILION, ms=5)
+    axes.set_xscale("log")
+    ticks = [*sizes, doubled]
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlim(sizes[0] / 1.35, doubled * 1.1)
+    draws, images = right.shape[1:]
+    title = f"Accuracy, %, on {images:,} pictures held out, of {draws} draws"
+    style.apply(axes, title, "training pictures")
+    for value, point in zip(means, sizes, strict=True):
+        style.write_note(
+            axes, f"{value:.1f}", (point, value), (-6, 7), xycoords="data", ha="right"
+        )
+    points = with_interval([100 * g for g in gain])
+    style.write_beside(axes, likely, f"forecast, in points:\n{points}")
     return figure
 
 

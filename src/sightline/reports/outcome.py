@@ -37,16 +37,23 @@ def results(run: Run) -> list[str]:
 
 
 def index_page(
-    title: str, out: Path, run: Run, *, check: Mapping[str, Any], rate: Choice
+    title: str,
+    out: Path,
+    run: Run,
+    *,
+    check: Mapping[str, Any],
+    rate: Choice,
+    forecast: str = "",
 ) -> str:
     """Lay out the page that leads to everything in `out`, as HTML.
 
     Args:
         title: name of the pictures.
-        out: where the page will lie, beside report/, demo/ and rate.svg.
+        out: where the page will lie, beside report/, demo/ and the figures.
         run: the training.
         check: what `check.json` holds.
         rate: the learning rate.
+        forecast: what more pictures would bring, if that is known.
     """
     header, *rows = check["table"]
     findings = "".join(
@@ -69,8 +76,10 @@ def index_page(
         f"Look at any other picture: {again}",
     ]
     why = f"{rate.value:.2g}: {plain(rate.why)}."
+    more = [plain(forecast), "![Learning curve](learning_curve.svg)"]
     sections = {
         "result": Section("Result", outcome),
+        **({"more": Section("More pictures", more)} if forecast else {}),
         "pictures": Section("Pictures", [markdown_table(header, rows), findings]),
         "rate": Section("Learning rate", [why, curves]),
     }

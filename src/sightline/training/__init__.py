@@ -11,6 +11,7 @@ schedules    learning rate and momentum of every step
 lr_finder    the range test, and the rules that read it
 engine       the loop
 choices      epochs and learning rate, chosen by looking at the pictures
+budget       network, size and batch that minutes and memory allow
 train        a recipe and pictures become a finished run
 folds        answers about every picture by networks that never saw its label
 run          the folder in which everything about one training is kept

@@ -1,27 +1,33 @@
-"""What to set by looking at the pictures: epochs and learning rate."""
+"""What to set by looking at the pictures: start, epochs and learning rate."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
 from sightline.data.split import Splits
 from sightline.errors import NonFiniteLossError, SightlineError
+from sightline.training.budget import MANY
 from sightline.training.engine import fit
 from sightline.training.lr_finder import RangeTest, recommended, spread
 from sightline.training.parts import build, chosen_splits
-from sightline.training.recipe import Recipe
+from sightline.training.recipe import STARTED, Recipe
 from sightline.training.runtime import Runtime
 
-__all__ = ["Choice", "choose_epochs", "choose_rate", "try_rate", "try_speed"]
+__all__ = [
+    "ENOUGH",
+    "LEAST_EPOCHS",
+    "Choice",
+    "choose_epochs",
+    "choose_rate",
+    "choose_start",
+    "trial_epochs",
+    "try_rate",
+]
 
-# pictures that are shown to the network, each of them counted every time: 2 minutes on
-# one CPU core, after which 1,500 photographs of hands or rooms were learnt
-SHOWN = 60_000
+# 2,700 photographs of clothes, 2 min: 22 epochs at 128 pixels were as good as 40 at 64
 MOST_EPOCHS, LEAST_EPOCHS = 200, 10
+ENOUGH = 40  #: epochs; with fewer, a smaller network learns more in the same time
 FAR_APART = 3  # times: rates that differ by less train alike
-UPDATES = 10  # by which the speed is measured
 CLEARLY = 0.95  # of the validation loss with the recipe's rate, to leave that one
 
 
@@ -29,15 +35,38 @@ CLEARLY = 0.95  # of the validation loss with the recipe's rate, to leave that o
 class Choice:
     """What a field of a recipe is set to, and why."""
 
-    value: float
+    value: float | str
     why: str
     images_per_second: float | None = None  #: of training, where it was measured
 
 
-def choose_epochs(images: int) -> Choice:
-    """Choose the epochs for a number of training pictures."""
-    epochs = min(max(SHOWN // images, LEAST_EPOCHS), MOST_EPOCHS)
-    return Choice(epochs, f"about {SHOWN:,} pictures are shown to the network")
+def choose_start(recipe: Recipe, images: int, classes: int) -> Choice:
+    """Choose the weights to start from for a number of training pictures.
+
+    With few of them, our own are better than random ones (`studies/few.py`).
+    """
+    each = f"{images / classes:.0f} training pictures a class"
+    if (recipe.model, recipe.norm) != (STARTED["sightline"], "batch"):
+        return Choice(recipe.start, f"no others fit {recipe.model}")
+    if recipe.start == "scratch" and images <= MANY * classes:
+        return Choice("sightline", f"{each}, few enough to begin with what is known")
+    return Choice(recipe.start, f"the recipe's own; {each}")
+
+
+def choose_epochs(images: int, speed: float, minutes: float) -> Choice:
+    """Choose the epochs for a number of training pictures and a budget of minutes.
+
+    Args:
+        images: in an epoch.
+        speed: images per second of a training.
+        minutes: that the training may take.
+    """
+    time = 60 * minutes * speed / images
+    epochs = min(max(int(time), LEAST_EPOCHS), MOST_EPOCHS)
+    words = f"{minutes:g} min at {speed:,.0f} pictures a second allow {time:,.0f}"
+    if epochs != int(time):
+        words += f"; {'fewer' if epochs > time else 'more'} would teach little"
+    return Choice(epochs, words)
 
 
 def choose_rate(
@@ -70,22 +99,17 @@ def choose_rate(
     )
 
 
+def trial_epochs(recipe: Recipe) -> int:
+    """Return the epochs of a short training: a fifth."""
+    return max(recipe.epochs // 5, 2)
+
+
 def try_rate(recipe: Recipe, splits: Splits, runtime: Runtime, max_lr: float) -> float:
     """Return the validation loss after a fifth of the epochs at another rate."""
-    recipe = replace(recipe, max_lr=max_lr, epochs=max(recipe.epochs // 5, 2))
+    recipe = replace(recipe, max_lr=max_lr, epochs=trial_epochs(recipe))
     parts = build(recipe, chosen_splits(recipe, splits), runtime)
     try:
         *_, last = fit(parts, recipe, runtime, progress=False)
     except NonFiniteLossError:
         return math.inf
     return last.validation_loss
-
-
-def try_speed(recipe: Recipe, splits: Splits, runtime: Runtime) -> float:
-    """Return the images per second of a training, from some updates at a low rate."""
-    recipe = replace(recipe, epochs=1, max_lr=recipe.max_lr / 1000)
-    few = torch.arange(min(UPDATES * recipe.batch_size, len(splits.train)))
-    splits = replace(splits, train=splits.train.take(few))
-    parts = build(recipe, chosen_splits(recipe, splits), runtime)
-    *_, last = fit(parts, recipe, runtime, progress=False)
-    return last.images_per_second

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from sightline.errors import NonFiniteLossError, SightlineError
 from sightline.measures.evaluation import Evaluation
+from sightline.measures.numbers import duration
 from sightline.models.lend import evaluating
 from sightline.training.parts import Loader, Parts, count_images
 from sightline.training.recipe import Recipe
@@ -120,7 +121,8 @@ def fit(
             advance(parts.scheduler, validation.loss)
         epoch = Epoch.of(number, training, validation)
         if progress:
-            tqdm.write(f"{title}  {epoch}", file=sys.stderr)
+            left = duration((recipe.epochs - number) * training.seconds)
+            tqdm.write(f"{title}  {epoch}  {left} left", file=sys.stderr)
         yield epoch
 
 

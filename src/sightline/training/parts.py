@@ -16,19 +16,34 @@ from sightline.data.transforms import train_transform
 from sightline.errors import SightlineError
 from sightline.models import build_model
 from sightline.models.fast_net import FastNet
-from sightline.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_imagenet
+from sightline.models.pretrained import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    SIGHTLINE_MEAN,
+    SIGHTLINE_STD,
+    load_imagenet,
+    load_sightline,
+)
 from sightline.training.optim import make_optimizer
 from sightline.training.recipe import Recipe
 from sightline.training.runtime import Runtime, seed_everything
 from sightline.training.schedules import build_scheduler
 
-__all__ = ["STATISTICS", "Parts", "build", "evaluation_loader", "training_loader"]
+__all__ = [
+    "LOADERS",
+    "STATISTICS",
+    "Parts",
+    "build",
+    "evaluation_loader",
+    "training_loader",
+]
 
 Loader = BatchLoader | DataLoader
 Loss = Callable[[Tensor, Tensor], Tensor]  # of logits (B, K) and labels (B,), a scalar
 #: mean and std of pixels in 0..1 that a recipe may name, besides "training"
 STATISTICS: dict[str, tuple[Colour, Colour]] = {
     "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
+    "sightline": (SIGHTLINE_MEAN, SIGHTLINE_STD),
     # CIFAR-10's, with the digits that the authors of S0, S1 and S4 typed
     "cifar10-s0": ((0.4915, 0.4823, 0.4468), (0.2470, 0.2435, 0.2616)),
     "cifar10-s1": (
@@ -36,6 +51,11 @@ STATISTICS: dict[str, tuple[Colour, Colour]] = {
         (0.24703223, 0.24348513, 0.26158784),
     ),
     "cifar10-s4": ((0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261)),
+}
+#: what loads the weights of a start, into all but the head
+LOADERS: dict[str, Callable[[nn.Module], None]] = {
+    "imagenet": load_imagenet,
+    "sightline": load_sightline,
 }
 WHITENING_IMAGES = 5000
 EVALUATION_BATCH = 500  # images; larger gains nothing on a CPU
@@ -58,7 +78,7 @@ def chosen_splits(recipe: Recipe, splits: Splits) -> Splits:
 
     A recipe that watches the test images trains on the validation images, too, as
     published systems do. Statistics that it names replace those of the training images;
-    ImageNet's weights expect ImageNet's.
+    weights to start from expect those of their own training.
 
     Raises:
         SightlineError: if the pictures have another size, framing or group than the
@@ -83,7 +103,7 @@ def chosen_splits(recipe: Recipe, splits: Splits) -> Splits:
     if recipe.watch == "test":
         everything = splits.train.join(splits.validation)
         splits = replace(splits, train=everything, validation=splits.test)
-    name = "imagenet" if recipe.pretrained else recipe.statistics
+    name = recipe.statistics if recipe.start == "scratch" else recipe.start
     if name != "training":
         mean, std = STATISTICS[name]
         splits = replace(splits, mean=mean, std=std)
@@ -169,10 +189,10 @@ def make_model(recipe: Recipe, splits: Splits, *, blank: bool = False) -> nn.Mod
         num_classes=len(splits.classes),
         norm=recipe.norm,
         image_size=recipe.image_size,
-        pretrained=recipe.pretrained,
+        start=recipe.start,
     )
-    if recipe.pretrained and not blank:
-        load_imagenet(model)
+    if recipe.start != "scratch" and not blank:
+        LOADERS[recipe.start](model)
     if isinstance(model, FastNet):
         first = splits.train.images[:WHITENING_IMAGES]
         model.whiten(normalise_uint8(first, splits.mean, splits.std))
@@ -190,8 +210,8 @@ def build(
 ) -> Parts:
     """Build network, optimizer, schedule, loaders and loss from a seeded start.
 
-    `model` and `loss_fn` are trained in place of the recipe's own; `blank` leaves
-    ImageNet's weights out, because others will be loaded.
+    `model` and `loss_fn` are trained in place of the recipe's own; `blank` leaves the
+    weights to start from out, because others will be loaded.
     """
     seed_everything(recipe.seed)
     if model is None:

@@ -14,7 +14,10 @@ from sightline.data.options import (
 )
 from sightline.errors import SightlineError
 
-__all__ = ["Recipe", "describe_fields", "variant"]
+__all__ = ["STARTED", "Recipe", "describe_fields", "variant"]
+
+#: the network that each start has weights for
+STARTED = {"sightline": "resnet10", "imagenet": "resnet18"}
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,8 @@ class Recipe:
         "pictures that stay in one part: folder (each a series), auto (series are "
         "proposed), a .csv file of files and groups, or a pattern on file names",
     )
-    pretrained: bool = option(
-        False, "resnet18: start from torchvision's ImageNet weights"
+    start: Literal["scratch", "sightline", "imagenet"] = option(
+        "scratch", "first weights: random, our own (resnet10), ImageNet's (resnet18)"
     )
     epochs: int = option(20, "passes over the training images", at_least=1)
     batch_size: int = option(128, "images per update", at_least=1)
@@ -97,7 +100,7 @@ class Recipe:
     )
     augmentation: Augmentation = Augmentation()
     statistics: Literal[
-        "training", "imagenet", "cifar10-s0", "cifar10-s1", "cifar10-s4"
+        "training", "sightline", "imagenet", "cifar10-s0", "cifar10-s1", "cifar10-s4"
     ] = option("training", "whose mean and std normalise, a key of STATISTICS")
     watch: Literal["validation", "test"] = option(
         "validation", "measured each epoch; test: a leak"
@@ -119,14 +122,17 @@ class Recipe:
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
         check_options(self)
+        if self.start == "scratch":
+            return
+        model = STARTED[self.start]
         for name, fits, expected in (
-            ("model", self.model == "resnet18", "resnet18"),
+            ("model", self.model == model, model),
             ("norm", self.norm == "batch", "batch"),
-            ("image_size", self.image_size >= 64, "64 or more"),
+            ("image_size", self.start != "imagenet" or self.image_size > 32, "64 up"),
         ):
-            if self.pretrained and not fits:
+            if not fits:
                 raise SightlineError(
-                    f"{name} with pretrained weights must be {expected}, not "
+                    f"{name} with start {self.start} must be {expected}, not "
                     f"{getattr(self, name)}"
                 )
 
@@ -147,6 +153,8 @@ class Recipe:
         """
         values = dict(recorded)
         values |= values.pop("augmentation", {})
+        if "pretrained" in values:  # when there was one start besides scratch
+            values["start"] = "imagenet" if values.pop("pretrained") else "scratch"
         if "affine" in values:  # its name in flat recipes
             values["affine_probability"] = values.pop("affine")
         if "log_softmax" not in values:  # holes had another default then

@@ -318,7 +318,7 @@ class Run:
             num_classes=len(self.classes),
             norm=recipe.norm,
             image_size=recipe.image_size,
-            pretrained=recipe.pretrained,
+            start=recipe.start,
         )
         best = which == "best"
         weights = (
