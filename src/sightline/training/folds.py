@@ -102,10 +102,8 @@ def _say_cost(
     folds = range(1, FOLDS + 1)
     left = sum(not Run(out / f"fold-{number}").finished for number in folds)
     if left:
-        images, speed = (
-            _training_images(splits),
-            speed_of(recipe, len(splits.classes), runtime),
-        )
+        images = _training_images(splits)
+        speed = speed_of(recipe, len(splits.classes), runtime)
         say(
             f"{left} trainings of {recipe.model}, {recipe.epochs} epochs of "
             f"{images:,} pictures each, about "
