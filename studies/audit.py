@@ -1,11 +1,13 @@
 """How often the shortcut audit finds a planted cue, and alarms about clean folders.
 
-    nice python studies/audit.py SETS CIFAR10
+    nice python studies/audit.py SETS CIFAR10 --runs RUNS
 
 SETS holds the public sets that `studies/sets.py` arranged, CIFAR10 the training part of
 CIFAR-10 as files in folders of classes. In half of the folders one class has a cue, the
 others are left as they are. The limits of the audit were chosen on 60 + 60 folders made
 alike, of the files at even places; these here are made of those at odd places.
+A folder that the record has is not measured again. RUNS are the networks of
+`studies/heatmaps.py`: those of drawn shapes, with and without a mark in one class.
 """
 
 import argparse
@@ -25,7 +27,7 @@ from sightline.data.folders import decode_once
 from sightline.data.listing import Listing, list_folder
 from sightline.data.shortcuts import MARGIN, Audit, audit
 from sightline.data.split import Split
-from sightline.files import write_json
+from sightline.files import read_json, write_json
 from sightline.heatmaps.explain import explain
 from sightline.heatmaps.layers import default_layers
 from sightline.heatmaps.positions import find_leanings
@@ -310,6 +312,13 @@ def measure_maps(runs: Path) -> dict[str, dict[str, int]]:
     return counts
 
 
+def measured_before(record: Path) -> list[Row]:
+    """Return the folders of a record that was begun, or none."""
+    if not record.exists():
+        return []
+    return [Row(**row) for row in read_json(record)["folders"]]
+
+
 def main() -> None:
     """Measure, print a table, and record every folder."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -320,13 +329,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=OUT)
     chosen = parser.parse_args()
     roots = {name: chosen.sets / name for name in SOURCES} | {"cifar10": chosen.cifar10}
-    kinds, rows, started = list(KINDS), [], time.perf_counter()
-    for number in range(FIRST, FIRST + chosen.folders):
-        for kind in (kinds[number % len(kinds)], None):
-            rows.append(measure(roots, number, kind))
-            print(rows[-1].set, kind, rows[-1].alarmed, rows[-1].alarms, flush=True)
-    with tempfile.TemporaryDirectory() as place:
-        xray = look(chosen.sets / "xray", Path(place))[1]
+    rows = measured_before(chosen.json)[: 2 * chosen.folders]
+    for place in range(len(rows), 2 * chosen.folders):
+        kind = list(KINDS)[place // 2 % len(KINDS)] if place % 2 == 0 else None
+        rows.append(measure(roots, FIRST + place // 2, kind))
+        write_json(chosen.json, {"folders": [asdict(row) for row in rows]})
+        print(rows[-1].set, kind, rows[-1].alarmed, rows[-1].alarms, flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        xray = look(chosen.sets / "xray", Path(folder))[1]
     runtime = choose_runtime("cpu", "fp32")
     header = ["folders", "number", "alarmed", "95 % interval", "right cue"]
     print(markdown_table(header, summary(rows)))
@@ -340,7 +350,6 @@ def main() -> None:
             "margin": MARGIN,
             "places": [*PLACES, *FACTS.values()],
             "seconds_for_2000_pictures": round(seconds_of(chosen.cifar10), 1),
-            "minutes": round((time.perf_counter() - started) / 60, 1),
             "summary": [dict(zip(header, line, strict=True)) for line in summary(rows)],
             "maps": measure_maps(chosen.runs) if chosen.runs else None,
             "xray": [alarm.words() for alarm in xray.alarms],

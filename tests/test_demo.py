@@ -25,6 +25,7 @@ from sightline.export.export import export
 from sightline.export.rounding import fold_batch_norms, round_weights
 from sightline.heatmaps.explain import explain
 from sightline.heatmaps.layers import default_layers
+from sightline.measures.conformal import prediction_sets
 from sightline.training.runtime import choose_runtime
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -42,7 +43,8 @@ const until = async (test) => {
     await new Promise((go) => setTimeout(go, 25));
 };
 const said = () => ({
-  verdict: find(".sl-verdict").textContent, sentence: find(".sl-map").textContent,
+  verdict: find(".sl-verdict").textContent, sets: find(".sl-sets").textContent,
+  live: find(".sl-live").textContent, sentence: find(".sl-map").textContent,
   message: find(".sl-trouble").textContent, erased: demo.stage.erased,
   confidence: demo.said.probabilities, map: [...demo.answer.maps[demo.layer]],
   pressed: [...document.querySelectorAll(".sl-top button")].map((b) => b.ariaPressed),
@@ -106,6 +108,16 @@ await demo.take(new Blob([bytes], { type: "image/png" }));
 delete demo.network.about.framing;
 return { rgb: [...demo.stage.rgb], choice: !find(".sl-crop").hidden };
 """
+NONE = """
+const { scores } = demo.network.about.prediction_sets, before = { ...scores };
+await demo.choose(find(".sl-thumb"));
+Object.assign(scores, { 90: 0, 95: 1 });
+demo.show();
+await new Promise((go) => setTimeout(go, 700));
+const changed = said();
+Object.assign(scores, before);
+return changed;
+"""
 NO_PICTURE = """
 await demo.take(new File(["nothing"], "IMG_1.HEIC", { type: "image/heic" }));
 return said();
@@ -168,6 +180,7 @@ async def survey(address: str, folder) -> dict:
         seen["loaded"] = await do(page, LOAD)
         seen["pictures"] = await do(page, EVERY_PICTURE)
         seen["tap"] = await do(page, TAP)
+        seen["none"] = await do(page, NONE)
         seen["pointer"] = await erase_by_pointer(page)
         seen["keyboard"] = await do(page, BY_KEYBOARD)
         seen["shrunk"] = await do(page, SHRUNK % (wide, "[13.5, 0, 70]"))
@@ -281,6 +294,33 @@ def test_pressing_a_class_shows_its_heatmap(seen):
     assert after["pressed"].index("true") == 1
     assert before["map"] != after["map"]
     assert before["sentence"] != after["sentence"]
+
+
+def test_the_page_names_the_prediction_sets_that_python_makes(seen, done):
+    _, about, _ = done
+    whole = seen["tap"][0]
+    shares = torch.tensor([whole["confidence"]], dtype=torch.float64)
+    order = shares[0].argsort(descending=True).tolist()
+    words = []
+    for coverage, score in about["prediction_sets"]["scores"].items():
+        members = prediction_sets(shares, score)[0]
+        names = [about["classes"][place] for place in order if members[place]]
+        more = f" and {len(names) - 5} more" * (len(names) > 5)
+        words.append(f"{coverage}%: {', '.join(names[:5]) or 'none of these'}{more}")
+    assert whole["sets"] == f"Prediction sets: {'; '.join(words)}."
+
+
+def test_a_set_without_a_class_is_called_none_of_these_also_to_who_hears_it(seen):
+    assert "90%: none of these; 95%:" in seen["none"]["sets"]
+    assert "and 5 more." in seen["none"]["sets"]  # where no class is left out
+    assert seen["none"]["sets"] in seen["none"]["live"]
+
+
+def test_nothing_is_promised_about_a_picture_with_erased_parts(seen):
+    assert (
+        seen["pointer"]["after"]["sets"] == "Prediction sets are of the whole picture."
+    )
+    assert seen["pointer"]["undone"]["sets"].startswith("Prediction sets: 90%: ")
 
 
 def test_erasing_with_the_finger_changes_the_prediction_and_can_be_undone(seen):

@@ -3,7 +3,7 @@
 import gzip
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from sightline.export.page import whole_page
 from sightline.export.rounding import fold_batch_norms, round_weight, round_weights
 from sightline.heatmaps.explain import explain
 from sightline.heatmaps.layers import default_layers
+from sightline.measures.conformal import Thresholds
 from sightline.models import build_model
 from sightline.training.classifier import Classifier
 from sightline.training.runtime import choose_runtime
@@ -186,6 +187,18 @@ def test_accuracies_are_those_of_the_test_images(done):
     run, about, _ = done
     assert about["accuracy"]["images"] == 20
     assert about["accuracy"]["before"] == pytest.approx(run.test.accuracy)
+
+
+@pytest.mark.slow
+def test_thresholds_of_the_page_are_those_of_the_rounded_network(done):
+    run, about, _ = done
+    classifier = run.classifier(choose_runtime("cpu", "fp32"))
+    model = fold_batch_norms(classifier.model)
+    own = Thresholds.of(replace(classifier, model=model).ask(tiny.splits().validation))
+    round_weights(model, 4)
+    rounded = replace(classifier, model=model).ask(tiny.splits().validation)
+    assert about["prediction_sets"] == asdict(Thresholds.of(rounded))
+    assert about["prediction_sets"]["scores"] != own.scores
 
 
 @pytest.mark.slow

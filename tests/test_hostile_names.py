@@ -14,10 +14,10 @@ from markdown_it import MarkdownIt
 from PIL import Image
 from server import serve
 
-from sightline import pipeline, plots
+from sightline import plots
 from sightline.data.shapes import draw_shapes
 from sightline.export import page as export_page
-from sightline.pipeline import Pipeline, run
+from sightline.pipeline import Pipeline, rate, run
 from sightline.reports import report, sections
 from sightline.reports.comparison import compare
 from sightline.reports.comparison_page import write
@@ -96,7 +96,7 @@ def made(tmp_path_factory) -> tuple[Path, list[str]]:
     few = ("run", "classes", "mistakes")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SIGHTLINE_DATA", str(home / "data"))
-        patch.setattr(pipeline, "range_tests", lambda *a, **k: [low])
+        patch.setattr(rate, "range_tests", lambda *a, **k: [low])
         patch.setattr(report, "SECTIONS", {n: sections.SECTIONS[n] for n in few})
         options = {"device": "cpu", "precision": "fp32", "progress": False}
         out = home / COMMANDS[0]

@@ -128,7 +128,7 @@ def test_padded_pictures_are_framed_alike_from_the_recipe_to_the_explained_pictu
 
     monkeypatch.setattr(plots, "heatmaps", draw)
     question = {"targets": "predicted", "against": "rest", "method": "grad_cam"}
-    words = explain_picture(
+    _, words = explain_picture(
         classifier, halves / "a/0.png", tmp_path, layers=["layer4"], **question
     )
     assert "padded to a square" in words

@@ -274,6 +274,16 @@ def test_a_picture_that_kills_its_process_is_named_and_the_others_are_read(
     assert "3.png cannot be read as a picture: decoding it ended" in unreadable[3]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there are no processes")
+@pytest.mark.processes
+def test_an_interrupt_of_the_terminal_is_left_to_the_process_that_waits():
+    """Ctrl-C reaches all processes, and each worker printed where it was."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+    with pictures._workers(1) as pool:
+        answers = [pool.submit(signal.getsignal, each).result() for each in signals]
+    assert answers == [signal.SIG_IGN, signal.SIG_DFL]
+
+
 def test_suffixes_are_those_of_pictures():
     suffixes = picture_suffixes()
     assert {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif"} <= suffixes

@@ -1,5 +1,6 @@
 """A report: complete, self-contained, and the same numbers as JSON."""
 
+import csv
 import json
 from dataclasses import replace
 
@@ -43,7 +44,7 @@ def subject(run, data=None):
 def written(run, tmp_path_factory):
     """Page, numbers and what was said on the way."""
     said, out = [], tmp_path_factory.mktemp("report")
-    page, numbers = write_report(subject(run), out / "new", say=said.append)
+    page, numbers, table = write_report(subject(run), out / "new", say=said.append)
     text = page.read_text(encoding="utf-8")
     return text, json.loads(numbers.read_bytes()), said
 
@@ -98,12 +99,15 @@ def test_the_page_asks_for_nothing_from_elsewhere(written):
     page = page.replace("http://purl.org/", "").replace("http://creativecommons", "")
     page = page.replace("https://matplotlib.org/", "")  # who drew it
     assert "http://" not in page and "https://" not in page
-    assert "<script" not in page and 'src="' not in page
+    assert "<script" not in page and 'src="' not in page.replace('src="data:', "")
 
 
 def test_every_figure_has_words_for_who_cannot_see_it(written):
     page = written[0]
-    assert page.count("<figure>") == page.count('role="img" aria-label="') > 5
+    with_words = page.count('<svg role="img" aria-label="')
+    linked = page.count('<svg role="group" aria-label="')
+    assert linked == 1  # the confusion matrix, whose cells are links
+    assert page.count("<figure><svg") == with_words + linked > 5
 
 
 def test_the_accuracy_is_that_of_the_run(run, written):
@@ -114,8 +118,8 @@ def test_the_accuracy_is_that_of_the_run(run, written):
 def test_mistakes_are_counted_and_the_confident_ones_are_wrong(run, written):
     found, test = written[1]["mistakes"], run.test
     assert found["mistakes"] == int((test.predictions != test.labels).sum()) > 0
-    for i in found["confident"] + found["ties"]:
-        assert test.predictions[i] != test.labels[i]
+    for row in found["confident"] + found["ties"]:
+        assert row["actual"] != row["predicted"] and row["file"].startswith("no. ")
 
 
 def test_names_of_classes_are_words_not_markup(run, tmp_path):
@@ -125,7 +129,7 @@ def test_names_of_classes_are_words_not_markup(run, tmp_path):
     try:
         changed.write("manifest.json", manifest | {"classes": names})
         data = replace(splits(), classes=names)
-        page, _ = write_report(subject(changed, data), tmp_path, say=lambda line: None)
+        page, *_ = write_report(subject(changed, data), tmp_path, say=lambda line: None)
     finally:
         changed.write("manifest.json", manifest)
     text = page.read_text(encoding="utf-8")
@@ -178,7 +182,7 @@ def test_copies_of_training_and_of_validation_pictures_are_found(run):
     planted = replace(data, test=Split(images, data.test.labels), digest="planted")
     numbers = repeated_pictures(subject(run, planted)).numbers
     plain = repeated_pictures(subject(run)).numbers
-    assert numbers["pairs"] == plain["pairs"] + 2
+    assert len(numbers["pairs"]) == len(plain["pairs"]) + 2
     assert numbers["exact"] == plain["exact"] + 2
 
 
@@ -232,3 +236,45 @@ def test_pictures_whose_place_is_unknown_are_asked_for(run):
         run.write("manifest.json", manifest)
     assert found.exit_code == 1
     assert "'holiday'" in found.output and "--data PATH" in found.output
+
+
+# names
+
+
+def test_every_picture_is_named_on_the_page_in_the_numbers_and_in_the_table(
+    run, tmp_path
+):
+    names = tuple(f"kite/odd, name {i}.png" for i in range(len(splits().test)))
+    data = replace(splits(), test=replace(splits().test, files=names))
+    page, numbers, table = write_report(
+        subject(run, data), tmp_path / "new", say=lambda line: None
+    )
+    text = page.read_text(encoding="utf-8")
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == list(names)
+    wrong = [row["file"] for row in rows if row["actual"] != row["predicted"]]
+    assert len(wrong) == len(run.test.mistakes())
+    for name in wrong:
+        assert f">{name}" in text
+    found = json.loads(numbers.read_bytes())
+    for row in found["mistakes"]["confident"]:
+        assert row["file"] in wrong
+
+
+def test_a_cell_of_the_matrix_leads_to_the_mistakes_that_it_counts(run, written):
+    page, test = written[0], run.test
+    wrong = test.mistakes()
+    pairs = set(
+        zip(test.labels[wrong].tolist(), test.predictions[wrong].tolist(), strict=True)
+    )
+    for actual, predicted in pairs:
+        anchor = f"taken-{actual}-{predicted}"
+        assert f'href="#{anchor}"' in page
+        block = page.split(f'<section class="cell" id="{anchor}">')[1]
+        count = int(((test.labels == actual) & (test.predictions == predicted)).sum())
+        heading = f"{run.classes[actual]} taken for {run.classes[predicted]}: {count}"
+        assert block.startswith(f"<h3>{heading}</h3>")
+        pictures = block.split("</section>")[0].count('<img src="data:image/png')
+        assert pictures == min(count, 12)
+    assert page.count('<section class="cell"') == len(pairs)

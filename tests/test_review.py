@@ -50,7 +50,7 @@ def test_every_picture_of_every_part_is_asked_about_by_a_network_that_never_saw_
         return parts.train, parts.test
 
     monkeypatch.setattr(folds, "train", train)
-    monkeypatch.setattr(folds, "try_speed", lambda *_: 1000.0)
+    monkeypatch.setattr(folds, "speed_of", lambda *_: 1000.0)
     lines: list[str] = []
     recipe = shortened(tiny.RECIPE, splits)
     shares = ask_out_of_fold(recipe, splits, tmp_path, say=lines.append)

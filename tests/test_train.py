@@ -124,7 +124,8 @@ def test_test_images_are_read_once_at_the_end_with_the_best_weights(
     monkeypatch.setattr(Classifier, "ask", counting)
     splits = replace(tiny.splits(), test=draw_split(13, 9))
     go(tmp_path, splits=splits)
-    assert sizes == [(13, True)]
+    # then the validation images, for the thresholds of prediction sets
+    assert sizes == [(13, True), (20, True)]
 
 
 def test_a_resumed_run_repeats_no_epoch_and_says_where_it_went_on(

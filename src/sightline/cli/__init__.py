@@ -6,13 +6,31 @@ options   options that several commands share
 training  recipes, train, lr-find
 looking   evaluate, compare, report, summary
 heatmaps  explain, trust
+predict   predict
 folder    check, all, export
 review    review, apply
 book      what makes the book
 ========  =======================================================================
 """
 
-from sightline.cli import book, folder, heatmaps, looking, review, training
+from sightline.cli import (
+    book,
+    folder,
+    heatmaps,
+    looking,
+    predict,
+    review,
+    training,
+)
 from sightline.cli.group import main
 
-__all__ = ["book", "folder", "heatmaps", "looking", "main", "review", "training"]
+__all__ = [
+    "book",
+    "folder",
+    "heatmaps",
+    "looking",
+    "main",
+    "predict",
+    "review",
+    "training",
+]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightline.cli.group import console, main, notes
-from sightline.cli.options import PATH, opened, run_data_options
+from sightline.cli.options import PATH, network_options, opened, run_data_options
 from sightline.errors import DataError, SightlineError
 
 if TYPE_CHECKING:  # importing torch takes seconds, which --help need not wait for
@@ -62,11 +62,7 @@ METHODS = (  # those of sightline.heatmaps, which need torch
     help="of the heatmap over the picture: 0 leaves the grey picture, 1 hides it",
 )
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-@click.option("--weights", type=PATH, help="of module:attribute")
-@click.option("--classes", type=PATH, help="their names, one a line")
-@click.option("--image-size", type=int, help="of module:attribute  [default: 224]")
-@click.option("--mean", type=float, nargs=3, help="colour  [default: ImageNet's]")
-@click.option("--std", type=float, nargs=3, help="colour  [default: ImageNet's]")
+@network_options
 def explain(
     run: str,
     image: tuple[Path, ...],
@@ -99,9 +95,10 @@ def explain(
     failed = 0
     for path in image:
         try:
-            console.print(
-                explain_picture(classifier, path, out, opacity=opacity, **question)
+            _, words = explain_picture(
+                classifier, path, out, opacity=opacity, **question
             )
+            console.print(words)
         except DataError as error:  # one bad picture does not end the others
             notes.print(f"sightline: {error}", style="red")
             failed += 1

@@ -123,7 +123,7 @@ def report(
     from sightline.reports.subject import Subject
 
     subject = Subject(*opened(run, data, limit, device, precision))
-    page, _ = write_report(subject, out or run / "report", say=console.print)
+    page, *_ = write_report(subject, out or run / "report", say=console.print)
     console.print(f"the report: {page}\nlook at it: open it in a browser")
 
 

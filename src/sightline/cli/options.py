@@ -56,6 +56,22 @@ def data_options(
     return command
 
 
+def network_options(command: Callable) -> Callable:
+    """Add the options that describe a network given as module:attribute."""
+    size = "of module:attribute  [default: 224]"
+    colour = "colour  [default: ImageNet's]"
+    options = (
+        click.option("--weights", type=PATH, help="of module:attribute"),
+        click.option("--classes", type=PATH, help="their names, one a line"),
+        click.option("--image-size", type=int, help=size),
+        click.option("--mean", type=float, nargs=3, help=colour),
+        click.option("--std", type=float, nargs=3, help=colour),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def run_data_options(command: Callable) -> Callable:
     """Add the same options to a command that looks at a run."""
     return data_options(command, default=None, otherwise="those of RUN")

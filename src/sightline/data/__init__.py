@@ -4,6 +4,7 @@
 shapes        drawn pictures with exact masks: a data set that needs no download
 pictures      one file to pixels
 listing       the files of a folder with one sub-folder per class
+walk          picture files wherever they lie
 findings      what may be wrong with a folder, in words
 stored        pixels of a whole folder on disk, read in parts
 folders       a folder decoded once

@@ -20,7 +20,7 @@ from sightline.data.findings import Finding, as_text, count_pictures, enumerate_
 from sightline.data.pictures import picture_suffixes
 from sightline.errors import DataError
 
-__all__ = ["Listing", "list_folder"]
+__all__ = ["UNREAD", "Listing", "by_number", "list_folder"]
 
 VERSION = "4"  # of decoding: a new number makes every folder be decoded again
 
@@ -69,7 +69,10 @@ OMISSIONS = {
     ),
     "left out": ("not pictures, left out", ""),
 }
-UNREAD = {  # file name ending → kind of omission
+#: file name ending → kind of omission, of formats that are not read
+#:
+#: :meta hide-value:
+UNREAD = {
     **dict.fromkeys((".heic", ".heif", ".hif"), "HEIC"),
     **dict.fromkeys((".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf"), "RAW"),
     **dict.fromkeys((".rw2", ".raf", ".pef", ".srw", ".raw"), "RAW"),
@@ -245,7 +248,7 @@ def _files(folder: Path, class_name: str, deeper: bool, omitted: Omitted) -> lis
             omitted["unreachable"].append(name)
         else:
             omitted[UNREAD.get(_suffix(name), "left out")].append(name)
-    return sorted(files, key=lambda file: _by_number(file[0]))
+    return sorted(files, key=lambda file: by_number(file[0]))
 
 
 def _count_within(folder: Path) -> int:
@@ -293,7 +296,7 @@ def _look_at(entry: os.DirEntry[str]) -> _Entry:
     return _Entry(entry.name, kind, f"{found.st_size} {found.st_mtime_ns}")
 
 
-def _by_number(name: str) -> list[str | int]:
+def by_number(name: str) -> list[str | int]:
     """Split a name into text and numbers, which alternate."""
     pieces = re.split("([0-9]+)", name)
     return [int(p) if place % 2 else p for place, p in enumerate(pieces)]

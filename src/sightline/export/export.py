@@ -3,7 +3,7 @@
 ===================== ====================================================
 index.html            the page; beside it its scripts and its style
 model.onnx.gz         logits and heatmaps as one graph, compressed
-model.json            classes, layers, accuracy before and after rounding
+model.json            classes, layers, accuracy before and after rounding, thresholds
 pictures/             ten test pictures, as PNG
 ort/                  onnxruntime-web, which computes the graph in a browser
 ===================== ====================================================
@@ -11,7 +11,7 @@ ort/                  onnxruntime-web, which computes the graph in a browser
 
 import gzip
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,8 +22,10 @@ from sightline.export.page import Picture, pick_pictures, whole_page
 from sightline.export.rounding import fold_batch_norms, round_weights
 from sightline.files import claim, replace_files, write_json, write_text
 from sightline.heatmaps.layers import default_layers
+from sightline.measures.conformal import Thresholds
 from sightline.models.summary import output_shapes
 from sightline.training.classifier import Classifier
+from sightline.training.parts import chosen_splits
 from sightline.training.run import Run
 from sightline.training.runtime import choose_runtime
 
@@ -68,6 +70,8 @@ def export(
         "data": splits.name,
         "digest": splits.digest,
         "accuracy": _accuracies(splits, before=original, after=folded),
+        # of the network that the page computes: rounding changes its confidence, too
+        "prediction_sets": asdict(_thresholds(run, splits, folded)),
         **_files(graph, pictures),
     }
     fill = partial(_write, graph=graph, about=about, pictures=pictures)
@@ -106,13 +110,24 @@ def _files(graph: bytes, pictures: Sequence[Picture]) -> dict:
 
 
 def _accuracies(splits: Splits, **classifiers: Classifier) -> dict[str, float]:
-    """Measure the accuracies on the test images, 0..1, on the fastest device."""
-    runtime, accuracies = choose_runtime("auto", "fp32"), {}
-    for name, classifier in classifiers.items():
-        model = runtime.place(classifier.model)
-        placed = replace(classifier, model=model, runtime=runtime)
-        accuracies[name] = placed.ask(splits.test).accuracy
+    """Measure the accuracies on the test images, 0..1."""
+    accuracies = {
+        name: _placed(classifier).ask(splits.test).accuracy
+        for name, classifier in classifiers.items()
+    }
     return {"images": len(splits.test), **accuracies}
+
+
+def _thresholds(run: Run, splits: Splits, classifier: Classifier) -> Thresholds:
+    """Take the thresholds from the pictures that the run did not train on."""
+    validation = chosen_splits(run.recipe, splits).validation
+    return Thresholds.of(_placed(classifier).ask(validation))
+
+
+def _placed(classifier: Classifier) -> Classifier:
+    """Return a classifier on the fastest device."""
+    runtime = choose_runtime("auto", "fp32")
+    return replace(classifier, model=runtime.place(classifier.model), runtime=runtime)
 
 
 def _write(

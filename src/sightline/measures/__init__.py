@@ -5,6 +5,7 @@ evaluation   the answers of a network about a whole split: logits and labels
 metrics      accuracy by class, confusion, who is wrong about the same images
 inference    is a difference real: the one rule, for every table and chapter
 calibration  reliability, calibration errors, temperature, when to decline
+conformal    prediction sets: the classes that a picture may be
 numbers      numbers as people read them
 ===========  ====================================================================
 """

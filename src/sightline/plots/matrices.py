@@ -1,7 +1,7 @@
 """Figures of confusion matrices."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -23,17 +23,28 @@ LEFT, RIGHT, TOP = 1.0, 0.75, 0.85  # inches around the cells, for words
 FAINT = {"ha": "right", "alpha": 0.7}
 
 
-def confusion(matrix: Tensor, classes: Sequence[str]) -> Figure:
+def confusion(
+    matrix: Tensor,
+    classes: Sequence[str],
+    *,
+    links: Mapping[tuple[int, int], str] | None = None,
+) -> Figure:
     """Show who was taken for whom; the colour is for the mistakes alone.
 
     With too many classes to write the counts, the colour is all there is. The matrix
-    is (K, K) counts, rows actual, as `confusion_matrix` makes them.
+    is (K, K) counts, rows actual, as `confusion_matrix` makes them. In an SVG, cells
+    lead to their `links`, by row and column.
     """
     counts = np.asarray(matrix)
     shares = per_class_accuracy(torch.as_tensor(matrix)).tolist()
     words = ["no image" if np.isnan(share) else f"{share:.1%}" for share in shares]
     column = ("accuracy", words)
-    return _matrix(counts, "{:,}".format, classes, column=column).figure
+    sheet = _matrix(counts, "{:,}".format, classes, column=column)
+    side = _side(classes)
+    for (row, place), address in (links or {}).items():
+        corner = (LEFT + place * side, TOP + row * side)
+        sheet.axes.add_patch(Rectangle(corner, side, side, alpha=0, url=address))
+    return sheet.figure
 
 
 def confusion_difference(
@@ -81,7 +92,7 @@ def _matrix(
     Beside the diagonal, counts above 0 are shaded vermilion, those below 0 blue; they
     are written where they fit. The foot is room left below, in inches.
     """
-    side = min((style.WIDTH - LEFT - RIGHT) / len(classes), 0.7)
+    side = _side(classes)
     bottom, edge = TOP + side * len(classes), LEFT + side * len(classes) + RIGHT
     figure, axes = new_sheet(max(edge, 5 if foot else 0), bottom + foot)
     _shade(axes, counts, side)
@@ -98,6 +109,11 @@ def _matrix(
     if side >= 0.3:
         _fill(axes, counts, written, side)
     return Sheet(figure, axes, bottom)
+
+
+def _side(classes: Sequence[str]) -> float:
+    """Return the width of a cell, inches."""
+    return min((style.WIDTH - LEFT - RIGHT) / len(classes), 0.7)
 
 
 def _shade(axes: Axes, counts: np.ndarray, side: float) -> None:

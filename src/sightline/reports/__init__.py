@@ -13,5 +13,6 @@ report           the page made of them
 review           the page on which labels and copies are decided about
 tensorboard      graph and pictures of a run, beside the scalars in TensorBoard
 picture          one picture file: the answer of a network, and its heatmaps
+predictions      answers about many picture files, as a table that grows
 ===============  ================================================================
 """

@@ -13,9 +13,11 @@ from sightline.data.split import Split
 from sightline.errors import SightlineError
 from sightline.heatmaps.explain import explain
 from sightline.measures import calibration, metrics
+from sightline.measures.clusters import by_series
 from sightline.measures.evaluation import Evaluation
 from sightline.measures.inference import effects, estimate
-from sightline.reports.subject import Part, Section, Subject, gallery_of
+from sightline.reports.names import cell_links, cell_pictures, gallery_of, records
+from sightline.reports.subject import Part, Section, Subject
 from sightline.reports.tables import markdown_table
 
 __all__ = [
@@ -47,7 +49,9 @@ def overview(subject: Subject) -> Section:
     """Say what was trained on what, and how good it is."""
     run, test, manifest = subject.run, subject.test, subject.run.manifest
     count, images = len(test.labels), manifest["images"]["training"]
-    accuracy = estimate(test.right)
+    series = subject.splits.test.series
+    right = test.right if series is None else by_series(test.right, series)
+    accuracy = estimate(right)
     rows = [
         ["recipe", f"{run.recipe.name} ({run.recipe.model})"],
         ["trained on", f"{manifest['data']}, {images:,} images"],
@@ -89,13 +93,15 @@ def accuracy_by_class(subject: Subject) -> Section:
     ]
     shown = most_confused(counts)
     names = [classes[i] for i in shown.tolist()]
-    matrix = plots.confusion(counts[shown][:, shown], names)
+    links = cell_links(subject, shown)
+    matrix = plots.confusion(counts[shown][:, shown], names, links=links)
     more = len(classes) - len(shown)
     parts: list[Part] = [
         "Classes that are taken for each other stand side by side."
         + f" Of {len(classes):,} classes, the {len(shown)} with most mistakes."
         * (more > 0),
-        (matrix, "Confusion matrix of the test images."),
+        (matrix, "Confusion matrix of the test images; a cell opens its mistakes."),
+        cell_pictures(subject),
         f"Balanced accuracy, the mean of all classes: {balanced:.1%}.",
         "Accuracy of each class, the lowest first. In 95 of 100 such tables every "
         "interval holds the truth; classes whose intervals overlap have no order.",
@@ -136,16 +142,16 @@ def mistakes(subject: Subject) -> Section:
             "Confident mistakes beside three heatmaps each.",
         ),
         "More of them, the actual class above the predicted one and its confidence:",
-        gallery_of(subject, wrong[:GALLERY]),
+        *gallery_of(subject, wrong[:GALLERY]),
         "Near ties: mistakes whose two best classes are almost equally probable.",
-        gallery_of(subject, ties),
+        *gallery_of(subject, ties),
         "For comparison, correctly classified images as chance picks them:",
-        gallery_of(subject, hits),
+        *gallery_of(subject, hits),
     ]
     numbers = {
         "mistakes": len(wrong),
-        "confident": wrong[:ROWS].tolist(),
-        "ties": ties.tolist(),
+        "confident": records(subject, wrong[:GALLERY]),
+        "ties": records(subject, ties),
     }
     return Section("Mistakes", parts, numbers)
 

@@ -156,8 +156,8 @@ def figure_of_means(
     brightest = heat.max().clamp_min(1e-12)
     shown = torch.stack([*means, means[0]]).round().to(torch.uint8)
     rows: list[list[Cell]] = [
-        [*shown[:-1].numpy(), "knows no picture"],
+        [*shown[:-1].numpy(), "for comparison"],
         list(overlay(shown, heat / brightest, opacity=0.8).numpy()),
     ]
-    headers = ["all", *(cut_words(subject.classes[i], TILE) for i in chosen), "a bell"]
+    headers = ["all", *(cut_words(subject.classes[i], TILE) for i in chosen), "middle"]
     return tile_sheet(rows, headers=headers, columns=COLUMNS + 2).figure

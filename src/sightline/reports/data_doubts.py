@@ -19,7 +19,8 @@ from sightline.errors import DataError
 from sightline.measures.evaluation import Evaluation
 from sightline.measures.inference import estimate
 from sightline.measures.metrics import within_class
-from sightline.reports.subject import Part, Section, Subject, gallery_of
+from sightline.reports.names import gallery_of, listed, records
+from sightline.reports.subject import Part, Section, Subject
 from sightline.reports.tables import markdown_table
 
 __all__ = ["doubtful_labels", "repeated_pictures"]
@@ -37,9 +38,9 @@ def doubtful_labels(subject: Subject) -> Section:
         f"their label (confident learning); {mistaken:,} of them are mistakes of the "
         f"network, which makes {int((~test.right).sum()):,}. Who is wrong, network or "
         "label, only a look can tell.",
-        gallery_of(subject, doubtful[:GALLERY]),
+        *gallery_of(subject, doubtful[:GALLERY]),
     ]
-    numbers: dict[str, object] = {"suspects": doubtful.tolist()}
+    numbers: dict[str, object] = {"suspects": records(subject, doubtful)}
     try:
         known = find_validated(subject.splits.test, subject.classes)
     except DataError:  # not the test part of CIFAR-10
@@ -70,8 +71,8 @@ def against_chance(test: Evaluation, doubtful: Tensor, known: Tensor) -> list[Pa
         "least self-confident": order[~test.right[order]][: len(confident)],
     }
     rows = []
-    for name, listed in lists.items():
-        level = compare_with_chance(listed, wrong, ~test.right)
+    for name, places in lists.items():
+        level = compare_with_chance(places, wrong, ~test.right)
         rows.append([name, f"{level.hits}", f"{level.expected:.1f}", f"{level.p:.2g}"])
     return [
         f"So many of these are on a list of {len(confident):,} mistakes; on one drawn "
@@ -91,7 +92,15 @@ def repeated_pictures(subject: Subject) -> Section:
         "duplicate among the training and validation pictures; "
         f"{exact} are equal in every pixel."
     ]
-    numbers: dict[str, object] = {"pairs": count, "exact": exact}
+    pairs = [
+        " = ".join(pair)
+        for pair in zip(
+            splits.test.names(copies.pictures),
+            others.names(copies.originals),
+            strict=True,
+        )
+    ]
+    numbers: dict[str, object] = {"pairs": pairs, "exact": exact}
     if count:
         group = torch.zeros(total, dtype=torch.bool)
         group[copies.pictures] = True
@@ -105,6 +114,7 @@ def repeated_pictures(subject: Subject) -> Section:
             + _ahead_in_words(ahead),
             "The most similar pairs:",
             (figure, "Pairs of a test picture and the one most similar to it."),
+            listed(pairs[:PAIRS]),
         ]
     return Section("Near duplicates", parts, numbers)
 

@@ -29,12 +29,12 @@ def explain_picture(
     opacity: float = 0.6,
     method: str,
     **question: Any,
-) -> str:
+) -> tuple[Path, str]:
     """Write a picture and its heatmaps to OUT/PICTURE-METHOD.png; say what it shows.
 
-    A figure that is there stays, and the new one gets a number. `opacity` is the share
-    of the heatmap's colour over the picture; `method` and the `question` are arguments
-    of `sightline.heatmaps.explain.explain`.
+    Returns that file and the words. A figure that is there stays, and the new one gets
+    a number. `opacity` is the share of the heatmap's colour over the picture; `method`
+    and the `question` are arguments of `sightline.heatmaps.explain.explain`.
 
     Raises:
         DataError: if the picture cannot be read.
@@ -58,7 +58,7 @@ def explain_picture(
     file = free_place(out, picture.stem, method)
     plots.save(figure, file)
     seen = f" ({', '.join(changes)})" if changes else ""
-    return f"{picture}{seen}: {answer} ({_strengths(maps)}) → {file}"
+    return file, f"{picture}{seen}: {answer} ({_strengths(maps)}) → {file}"
 
 
 def whole_of(picture: Path) -> dict[str, list[np.ndarray]]:

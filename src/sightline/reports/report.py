@@ -12,6 +12,7 @@ from sightline import plots
 from sightline.errors import SightlineError
 from sightline.files import claim, printable, write_text
 from sightline.measures.numbers import duration
+from sightline.reports.names import answers_table
 from sightline.reports.sections import FORECASTS, SECTIONS
 from sightline.reports.subject import Part, Section, Subject
 
@@ -21,7 +22,7 @@ __all__ = ["fill", "render", "write_report"]
 def write_report(
     subject: Subject, out: Path, *, say: Callable[[str], None] = print
 ) -> list[Path]:
-    """Write `report.html` and `report.json` into the folder `out`; return both paths.
+    """Write `report.html`, `report.json` and `answers.csv` into the folder `out`.
 
     `say` gets a line before each section: its name, and how long a slow one will take.
 
@@ -45,10 +46,12 @@ def write_report(
         sections[name] = make(subject)
     title = f"{subject.run.path.name} on {subject.splits.name}"
     numbers = {name: section.numbers for name, section in sections.items()}
-    page, machine = out / "report.html", out / "report.json"
+    files = "report.html", "report.json", "answers.csv"
+    page, machine, table = (out / name for name in files)
     write_text(page, render(title, sections))
     write_text(machine, json.dumps(numbers, indent=2) + "\n")
-    return [page, machine]
+    write_text(table, answers_table(subject))
+    return [page, machine, table]
 
 
 def render(title: str, sections: Mapping[str, Section]) -> str:
@@ -73,10 +76,14 @@ def fill(template: str, **values: object) -> str:
 
 def html_of(part: Part) -> Markup:
     """Turn Markdown, or a figure with its words, into HTML."""
+    if isinstance(part, Markup):
+        return part
     if not isinstance(part, str):
         figure, words = part
-        label = Markup('<svg role="img" aria-label="{}" ').format(words)
-        svg = plots.svg(figure).replace("<svg ", label, 1)
+        svg = plots.svg(figure)
+        role = "group" if "<a " in svg else "img"  # what is in an image has no links
+        label = Markup('<svg role="{}" aria-label="{}" ').format(role, words)
+        svg = svg.replace("<svg ", label, 1)
         return Markup(f"<figure>{svg}</figure>")
     html = MarkdownIt("commonmark", {"html": False}).enable("table").render(part)
     wide = html.startswith("<table")

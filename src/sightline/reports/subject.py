@@ -8,16 +8,16 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from sightline import plots
 from sightline.data.split import Splits
 from sightline.heatmaps.layers import default_layers
 from sightline.measures.evaluation import Evaluation
 from sightline.training.classifier import Classifier
 from sightline.training.run import Run
 
-__all__ = ["Part", "Section", "Subject", "gallery_of"]
+__all__ = ["Part", "Section", "Subject"]
 
-Part = str | tuple[Figure, str]  #: Markdown, or a figure and its words
+#: Markdown, HTML as `Markup`, or a figure and its words
+Part = str | tuple[Figure, str]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,11 @@ class Subject:
             return self.run.test
         return self.classifier.ask(self.splits.test)
 
+    @property
+    def everything(self) -> Tensor:
+        """Return the places of all test images."""
+        return torch.arange(len(self.test.labels))
+
     def pictures(self, index: Tensor) -> Tensor:
         """Return test pictures, (B, H, W, 3) uint8."""
         return self.splits.test.images[index]
@@ -71,10 +76,3 @@ class Section:
     title: str
     parts: Sequence[Part]
     numbers: dict[str, object] = field(default_factory=dict)  #: the same for machines
-
-
-def gallery_of(subject: Subject, index: Tensor) -> tuple[Figure, str]:
-    """Draw pictures with their actual and predicted class and the confidence."""
-    captions = subject.test.captions(index, subject.classes)
-    words = "; ".join(caption.replace("\n", " ") for caption in captions)
-    return plots.gallery(subject.pictures(index), captions, columns=5), words

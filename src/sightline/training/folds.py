@@ -15,7 +15,7 @@ from torch import Tensor
 from sightline.data.label_errors import out_of_fold
 from sightline.data.split import Split, Splits, digest_of
 from sightline.measures.numbers import duration
-from sightline.training.choices import try_speed
+from sightline.training.budget import speed_of
 from sightline.training.recipe import Recipe
 from sightline.training.run import Run
 from sightline.training.runtime import Runtime, choose_runtime
@@ -102,7 +102,8 @@ def _say_cost(
     folds = range(1, FOLDS + 1)
     left = sum(not Run(out / f"fold-{number}").finished for number in folds)
     if left:
-        images, speed = _training_images(splits), try_speed(recipe, splits, runtime)
+        images = _training_images(splits)
+        speed = speed_of(recipe, len(splits.classes), runtime)
         say(
             f"{left} trainings of {recipe.model}, {recipe.epochs} epochs of "
             f"{images:,} pictures each, about "

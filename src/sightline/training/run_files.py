@@ -74,6 +74,7 @@ SHAPES: dict[str, Shape] = {
         "train_seconds?": float,
         "best_epoch?": int,
         "validation_accuracy?": float,
+        "prediction_sets?": {"pictures": int, "scores": {"90": float, "95": float}},
         "test?": {"accuracy": float, "loss": float},
     },
     HISTORY: ROW,

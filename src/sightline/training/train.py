@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from sightline.data.split import Splits
 from sightline.errors import NonFiniteLossError, RunError
+from sightline.measures.conformal import Thresholds
 from sightline.training.distributed import LOST, is_lost
 from sightline.training.engine import Epoch, Row, best_row, fit
 from sightline.training.lr_finder import RangeTest, range_test
@@ -251,18 +252,23 @@ class Training:
         return f"The state after epoch {len(history)} is kept in {self.run.path}"
 
     def test(self) -> None:
-        """Read the test split with the weights that count; complete the manifest."""
+        """Read the test split with the weights that count; complete the manifest.
+
+        The validation split is read once more, for the thresholds of prediction sets.
+        """
         classifier = self.run.classifier(self.runtime.alone())
         started = time.perf_counter()
         evaluation = classifier.ask(self.splits.test)
         seconds = time.perf_counter() - started
         self.run.save_test(evaluation)
+        thresholds = Thresholds.of(classifier.ask(self.splits.validation))
         history = self.run.history
         row = self.selected(history)
         result = {
             "train_seconds": round(sum(row["seconds"] for row in history), 1),
             "best_epoch": row["epoch"],
             "validation_accuracy": row["validation_accuracy"],
+            "prediction_sets": asdict(thresholds),
             "test": {
                 "accuracy": evaluation.accuracy,
                 "loss": evaluation.loss,

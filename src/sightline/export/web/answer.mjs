@@ -7,6 +7,13 @@ export const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 
 
 const largest = (values) => values.indexOf(Math.max(...values));
 
+/** Name the classes of a set, the first ones if there are many. */
+function listed(names) {
+  if (!names.length) return "none of these";
+  const more = names.length - TOP;
+  return names.slice(0, TOP).join(", ") + (more > 0 ? ` and ${more.toLocaleString("en")} more` : "");
+}
+
 /** An answer, and the one before anything was erased from the same picture. */
 export class Answer {
   /**
@@ -23,10 +30,15 @@ export class Answer {
     return largest(this.probabilities);
   }
 
-  /** The most probable classes, the first one first. */
+  /** All classes, the most probable one first. */
+  get order() {
+    const numbers = this.probabilities.map((_, number) => number);
+    return numbers.sort((a, b) => this.probabilities[b] - this.probabilities[a]);
+  }
+
+  /** The most probable classes. */
   get top() {
-    const order = this.probabilities.map((_, number) => number);
-    return order.sort((a, b) => this.probabilities[b] - this.probabilities[a]).slice(0, TOP);
+    return this.order.slice(0, TOP);
   }
 
   /** Confidence in a class, and where something is erased, what it was before. */
@@ -43,6 +55,18 @@ export class Answer {
     const first = largest(this.before);
     const change = `${percent(this.erased)} erased: ${this.about.classes[first]} ${this.share(first)}.`;
     return first === this.predicted ? change : `${change} Now ${name}, ${sure}.`;
+  }
+
+  /** The classes that the picture may be, where thresholds are known: of the whole picture. */
+  get sets() {
+    const { classes, prediction_sets: thresholds } = this.about;
+    if (!thresholds) return "";
+    if (this.erased) return "Prediction sets are of the whole picture.";
+    const named = Object.entries(thresholds.scores).map(([coverage, score]) => {
+      const inside = this.order.filter((number) => 1 - this.probabilities[number] <= score);
+      return `${coverage}%: ${listed(inside.map((number) => classes[number]))}`;
+    });
+    return `Prediction sets: ${named.join("; ")}.`;
   }
 
   /**
@@ -64,8 +88,11 @@ export class Answer {
 }
 
 /** Say what is computed here, how well, and how fast. */
-export function facts({ model, parameters, bits, accuracy }, milliseconds) {
+export function facts({ model, parameters, bits, accuracy, prediction_sets: thresholds }, milliseconds) {
   const [after, before] = [accuracy.after, accuracy.before].map((share) => `${(100 * share).toFixed(2)}%`);
   const [numbers, images] = [parameters, accuracy.images].map((count) => count.toLocaleString("en"));
-  return `${model}: ${numbers} parameters, ${bits} bits a weight. Right on ${after} of ${images} test images; ${before} before rounding. This answer took ${Math.round(milliseconds)} ms.`;
+  const words = `${model}: ${numbers} parameters, ${bits} bits a weight. Right on ${after} of ${images} test images; ${before} before rounding. This answer took ${Math.round(milliseconds)} ms.`;
+  if (!thresholds) return words;
+  const pictures = thresholds.pictures.toLocaleString("en");
+  return `${words} The prediction sets come from ${pictures} pictures: of others like those, about as many percent as named have their class in the set. Of other kinds nothing is promised.`;
 }

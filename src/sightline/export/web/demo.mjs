@@ -216,9 +216,8 @@ export class Demo {
     this.stage.map = map;
     this.stage.draw();
     this.list(explained);
-    const words = [this.said.verdict, this.said.mapSentence(explained, about.layers[this.layer], map)];
-    this.find(".sl-verdict").textContent = words[0];
-    this.find(".sl-map").textContent = words[1];
+    const words = [this.said.verdict, this.said.sets, this.said.mapSentence(explained, about.layers[this.layer], map)];
+    [".sl-verdict", ".sl-sets", ".sl-map"].forEach((place, number) => (this.find(place).textContent = words[number]));
     this.find(".sl-facts").textContent = facts(about, this.answer.milliseconds);
     this.find(".sl-undo").disabled = !this.stage.past.length;
     this.find(".sl-reset").disabled = !this.stage.erased;
@@ -226,7 +225,7 @@ export class Demo {
     const eraser = "Eraser: arrow keys move the brush, space erases";
     this.stage.canvas.setAttribute("aria-label", this.stage.erasing ? eraser : under);
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => (this.find(".sl-live").textContent = words.join(" ")), QUIET);
+    this.timer = setTimeout(() => (this.find(".sl-live").textContent = words.filter(Boolean).join(" ")), QUIET);
   }
 
   /** Write the most probable classes, on buttons that keep their places. */
