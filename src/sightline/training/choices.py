@@ -43,7 +43,8 @@ class Choice:
 def choose_start(recipe: Recipe, images: int, classes: int) -> Choice:
     """Choose the weights to start from for a number of training pictures.
 
-    With few of them, our own are better than random ones (`studies/few.py`).
+    With 5 to 50 of a class, our own were 10 to 16 points ahead of random ones on
+    photographs of clothes, and not told apart from these on hands (`studies/few.py`).
     """
     each = f"{images / classes:.0f} training pictures a class"
     if (recipe.model, recipe.norm) != (STARTED["sightline"], "batch"):
