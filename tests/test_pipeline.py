@@ -263,7 +263,8 @@ def test_what_was_given_is_not_chosen(tmp_path):
     recipe = replace(recipe, model="resnet20", image_size=32, epochs=3)
     fixed = {"image_size", "model", "epochs"}
     values, _ = chosen(many, tmp_path / "b", recipe=recipe, fixed=fixed)
-    assert values == {"image_size": 32, "model": "resnet20", "epochs": 3}
+    given = {"image_size": 32, "model": "resnet20", "epochs": 3}
+    assert values == {**given, "start": "scratch"}
 
 
 def test_choices_are_kept_when_the_machine_is_slower_the_next_time(tmp_path, speeds):
@@ -346,7 +347,9 @@ def test_a_search_for_a_rate_that_was_cut_off_repeats_nothing_it_has_measured(
     monkeypatch.setattr(rate, "range_tests", None)  # would fail
     lines = go(folder, tmp_path)
     assert len(tried) == 3 and tried[1] == tried[2]
-    begun = [line.split(":")[0] for line in lines if line.startswith(("  r", "  s"))]
+    begun = [
+        line.split(":")[0] for line in lines if line.startswith(("  range", "  short"))
+    ]
     assert begun[:3] == [
         "  range test 1 of 2",
         "  range test 2 of 2",
