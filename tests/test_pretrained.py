@@ -180,8 +180,8 @@ def test_recipes_of_before_the_start_had_a_name_are_read():
 @pytest.mark.parametrize(
     ("changes", "images", "start", "why"),
     [
-        ({}, 500, "sightline", "50 training pictures a class"),
-        ({}, 510, "scratch", "51 training pictures a class"),
+        ({}, 500, "sightline", "50 pictures of a class"),
+        ({}, 510, "scratch", "51 pictures of a class"),
         ({"start": "sightline"}, 510, "sightline", "the recipe's own"),
         ({"model": "resnet18"}, 50, "scratch", "no others fit resnet18"),
         ({"norm": "group"}, 50, "scratch", "no others fit"),

@@ -46,7 +46,7 @@ def choose_start(recipe: Recipe, images: int, classes: int) -> Choice:
     With 5 to 50 of a class, our own were 10 to 16 points ahead of random ones on
     photographs of clothes, and not told apart from these on hands (`studies/few.py`).
     """
-    each = f"{images / classes:.0f} training pictures a class"
+    each = f"{images / classes:.0f} pictures of a class to train on"
     if (recipe.model, recipe.norm) != (STARTED["sightline"], "batch"):
         return Choice(recipe.start, f"no others fit {recipe.model}")
     if recipe.start == "scratch" and images <= MANY * classes:
