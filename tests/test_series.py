@@ -23,7 +23,7 @@ from sightline.data.listing import list_folder
 from sightline.data.series import propose_series
 from sightline.errors import DataError
 from sightline.measures.clusters import by_series
-from sightline.measures.inference import estimate
+from sightline.measures.inference import effect, estimate
 
 
 def scene(value: int) -> Image.Image:
@@ -589,8 +589,19 @@ def test_the_interval_of_answers_in_series_holds_as_often_as_it_says():
 def test_a_table_by_series_has_every_value_once_in_the_row_of_its_series():
     values, series = torch.arange(7.0), torch.tensor([5, 2, 5, 9, 5, 2, 5])
     rows = by_series(values, series)
-    assert rows.shape == (3, 4)
+    assert rows.shape == (3, 7)
     assert [sorted(r[~r.isnan()].tolist()) for r in rows] == [[1, 5], [0, 2, 4, 6], [3]]
+
+
+def test_an_interval_of_short_series_is_never_as_wide_as_the_range():
+    generator = torch.Generator().manual_seed(0)
+    series = torch.arange(100).repeat_interleave(2)[:120]  # many with one value only
+    series[80:] = torch.arange(60, 100)
+    for _ in range(50):
+        right = torch.rand(120, generator=generator) < 0.84
+        alone = torch.rand(120, generator=generator) < 0.32
+        gain = effect(by_series(right, series), by_series(alone, series))
+        assert gain.high - gain.low < 0.5  # of independent pictures it would be 0.21
 
 
 def test_load_folder_says_what_it_left_out(deep, tmp_path):

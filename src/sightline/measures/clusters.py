@@ -13,23 +13,26 @@ from torch import Tensor
 
 __all__ = ["by_series"]
 
+# at least, where there are as many values: the scatter of two or three columns is told
+# so badly that now and then an interval became as wide as the possible range
+COLUMNS = 50
+
 
 def by_series(values: Tensor, series: Tensor) -> Tensor:
     """Lay out values (N,) in one row for each series, NaN where it has no more.
 
-    Rows begin one column further to the right each, and go round, so that no column
-    means anything.
+    One series goes on in the column after that in which the one before it ended, and
+    round, so that no column means anything.
 
     Args:
         values: (N,) one for each picture, such as whether an answer is right.
         series: (N,) int64, equal for pictures of one series.
     """
     rows, sizes = series.unique(return_inverse=True, return_counts=True)[1:]
-    order = rows.argsort(stable=True)
-    starts = sizes.cumsum(0) - sizes
-    place = torch.empty_like(rows)  # within the series
-    place[order] = torch.arange(len(rows)) - starts[rows[order]]
-    width = int(sizes.max()) if len(sizes) else 0
+    rank = torch.empty_like(rows)
+    rank[rows.argsort(stable=True)] = torch.arange(len(rows))
+    longest = int(sizes.max()) if len(sizes) else 0
+    width = max(longest, min(COLUMNS, len(rows)))
     table = torch.full((len(sizes), width), math.nan, dtype=torch.double)
-    table[rows, (rows + place) % max(width, 1)] = values.double()
+    table[rows, rank % max(width, 1)] = values.double()
     return table
