@@ -15,5 +15,6 @@ faithfulness  heatmaps against the network: grids, and pixels that go or come
 sanity        heatmaps against nonsense: other classes, random weights, noise
 protocol      all of it, asked of every heatmap of a network
 trust         the verdicts
+positions     where the maps of each class lie
 ============  ===================================================================
 """
