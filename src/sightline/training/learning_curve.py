@@ -44,8 +44,8 @@ DRAWS = 3  #: of the pictures of each part, and seeds
 HELD_OUT = 0.25  # of each class
 FEWEST = 6  # of a class: one or two held out, and a quarter of the rest is one
 SHORTER = 5  # times than the training whose success is foretold
-#: what the next doubling brings, of the mean of the last two, and 95 % of how far off
-#: that is, between a power law that has nearly ended and a straight line
+#: what the next doubling brings, of the mean of the last two, and how far off that is
+#: with 95 %, from a power law that has nearly ended to a straight line
 NEXT, NEXT_ERROR = 0.7, 0.35
 
 
@@ -53,7 +53,7 @@ NEXT, NEXT_ERROR = 0.7, 0.35
 class LearningCurve:
     """What networks that were trained on ever more pictures know of others."""
 
-    sizes: tuple[int, ...]  #: training pictures, a quarter, half, all
+    sizes: tuple[int, ...]  #: training pictures of a quarter, half and all
     right: Tensor  #: (3, draws, images) bool, answers about the pictures held out
     labels: Tensor  #: (images,) of these
     counts: tuple[int, ...]  #: training pictures of each class, in the order of labels
