@@ -197,3 +197,4 @@ def do_all(
     for name, meaning in pipeline.contents().items():
         console.print(f"{name}\n  {meaning}")
     console.print(f"next: open {page} in a browser")
+    print_next("review", pipeline.run.path)
