@@ -38,7 +38,9 @@ def main() -> None:
     rows = []
     for name in asked.names:
         command = [sys.executable, __file__, "--one", name, "--side", str(asked.side)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, text=True, check=True, encoding="utf-8"
+        )
         rows.append(json.loads(done.stdout))
         print(rows[-1], flush=True)
     table(rows)

@@ -59,7 +59,11 @@ def test_the_memory_that_is_said_is_the_memory_that_is_used():
         print(peak / budget.memory_of(recipe, 0, 10).total)
     """
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
     )
     assert 2 / 3 < float(done.stdout) < 4 / 3
 

@@ -84,8 +84,8 @@ def test_pictures_go_to_their_class_or_out_of_the_data(folder, tmp_path):
     names = list_folder(folder).names
     assert len(names) == 11  # one is no data any more
     assert not {"ant/0.png", "ant/1.png"} & set(names)
-    assert (folder / "bee/0-2.png").read_text() == "ant0"
-    assert (folder / "bee/0.png").read_text() == "bee0"
+    assert (folder / "bee/0-2.png").read_text(encoding="utf-8") == "ant0"
+    assert (folder / "bee/0.png").read_text(encoding="utf-8") == "bee0"
     assert contents(folder) == before
 
 
@@ -98,8 +98,8 @@ def test_a_relabelled_picture_stays_in_its_part(tmp_path):
         ("train/bee/3.png", "relabel", "ant"),
     )
     apply(plan(folder, file))
-    assert (folder / "test/cow/3-2.png").read_text() == "testant3"
-    assert (folder / "train/ant/3-2.png").read_text() == "trainbee3"
+    assert (folder / "test/cow/3-2.png").read_text(encoding="utf-8") == "testant3"
+    assert (folder / "train/ant/3-2.png").read_text(encoding="utf-8") == "trainbee3"
 
 
 def test_planning_touches_nothing(folder, tmp_path):
