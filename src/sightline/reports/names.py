@@ -18,7 +18,7 @@ __all__ = ["answers_table", "cell_links", "cell_pictures", "gallery_of", "record
 
 COLUMNS, LETTERS = 5, 18  # of a gallery, and what a name may have below a tile
 TILE = Markup(
-    '<figure><img src="{}" alt=""><figcaption>{} {:.0%}</figcaption></figure>'
+    '<figure><img src="{}" alt=""><figcaption>{}<br>{:.0%}</figcaption></figure>'
 )
 CELL = Markup(
     '<section class="cell" id="taken-{}-{}"><h3>{} taken for {}: {}</h3>'
