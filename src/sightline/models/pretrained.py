@@ -24,8 +24,9 @@ __all__ = [
 
 #: what `studies/start.py` trained, in half precision; its metadata say how
 SIGHTLINE_FILE = Path(__file__).with_name("start.safetensors")
-#: of the pictures that they were trained on
+#: mean of the pictures that they were trained on
 SIGHTLINE_MEAN = (0.4914, 0.4822, 0.4467)
+#: standard deviation of the same
 SIGHTLINE_STD = (0.2452, 0.2429, 0.2607)
 
 #: of pixels in 0..1, as torchvision's weights expect them:
