@@ -27,7 +27,7 @@ from sightline.training.classifier import Classifier
 if TYPE_CHECKING:
     from onnx import ModelProto, TensorProto
 
-__all__ = ["Explained", "onnx_model"]
+__all__ = ["Explained", "as_onnx", "onnx_model"]
 
 OPSET = 21  # the first whose DequantizeLinear takes 4 bits
 # names of the tensors that the graph holds besides the network's own
@@ -119,6 +119,34 @@ def onnx_model(explained: Explained, rounded: Mapping[str, Rounded]) -> bytes:
     Raises:
         SightlineError: if onnx or onnxscript is not installed.
     """
+    state = explained.state
+    recorded = _Recorded(_record(explained, state), state)
+    return as_onnx(
+        recorded,
+        explained.examples,
+        {recorded.names[name]: weight for name, weight in rounded.items()},
+        input_names=["image", "target"],
+        output_names=["logits", *explained.layers],
+    )
+
+
+def as_onnx(
+    module: nn.Module,
+    examples: tuple[Tensor, ...],
+    rounded: Mapping[str, Rounded],
+    **names: Sequence[str],
+) -> bytes:
+    """Write what a module computes, with rounded weights as bytes.
+
+    Args:
+        module: in evaluation mode.
+        examples: inputs of the right shapes.
+        rounded: what its weights are, by name of the parameter.
+        names: `input_names` and `output_names`.
+
+    Raises:
+        SightlineError: if onnx or onnxscript is not installed.
+    """
     try:
         import onnx
         import onnxscript.optimizer
@@ -127,23 +155,20 @@ def onnx_model(explained: Explained, rounded: Mapping[str, Rounded]) -> bytes:
             f"{error.name} is not installed, and an export needs it: "
             "pip install 'sightline[export]', or pip install onnx onnxscript"
         ) from error
-    state = explained.state
-    recorded = _Recorded(_record(explained, state), state)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch about itself
         program = torch.onnx.export(
-            recorded,
-            explained.examples,
+            module,
+            examples,
             dynamo=True,
             optimize=False,  # it would turn and rename weights
             opset_version=OPSET,
-            input_names=["image", "target"],
-            output_names=["logits", *explained.layers],
             verbose=False,
+            **names,
         )
         assert program is not None, "torch returns one unless it writes a file"
         model = program.model_proto
-        _store_rounded(model, {recorded.names[name]: r for name, r in rounded.items()})
+        _store_rounded(model, rounded)
         model = onnxscript.optimizer.optimize(model)
     _tidy(model)
     onnx.checker.check_model(model)

@@ -87,12 +87,13 @@ export class Network {
   static async load(folder, total, progress) {
     let done = 0;
     const tell = (bytes) => progress(Math.min(1, (done += bytes) / total));
-    const fetched = (name) => download(new URL(name, folder), tell);
-    const [about, wasm, model] = await Promise.all([fetched("model.json"), fetched(WASM), fetched(MODEL)]);
+    const fetched = (name, from = folder) => download(new URL(name, from), tell);
+    const files = [fetched("model.json"), fetched(WASM, import.meta.url), fetched(MODEL)];
+    const [about, wasm, model] = await Promise.all(files);
     const network = new Network(JSON.parse(new TextDecoder().decode(about)));
-    const files = { wasm: await unpack(wasm, WASM), model: await unpack(model, MODEL) };
+    const parts = { wasm: await unpack(wasm, WASM), model: await unpack(model, MODEL) };
     try {
-      await network.ask({ task: "load", ...files }, [files.wasm, files.model]);
+      await network.ask({ task: "load", ...parts }, [parts.wasm, parts.model]);
     } catch (error) {
       network.worker.terminate();
       throw new LoadError(`The network could not be started: ${error.message}`);
@@ -134,9 +135,18 @@ export class Network {
    * @param {number | null} target the class to explain; null: the predicted one
    * @returns {Promise<{logits: Float32Array, maps: Float32Array[], milliseconds: number}>}
    */
-  run(pixels, target = null) {
-    const chosen = new Float32Array(this.about.classes.length);
+  async run(pixels, target = null) {
+    const { classes, layers } = this.about;
+    const chosen = new Float32Array(classes.length);
     if (target !== null) chosen[target] = 1;
-    return this.ask({ task: "run", pixels, target: chosen, size: this.about.image_size });
+    const inputs = { ...this.image(pixels), target: { data: chosen, shape: [1, classes.length] } };
+    const { outputs, milliseconds } = await this.ask({ task: "run", inputs });
+    return { logits: outputs.logits, maps: layers.map(({ name }) => outputs[name]), milliseconds };
+  }
+
+  /** The input that every network has. */
+  image(pixels) {
+    const { image_size: size } = this.about;
+    return { image: { data: pixels, shape: [1, 3, size, size] } };
   }
 }

@@ -2,7 +2,6 @@
 import * as ort from "./ort/ort.wasm.bundle.min.mjs";
 
 let session = null;
-let names = [];
 
 /** @param {{wasm: ArrayBuffer, model: ArrayBuffer}} files */
 async function load({ wasm, model }) {
@@ -13,21 +12,15 @@ async function load({ wasm, model }) {
     executionProviders: ["wasm"],
     logSeverityLevel: 3,
   });
-  names = session.outputNames.slice(1); // the first is `logits`
 }
 
-/** @param {{pixels: Float32Array, target: Float32Array, size: number}} question */
-async function run({ pixels, target, size }) {
+/** @param {{inputs: Object<string, {data: Float32Array, shape: number[]}>}} question by name */
+async function run({ inputs }) {
   const started = performance.now();
-  const answer = await session.run({
-    image: new ort.Tensor("float32", pixels, [1, 3, size, size]),
-    target: new ort.Tensor("float32", target, [1, target.length]),
-  });
-  return {
-    logits: answer.logits.data,
-    maps: names.map((name) => answer[name].data),
-    milliseconds: performance.now() - started,
-  };
+  const tensors = Object.entries(inputs).map(([name, { data, shape }]) => [name, new ort.Tensor("float32", data, shape)]);
+  const answer = await session.run(Object.fromEntries(tensors));
+  const outputs = session.outputNames.map((name) => [name, answer[name].data]);
+  return { outputs: Object.fromEntries(outputs), milliseconds: performance.now() - started };
 }
 
 self.addEventListener("message", async ({ data }) => {

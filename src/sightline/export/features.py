@@ -1,0 +1,106 @@
+"""The library's own weights as a graph that describes a picture and names no class.
+
+A page fits a head of its own. The graph ends in the channels of the last two stages,
+laid over each other as hypercolumns, Hariharan et al. (2015), section 3: a head that
+weighs their means over all places has weighed each place.
+"""
+
+import gzip
+import shutil
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sightline.export.assets import NETWORK, RUNTIME, WEB
+from sightline.export.graph import as_onnx
+from sightline.export.rounding import fold_batch_norms, round_weights
+from sightline.files import write_json
+from sightline.heatmaps.layers import find_layer
+from sightline.models import build_model
+from sightline.models.pretrained import SIGHTLINE_MEAN, SIGHTLINE_STD, load_sightline
+
+__all__ = ["Columns", "own_columns", "write_features"]
+
+SIZE = 32  # pixels of the pictures that the weights saw
+LAYERS = ("layer3", "layer4")  # the finer one first
+BITS = 8
+
+
+class Columns(nn.Module):
+    """Channels of some stages, coarser ones repeated at the places of the finest."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+        for name, colour in (("mean", SIGHTLINE_MEAN), ("std", SIGHTLINE_STD)):
+            self.register_buffer(name, torch.tensor(colour).view(1, 3, 1, 1))
+        self.maps: list[Tensor] = []
+        for name in LAYERS:
+            find_layer(model, name).register_forward_hook(self._note)
+
+    def _note(self, layer: nn.Module, inputs: tuple, output: Tensor) -> None:
+        self.maps.append(output)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return all channels (1, C, h, w) of a picture (1, 3, H, W) in 0..1."""
+        self.maps.clear()
+        self.model((image - self.mean) / self.std)
+        finest = self.maps[0].shape[2:]
+        return torch.cat([F.interpolate(each, finest) for each in self.maps], 1)
+
+
+def own_columns() -> tuple[Columns, bytes]:
+    """Return the network with the library's weights, rounded, and its ONNX graph.
+
+    Input: `image`; output: `columns`.
+
+    Raises:
+        SightlineError: if onnx or onnxscript is not installed.
+    """
+    model = build_model("resnet10", num_classes=1, image_size=SIZE)
+    load_sightline(model)
+    model = fold_batch_norms(model)
+    model.set_submodule("head", nn.Identity())
+    rounded = round_weights(model, BITS)
+    columns = Columns(model).eval()
+    names = {f"model.{name}": weight for name, weight in rounded.items()}
+    picture = torch.zeros(1, 3, SIZE, SIZE)
+    graph = as_onnx(
+        columns, (picture,), names, input_names=["image"], output_names=["columns"]
+    )
+    return columns, graph
+
+
+def write_features(out: Path) -> dict:
+    """Write the graph, what describes it and the page's scripts and style to `out`.
+
+    The folder of onnxruntime-web and of the scripts that pages share, which
+    `sightline.export.assets.copy_app` fills, is that above `out`. Returns what
+    `model.json` holds.
+
+    Raises:
+        SightlineError: if onnx or onnxscript is not installed.
+    """
+    columns, graph = own_columns()
+    packed = gzip.compress(graph, mtime=0)
+    with torch.no_grad():
+        channels, side = columns(torch.zeros(1, 3, SIZE, SIZE)).shape[1:3]
+    about = {
+        "image_size": SIZE,
+        "channels": channels,
+        "side": side,
+        "bits": BITS,
+        "bytes": {
+            "model": len(packed),
+            "runtime": sum((WEB / name).stat().st_size for name in RUNTIME),
+        },
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    for pattern in ("*.mjs", "*.css"):
+        for file in sorted((WEB / "teach").glob(pattern)):
+            shutil.copyfile(file, out / file.name)
+    (out / NETWORK[0]).write_bytes(packed)
+    write_json(out / NETWORK[1], about)
+    return about
