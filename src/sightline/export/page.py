@@ -14,7 +14,14 @@ from sightline.data.split import Split
 from sightline.export.assets import WEB
 from sightline.files import printable, read_json
 
-__all__ = ["Picture", "embed", "fragment", "pick_pictures", "whole_page"]
+__all__ = [
+    "Picture",
+    "embed",
+    "fragment",
+    "pick_pictures",
+    "teach_fragment",
+    "whole_page",
+]
 
 PICTURES = 10
 TEMPLATES = Environment(
@@ -93,6 +100,17 @@ def fragment(about: dict, folder: str) -> str:
         folder: address, from the page, of the folder of `model.json`; ends in /.
     """
     return printable(TEMPLATES.get_template("app.html").render(about, folder=folder))
+
+
+def teach_fragment(about: dict, folder: str) -> str:
+    """Return the lesson in one's own classes as a piece of a page.
+
+    Args:
+        about: what `sightline.export.features.write_features` returned.
+        folder: address, from the page, of the folder that it wrote; ends in /.
+    """
+    template = TEMPLATES.get_template("teach/teach.html")
+    return printable(template.render(about, folder=folder))
 
 
 def whole_page(about: dict) -> str:
