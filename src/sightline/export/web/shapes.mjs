@@ -8,7 +8,7 @@ export const SIZE = 32; // pixels
 
 const CHUNK = 1000; // pictures whose random numbers are drawn together
 const PIXELS = SIZE * SIZE;
-const MARK = markedPixels(); // indices of the shortcut's pixels
+const MARK = markPixels(); // indices of the pixels of the shortcut
 const COS_36 = 0.80901699;
 const SIN_36 = 0.58778525;
 
@@ -18,6 +18,7 @@ const subtract = (a, b) => fround(fround(a) - fround(b));
 const times = (a, b) => fround(fround(a) * fround(b));
 const divide = (a, b) => fround(fround(a) / fround(b));
 const clip = (a) => min(max(a, 0), 1);
+const blend = (below, above, cover) => add(below, times(cover, subtract(above, below)));
 const length = (a, b) => fround(sqrt(add(times(a, a), times(b, b))));
 
 /**
@@ -61,9 +62,17 @@ function star(u, v) {
 }
 
 /**
+ * @typedef {object} Shapes drawn pictures with everything that is known about them
+ * @property {Uint8Array} images (n, 32, 32, 3)
+ * @property {Uint8Array} labels (n), indices into CLASSES
+ * @property {Uint8Array} masks (n, 32, 32), 1 where the object can be seen
+ * @property {Uint8Array} shortcuts (n, 32, 32), 1 where the planted mark is
+ */
+
+/**
  * Draw pictures, as many of each class as of any other.
  *
- * The options are those of draw_shapes in sightline.data.shapes.
+ * The options are those of `draw_shapes` in sightline.data.shapes.
  * @param {number} n
  * @param {{seed?: number | number[], shortcutClass?: number | null,
  *   shortcutProbability?: number, otherProbability?: number,
@@ -95,13 +104,15 @@ export function* drawInSteps(n, options = {}) {
     const count = min(CHUNK, n - start);
     const scenes = drawScenes(random, count, contrast, radius);
     for (let i = 0; i < count; i++) {
-      const part = [(start + i) * PIXELS, (start + i + 1) * PIXELS];
-      const cover = drawObject(labels[start + i], scenes.objects, i);
+      const index = start + i;
+      const part = (array, size) => array.subarray(index * size, (index + 1) * size);
+      const mask = part(masks, PIXELS);
+      const cover = drawObject(labels[index], scenes.objects, i);
+      cover.forEach((share, pixel) => (mask[pixel] = share > 0.5));
       const pixels = paint(cover, scenes, i);
-      masks.subarray(...part).set(cover.map((share) => share > 0.5));
-      if (marked[start + i]) plant(pixels, masks.subarray(...part), shortcuts.subarray(...part));
-      develop(pixels, noise, random, images.subarray(3 * part[0], 3 * part[1]));
-      if (i % 100 === 99) yield start + i + 1;
+      if (marked[index]) plant(pixels, mask, part(shortcuts, PIXELS));
+      develop(pixels, noise, random, part(images, 3 * PIXELS));
+      if (i % 100 === 99) yield index + 1;
     }
   }
   return { images, labels, masks, shortcuts };
@@ -113,10 +124,11 @@ function chooseMarked(random, labels, options) {
   const { shortcutProbability = 1, otherProbability = 0 } = options;
   const numbers = Array.from(labels, () => random.uniform()); // whatever the options
   if (shortcutOn !== null) return numbers.map((_, i) => shortcutOn[i] ?? shortcutOn);
-  return numbers.map((number, i) => {
-    const own = labels[i] === shortcutClass;
-    return shortcutClass !== null && number < (own ? shortcutProbability : otherProbability);
-  });
+  if (shortcutClass === null) return numbers.map(() => false);
+  const chances = Array.from(labels, (label) =>
+    label === shortcutClass ? shortcutProbability : otherProbability,
+  );
+  return numbers.map((number, i) => number < chances[i]);
 }
 
 /** Draw all random numbers of a chunk but the noise, in the order of the Python module. */
@@ -130,8 +142,12 @@ function drawScenes(random, n, contrast, radius) {
     fill(new Float32Array(n * each), () => random.uniform(low, high));
   const normals = (each) => fill(new Float32Array(n * each), () => random.normal());
   const clouds = (cells) => ({ ...interpolation(cells), knots: normals(3 * cells * cells) });
-  const place = () => numbers(2, SIZE - 2);
-  const blob = () => ({ x: place(), y: place(), size: numbers(1, 2.4), colour: singles(0.1, 0.9, 3) });
+  const blob = () => ({
+    x: numbers(2, SIZE - 2),
+    y: numbers(2, SIZE - 2),
+    size: numbers(1, 2.4),
+    colour: singles(0.1, 0.9, 3),
+  });
   return {
     objects: {
       size: numbers(...radius),
@@ -208,8 +224,6 @@ function paint(cover, scenes, i) {
   return pixels;
 }
 
-const blend = (below, above, cover) => add(below, times(cover, subtract(above, below)));
-
 /** Weights of two neighbouring knots for each of the 32 pixels of a line. */
 function interpolation(cells) {
   const place = Float32Array.from({ length: SIZE }, (_, i) => i * ((cells - 1) / (SIZE - 1)));
@@ -261,8 +275,8 @@ function drawBlob(blob, i) {
   return cover;
 }
 
-function markedPixels() {
-  const line = [6, 5, 4, 3, 2].map((distance) => SIZE - distance);
+function markPixels() {
+  const line = [6, 5, 4, 3, 2].map((distance) => SIZE - distance); // rows, and columns
   return line.flatMap((row) => line.map((column) => row * SIZE + column));
 }
 
