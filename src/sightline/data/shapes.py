@@ -3,7 +3,7 @@
 Ten classes on 32x32 pixels. Colour, background and place say nothing about the
 class; only the outline does. So a heatmap can be compared with the truth.
 
-The numbers do not depend on the CPU: single precision only adds, multiplies, divides
+The pictures do not depend on the CPU: single precision only adds, multiplies, divides
 and takes square roots, one array at a time, which every machine rounds alike; sines,
 matrix products and means are computed in double precision and rounded once.
 `export/web/shapes.mjs` draws the same pictures in a page, so both change together.
