@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sightline.export.assets import NETWORK, RUNTIME, WEB
-from sightline.export.graph import as_onnx
-from sightline.export.rounding import fold_batch_norms, round_weights
+from sightline.export.graph import write_graph
+from sightline.export.rounding import Rounded, fold_batch_norms, round_weights
 from sightline.files import write_json
 from sightline.heatmaps.layers import find_layer
 from sightline.models import build_model
@@ -30,6 +30,9 @@ BITS = 8
 
 class Columns(nn.Module):
     """Channels of some stages, coarser ones repeated at the places of the finest."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -51,26 +54,14 @@ class Columns(nn.Module):
         return torch.cat([F.interpolate(each, finest) for each in self.maps], 1)
 
 
-def own_columns() -> tuple[Columns, bytes]:
-    """Return the network with the library's weights, rounded, and its ONNX graph.
-
-    Input: `image`; output: `columns`.
-
-    Raises:
-        SightlineError: if onnx or onnxscript is not installed.
-    """
+def own_columns() -> tuple[Columns, dict[str, Rounded]]:
+    """Return the network with the library's weights, and what they were rounded to."""
     model = build_model("resnet10", num_classes=1, image_size=SIZE)
     load_sightline(model)
     model = fold_batch_norms(model)
     model.set_submodule("head", nn.Identity())
-    rounded = round_weights(model, BITS)
-    columns = Columns(model).eval()
-    names = {f"model.{name}": weight for name, weight in rounded.items()}
-    picture = torch.zeros(1, 3, SIZE, SIZE)
-    graph = as_onnx(
-        columns, (picture,), names, input_names=["image"], output_names=["columns"]
-    )
-    return columns, graph
+    columns = Columns(model)
+    return columns.eval(), round_weights(columns, BITS)
 
 
 def write_features(out: Path) -> dict:
@@ -83,10 +74,12 @@ def write_features(out: Path) -> dict:
     Raises:
         SightlineError: if onnx or onnxscript is not installed.
     """
-    columns, graph = own_columns()
-    packed = gzip.compress(graph, mtime=0)
+    columns, rounded = own_columns()
+    picture = torch.zeros(1, 3, SIZE, SIZE)
     with torch.no_grad():
-        channels, side = columns(torch.zeros(1, 3, SIZE, SIZE)).shape[1:3]
+        channels, side = columns(picture).shape[1:3]
+    graph = write_graph(columns, {"image": picture}, ["columns"], rounded)
+    packed = gzip.compress(graph, mtime=0)
     about = {
         "image_size": SIZE,
         "channels": channels,

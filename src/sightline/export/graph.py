@@ -27,7 +27,7 @@ from sightline.training.classifier import Classifier
 if TYPE_CHECKING:
     from onnx import ModelProto, TensorProto
 
-__all__ = ["Explained", "as_onnx", "onnx_model"]
+__all__ = ["Explained", "onnx_model", "write_graph"]
 
 OPSET = 21  # the first whose DequantizeLinear takes 4 bits
 # names of the tensors that the graph holds besides the network's own
@@ -121,28 +121,28 @@ def onnx_model(explained: Explained, rounded: Mapping[str, Rounded]) -> bytes:
     """
     state = explained.state
     recorded = _Recorded(_record(explained, state), state)
-    return as_onnx(
+    levels = {recorded.names[name]: weight for name, weight in rounded.items()}
+    return write_graph(
         recorded,
-        explained.examples,
-        {recorded.names[name]: weight for name, weight in rounded.items()},
-        input_names=["image", "target"],
-        output_names=["logits", *explained.layers],
+        dict(zip(("image", "target"), explained.examples, strict=True)),
+        ["logits", *explained.layers],
+        levels,
     )
 
 
-def as_onnx(
-    module: nn.Module,
-    examples: tuple[Tensor, ...],
-    rounded: Mapping[str, Rounded],
-    **names: Sequence[str],
+def write_graph(
+    recorded: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    rounded: Mapping[str, Rounded] = {},
 ) -> bytes:
-    """Write what a module computes, with rounded weights as bytes.
+    """Write a recorded graph as ONNX.
 
     Args:
-        module: in evaluation mode.
-        examples: inputs of the right shapes.
-        rounded: what its weights are, by name of the parameter.
-        names: `input_names` and `output_names`.
+        recorded: computes with elementary operations that ONNX knows.
+        inputs: examples by name, in the order of its arguments.
+        outputs: their names.
+        rounded: weights to be stored as bytes, by name of the buffer.
 
     Raises:
         SightlineError: if onnx or onnxscript is not installed.
@@ -158,13 +158,14 @@ def as_onnx(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch about itself
         program = torch.onnx.export(
-            module,
-            examples,
+            recorded,
+            tuple(inputs.values()),
             dynamo=True,
             optimize=False,  # it would turn and rename weights
             opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=list(outputs),
             verbose=False,
-            **names,
         )
         assert program is not None, "torch returns one unless it writes a file"
         model = program.model_proto

@@ -8,7 +8,7 @@ const FLOOR = 0.1; // of the mean spread, added to each: channels that hardly va
 const FLAT = 1e-5; // largest slope of the loss at which a fit ends
 const STEPS = 1000; // at most; some dozens are needed
 const MEMORY = 10; // steps that L-BFGS looks back on
-const Z = 1.959963984540054; // of a 95% interval
+const Z = 1.96; // standard errors of a 95% interval
 
 const dot = (a, b) => {
   let sum = 0;

@@ -1,6 +1,7 @@
 // The picture that is asked about, with its heatmap above it.
 import { INFERNO, colour } from "../stage.mjs";
 
+const FLAT = 1e-6; // what differs by less, as a share of the most, is the same
 const LUMA = [0.299, 0.587, 0.114]; // ITU-R BT.601
 const COLOURS = Array.from({ length: 256 }, (_, i) => colour(i / 255));
 
@@ -8,7 +9,8 @@ const COLOURS = Array.from({ length: 256 }, (_, i) => colour(i / 255));
 export const RAMP = `linear-gradient(to right, ${INFERNO.map((rgb) => `rgb(${rgb.join(" ")})`).join(", ")})`;
 
 /**
- * Enlarge a map bilinearly and stretch it to 0..1: negative evidence is dropped, as Grad-CAM does.
+ * Enlarge a map bilinearly and stretch it to 0..1. What is negative is left out, as in Grad-CAM;
+ * the same evidence everywhere is 1 everywhere.
  * @param {Float64Array} shares (side, side)
  * @param {number} size of the result's side
  * @returns {Float32Array | null} null where there is no positive evidence
@@ -29,7 +31,8 @@ export function heatmap(shares, size) {
   });
   const least = map.reduce((a, b) => Math.min(a, b), Infinity);
   const most = map.reduce((a, b) => Math.max(a, b), 0);
-  return most > least ? map.map((value) => (value - least) / (most - least)) : null;
+  if (!most) return null;
+  return map.map((value) => (most - least > FLAT * most ? (value - least) / (most - least) : 1));
 }
 
 /** A canvas that shows a picture, a heatmap above it, and a pen. */
