@@ -4,10 +4,10 @@ python studies/taught.py SETS CIFAR10
 
 SETS holds folders as `studies/sets.py` arranges them, CIFAR10 a folder of test pictures
 for each class. Of three classes 5, 10 or 20 pictures are taught, five times, each with
-other classes and pictures. Others of these classes are the truth that leaving out is held
-against; strangers are of other classes of the same set, and of another set. Node runs
-the page's own head. The network saw the ten classes of CIFAR-10 in its training, so
-those rows flatter; the penalty was chosen on these four sets.
+other classes and pictures. Others of these classes are the truth that leaving out is
+held against; strangers are of other classes of the same set, and of another set. Node
+runs the page's own head. The network saw the ten classes of CIFAR-10 in its training,
+so those rows flatter; the penalty was chosen on these four sets.
 """
 
 import argparse

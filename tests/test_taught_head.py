@@ -180,6 +180,11 @@ return lacking(taught) || score(taught, values.right);
             " That is not told apart from always saying “a”, 67%.",
         ),
         (
+            [["a", [1, 2, 3, 4, 5]], ["b", [6, 7, 8, 9, 10]]],
+            0,
+            "That is worse than always saying “a”, 50%.",
+        ),
+        (
             [["a", [1, 1, 2, 2]], ["b", [3, 3, 4, 4]]],
             8,
             "Left out one hold at a time, 8 of 8 pictures are named right: 100% (as "

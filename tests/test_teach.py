@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -13,13 +14,16 @@ from browser import open_page
 from regression import regression
 from server import serve
 
-from sightline.export.assets import copy_app
-from sightline.export.features import own_columns, write_features
-from sightline.export.page import teach_fragment
+from sightline.export.assets import RUNTIME, TEACHING, WEB, copy_app, copy_teaching
+from sightline.export.features import feature_files, own_columns
+from sightline.export.page import teaching_fragment
 from sightline.models import build_model
 from sightline.models.pretrained import SIGHTLINE_MEAN, SIGHTLINE_STD, load_sightline
 
+onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
+ABOUT = json.loads((WEB / "teach/model.json").read_bytes())
+GRAPH = gzip.decompress((WEB / "teach/model.onnx.gz").read_bytes())
 
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none';
@@ -356,57 +360,79 @@ async def survey(address: str) -> dict:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """A folder with a page, and what describes the features."""
+def site(tmp_path_factory) -> Path:
+    """Return a folder with a page, and with one whose network is missing."""
     root = tmp_path_factory.mktemp("teach")
     copy_app(root)
-    about = write_features(root / "teach")
-    page = PAGE.format(teach_fragment(about, "teach/"))
+    copy_teaching(root)
+    kinds = {"strange": 0.25, "doubtful": 0.5}
+    lesson = {"interval": [0.4, 0.8], "own": kinds, "alike": kinds, "foreign": kinds}
+    lessons = [{**lesson, "right": right} for right in (0.3, 0.4, 0.7)]
+    page = PAGE.format(teaching_fragment("./", lessons))
     (root / "index.html").write_text(page, encoding="utf-8")
-    lost = page.replace('data-folder="teach/"', 'data-folder="nowhere/"')
+    lost = page.replace('data-folder="./teach/"', 'data-folder="nowhere/"')
     (root / "missing.html").write_text(lost, encoding="utf-8")
-    return root, about
+    return root
 
 
 @pytest.fixture(scope="module")
 def seen(site):
     """What a browser saw."""
-    with serve(site[0]) as address:
+    with serve(site) as address:
         return asyncio.run(survey(address))
 
 
+def levels(graph: bytes) -> dict[str, list[int]]:
+    """Return the rounded weights of a graph by name."""
+    tensors = onnx.load_from_string(graph).graph.initializer
+    named = {t.name: onnx.numpy_helper.to_array(t) for t in tensors}
+    return {name: named[name].tolist() for name in named if name.endswith("_levels")}
+
+
 @pytest.mark.slow
-def test_the_graph_gives_the_channels_of_both_stages(site):
-    root, about = site
-    graph = gzip.decompress((root / "teach/model.onnx.gz").read_bytes())
-    session = onnxruntime.InferenceSession(graph)
+def test_the_graph_is_that_of_the_librarys_own_weights():
+    files = feature_files()
+    assert json.loads(files["model.json"]) == ABOUT
+    own = levels(GRAPH)
+    assert own == levels(gzip.decompress(files["model.onnx.gz"])) and len(own) == 12
+
+
+def test_the_graph_gives_the_channels_of_both_stages():
     model = build_model("resnet10", num_classes=1)
     load_sightline(model)
     maps = {}
     for name in ("layer3", "layer4"):
         layer = model.get_submodule(name)
         layer.register_forward_hook(lambda *a, name=name: maps.update({name: a[2]}))
-    mean, std = (
+    colours = (
         torch.tensor(c).view(1, 3, 1, 1) for c in (SIGHTLINE_MEAN, SIGHTLINE_STD)
     )
+    mean, std = colours
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         model.eval()((image - mean) / std)
         rounded = own_columns()[0](image).numpy()
+    session = onnxruntime.InferenceSession(GRAPH)
     (columns,) = session.run(["columns"], {"image": image.numpy()})
-    assert columns.shape == (1, about["channels"], about["side"], about["side"])
+    assert columns.shape == (1, ABOUT["channels"], ABOUT["side"], ABOUT["side"])
     np.testing.assert_allclose(columns, rounded, atol=1e-4)
     coarse = F.interpolate(maps["layer4"], scale_factor=2)
     exact = torch.cat([maps["layer3"], coarse], 1).numpy()
     assert np.corrcoef(columns.ravel(), exact.ravel())[0, 1] > 0.999  # 8 bits
 
 
-@pytest.mark.slow
-def test_the_sizes_on_the_button_are_those_of_the_files(site):
-    root, about = site
-    assert about["bytes"]["model"] == (root / "teach/model.onnx.gz").stat().st_size
-    assert about["bytes"]["model"] < 350_000
-    assert json.loads((root / "teach/model.json").read_bytes()) == about
+def test_the_button_states_what_will_be_fetched(site):
+    text = (site / "index.html").read_text(encoding="utf-8")
+    size = sum((site / name).stat().st_size for name in (*RUNTIME, *TEACHING))
+    assert f"Load the network: {size / 1e6:.1f} MB" in text
+    assert sum((site / name).stat().st_size for name in TEACHING) < 350_000
+
+
+def test_the_page_quotes_the_trial(site):
+    text = (site / "index.html").read_text(encoding="utf-8")
+    assert "Tried in 3 lessons" in text and "held the truth in 2 of them" in text
+    assert "25% of the pictures of taught classes" in text
+    assert "it would have found 50% and 50%" in text
 
 
 @pytest.mark.browser

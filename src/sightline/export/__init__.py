@@ -3,6 +3,7 @@
 ========  =======================================================================
 rounding  weights of a few bits
 graph     network and heatmaps as one ONNX graph
+features  what a page that is taught classes sees in a picture
 assets    the files that a page loads
 page      the page's pictures and its HTML
 export    a run in, a folder out

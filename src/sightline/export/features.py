@@ -6,22 +6,19 @@ weighs their means over all places has weighed each place.
 """
 
 import gzip
-import shutil
-from pathlib import Path
+import json
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sightline.export.assets import NETWORK, RUNTIME, WEB
 from sightline.export.graph import write_graph
 from sightline.export.rounding import Rounded, fold_batch_norms, round_weights
-from sightline.files import write_json
 from sightline.heatmaps.layers import find_layer
 from sightline.models import build_model
 from sightline.models.pretrained import SIGHTLINE_MEAN, SIGHTLINE_STD, load_sightline
 
-__all__ = ["Columns", "own_columns", "write_features"]
+__all__ = ["Columns", "feature_files", "own_columns"]
 
 SIZE = 32  # pixels of the pictures that the weights saw
 LAYERS = ("layer3", "layer4")  # the finer one first
@@ -64,12 +61,10 @@ def own_columns() -> tuple[Columns, dict[str, Rounded]]:
     return columns.eval(), round_weights(columns, BITS)
 
 
-def write_features(out: Path) -> dict:
-    """Write the graph, what describes it and the page's scripts and style to `out`.
+def feature_files() -> dict[str, bytes]:
+    """Return, by name, the graph and what describes it; as `web/teach/` keeps them.
 
-    The folder of onnxruntime-web and of the scripts that pages share, which
-    `sightline.export.assets.copy_app` fills, is that above `out`. Returns what
-    `model.json` holds.
+    Input of the graph: `image` (1, 3, H, W) in 0..1; output: `columns` (1, C, h, w).
 
     Raises:
         SightlineError: if onnx or onnxscript is not installed.
@@ -79,21 +74,8 @@ def write_features(out: Path) -> dict:
     with torch.no_grad():
         channels, side = columns(picture).shape[1:3]
     graph = write_graph(columns, {"image": picture}, ["columns"], rounded)
-    packed = gzip.compress(graph, mtime=0)
-    about = {
-        "image_size": SIZE,
-        "channels": channels,
-        "side": side,
-        "bits": BITS,
-        "bytes": {
-            "model": len(packed),
-            "runtime": sum((WEB / name).stat().st_size for name in RUNTIME),
-        },
+    about = {"image_size": SIZE, "channels": channels, "side": side, "bits": BITS}
+    return {
+        "model.onnx.gz": gzip.compress(graph, mtime=0),
+        "model.json": f"{json.dumps(about)}\n".encode(),
     }
-    out.mkdir(parents=True, exist_ok=True)
-    for pattern in ("*.mjs", "*.css"):
-        for file in sorted((WEB / "teach").glob(pattern)):
-            shutil.copyfile(file, out / file.name)
-    (out / NETWORK[0]).write_bytes(packed)
-    write_json(out / NETWORK[1], about)
-    return about

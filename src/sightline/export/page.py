@@ -5,13 +5,14 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from sightline.data.split import Split
-from sightline.export.assets import WEB
+from sightline.export.assets import RUNTIME, TEACHING, WEB
 from sightline.files import printable, read_json
 
 __all__ = [
@@ -19,7 +20,7 @@ __all__ = [
     "embed",
     "fragment",
     "pick_pictures",
-    "teach_fragment",
+    "teaching_fragment",
     "whole_page",
 ]
 
@@ -32,6 +33,7 @@ TEMPLATES = Environment(
     keep_trailing_newline=True,
 )
 TEMPLATES.filters["megabytes"] = lambda count: f"{count / 1e6:.1f} MB"
+TEMPLATES.filters["percent"] = lambda share: f"{share:.{int(share < 0.0995)}%}"
 NAMED = 50  # classes in the words above a demo, which has them all in its menu
 
 
@@ -102,15 +104,37 @@ def fragment(about: dict, folder: str) -> str:
     return printable(TEMPLATES.get_template("app.html").render(about, folder=folder))
 
 
-def teach_fragment(about: dict, folder: str) -> str:
+def teaching_fragment(folder: str, lessons: Sequence[dict]) -> str:
     """Return the lesson in one's own classes as a piece of a page.
 
     Args:
-        about: what `sightline.export.features.write_features` returned.
-        folder: address, from the page, of the folder that it wrote; ends in /.
+        folder: address, from the page, of the folder of the app; ends in /.
+        lessons: the rows of `book/results/taught.json`.
     """
+    about = read_json(WEB / "teach/model.json")
+    runtime, model = (
+        sum((WEB / name).stat().st_size for name in names)
+        for names in (RUNTIME, TEACHING)
+    )
     template = TEMPLATES.get_template("teach/teach.html")
-    return printable(template.render(about, folder=folder))
+    sizes = {"runtime": runtime, "model": model}
+    return template.render(about, folder=folder, bytes=sizes, trial=_trial(lessons))
+
+
+def _trial(lessons: Sequence[dict]) -> dict[str, float]:
+    """Sum up what was measured: lessons, and shares of pictures called strange."""
+
+    def mean(pictures: str, kind: str) -> float:
+        return fmean(lesson[pictures][kind] for lesson in lessons)
+
+    bounds = [(*lesson["interval"], lesson["right"]) for lesson in lessons]
+    return {
+        "lessons": len(lessons),
+        "held": sum(low <= right <= high for low, high, right in bounds),
+        **{name: mean(name, "strange") for name in ("own", "alike", "foreign")},
+        "alike_by_confidence": mean("alike", "doubtful"),
+        "foreign_by_confidence": mean("foreign", "doubtful"),
+    }
 
 
 def whole_page(about: dict) -> str:

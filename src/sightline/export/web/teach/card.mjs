@@ -84,6 +84,7 @@ export class Card {
     take();
     this.timer = setInterval(() => this.lesson.looking.live && take(), EVERY);
     this.root.classList.add("te-holding");
+    this.lesson.holding = true;
   }
 
   release() {
@@ -91,6 +92,7 @@ export class Card {
     clearInterval(this.timer);
     this.timer = null;
     this.root.classList.remove("te-holding");
+    this.lesson.holding = false;
     this.lesson.taken(this.own, this.taken);
   }
 
@@ -137,7 +139,9 @@ export class Card {
       if (key === "Delete" || key === "Backspace") this.lesson.remove(picture);
     });
     this.thumbs.set(picture, thumb);
-    this.find(".te-thumbs").append(thumb);
+    const list = this.find(".te-thumbs");
+    list.append(thumb);
+    list.scrollTo(list.scrollWidth, list.scrollHeight);
     return thumb;
   }
 

@@ -58,7 +58,7 @@ export class Lesson {
 
   /** Turn the controls on. */
   open(network) {
-    Object.assign(this, { explained: null, number: 0, pending: [] });
+    Object.assign(this, { explained: null, number: 0, pending: [], holding: false });
     this.side = network.about.side;
     this.taught = new Taught(network.about.image_size);
     this.cards = new Map();
@@ -381,7 +381,8 @@ export class Lesson {
     const { source, seen, inspected, pad, ground } = this.looking;
     const coarse = inspected ?? (this.find(".te-pixels").checked && !pad.down && seen);
     const picture = coarse ? thumbnail(coarse.rgb, this.taught.size) : source && ground.canvas;
-    this.view.draw(picture, pad.down ? null : map, pad.steered ? pad.pen : null);
+    const clear = pad.down || this.holding; // to see what one does
+    this.view.draw(picture, clear ? null : map, pad.steered ? pad.pen : null);
     const sheet = "Sheet: arrow keys move the pen, space lowers and lifts it";
     this.view.context.canvas.setAttribute("aria-label", pad.on ? sheet : words || "What is seen");
   }

@@ -41,7 +41,7 @@ export class View {
   constructor(canvas) {
     this.side = canvas.width;
     this.context = canvas.getContext("2d", { willReadFrequently: true });
-    this.opacity = 0.5;
+    this.opacity = 0.4;
   }
 
   /**

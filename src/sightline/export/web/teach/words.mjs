@@ -55,7 +55,8 @@ export function score(taught, right) {
   const sizes = classes.map((each) => each.pictures.length);
   const most = Math.max(...sizes);
   const guess = `always saying ${quoted(classes[sizes.indexOf(most)].name)}, ${percent(most / count)}`;
-  return `${result} ${bounds[0] > most / count ? "That is better than" : "That is not told apart from"} ${guess}.`;
+  const [low, high] = bounds.map((bound) => bound - most / count);
+  return `${result} That is ${low > 0 ? "better than" : high < 0 ? "worse than" : "not told apart from"} ${guess}.`;
 }
 
 /** Say what is missing before anything can be measured; an empty text if nothing is. */
