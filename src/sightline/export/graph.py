@@ -27,7 +27,7 @@ from sightline.training.classifier import Classifier
 if TYPE_CHECKING:
     from onnx import ModelProto, TensorProto
 
-__all__ = ["Explained", "onnx_model"]
+__all__ = ["Explained", "onnx_model", "write_graph"]
 
 OPSET = 21  # the first whose DequantizeLinear takes 4 bits
 # names of the tensors that the graph holds besides the network's own
@@ -119,6 +119,34 @@ def onnx_model(explained: Explained, rounded: Mapping[str, Rounded]) -> bytes:
     Raises:
         SightlineError: if onnx or onnxscript is not installed.
     """
+    state = explained.state
+    recorded = _Recorded(_record(explained, state), state)
+    levels = {recorded.names[name]: weight for name, weight in rounded.items()}
+    return write_graph(
+        recorded,
+        dict(zip(("image", "target"), explained.examples, strict=True)),
+        ["logits", *explained.layers],
+        levels,
+    )
+
+
+def write_graph(
+    recorded: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    rounded: Mapping[str, Rounded] = {},
+) -> bytes:
+    """Write a recorded graph as ONNX.
+
+    Args:
+        recorded: computes with elementary operations that ONNX knows.
+        inputs: examples by name, in the order of its arguments.
+        outputs: their names.
+        rounded: weights to be stored as bytes, by name of the buffer.
+
+    Raises:
+        SightlineError: if onnx or onnxscript is not installed.
+    """
     try:
         import onnx
         import onnxscript.optimizer
@@ -127,23 +155,21 @@ def onnx_model(explained: Explained, rounded: Mapping[str, Rounded]) -> bytes:
             f"{error.name} is not installed, and an export needs it: "
             "pip install 'sightline[export]', or pip install onnx onnxscript"
         ) from error
-    state = explained.state
-    recorded = _Recorded(_record(explained, state), state)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch about itself
         program = torch.onnx.export(
             recorded,
-            explained.examples,
+            tuple(inputs.values()),
             dynamo=True,
             optimize=False,  # it would turn and rename weights
             opset_version=OPSET,
-            input_names=["image", "target"],
-            output_names=["logits", *explained.layers],
+            input_names=list(inputs),
+            output_names=list(outputs),
             verbose=False,
         )
         assert program is not None, "torch returns one unless it writes a file"
         model = program.model_proto
-        _store_rounded(model, {recorded.names[name]: r for name, r in rounded.items()})
+        _store_rounded(model, rounded)
         model = onnxscript.optimizer.optimize(model)
     _tidy(model)
     onnx.checker.check_model(model)
