@@ -24,7 +24,7 @@ export function missing() {
  * @param {(bytes: number) => void} tell
  * @returns {Promise<Uint8Array>}
  */
-async function download(address, tell) {
+export async function download(address, tell) {
   const name = address.pathname.split("/").pop();
   let answer;
   try {
@@ -54,7 +54,7 @@ async function download(address, tell) {
  * @param {string} name
  * @returns {Promise<ArrayBuffer>}
  */
-async function unpack(bytes, name) {
+export async function unpack(bytes, name) {
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes.buffer;
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   try {
