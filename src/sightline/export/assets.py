@@ -1,11 +1,20 @@
 """The files that a page with a live network loads, and how they come to a site."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from sightline.errors import SightlineError
 
-__all__ = ["NETWORK", "RUNTIME", "WEB", "copy_app", "copy_network"]
+__all__ = [
+    "NETWORK",
+    "RUNTIME",
+    "TRAINING",
+    "WEB",
+    "copy_app",
+    "copy_network",
+    "copy_training",
+]
 
 #: folder of the page's own files and of onnxruntime-web
 WEB = Path(__file__).parent / "web"
@@ -14,10 +23,23 @@ RUNTIME = ("ort/ort.wasm.bundle.min.mjs", "ort/ort-wasm-simd-threaded.wasm.gz")
 #: the network, and what describes it
 NETWORK = ("model.onnx.gz", "model.json")
 
+#: what a page fetches to train a network, besides the runtime and scripts
+TRAINING = ("train/step.onnx", "train/look.onnx", "train/layout.json")
+
 
 def copy_app(out: Path) -> None:
     """Copy scripts, style and onnxruntime-web to `out`."""
-    for pattern in ("*.mjs", "*.css", "ort/*"):
+    _copy(("*.mjs", "*.css", "ort/*"), out)
+
+
+def copy_training(out: Path) -> None:
+    """Copy what a page that trains a network needs besides the app."""
+    _copy(("train/*.mjs", "train/*.css", *TRAINING), out)
+
+
+def _copy(patterns: Sequence[str], out: Path) -> None:
+    """Copy the page's own files that fit."""
+    for pattern in patterns:
         for file in sorted(WEB.glob(pattern)):
             place = out / file.relative_to(WEB)
             place.parent.mkdir(parents=True, exist_ok=True)

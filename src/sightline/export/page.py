@@ -11,10 +11,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from sightline.data.split import Split
-from sightline.export.assets import WEB
+from sightline.export.assets import RUNTIME, TRAINING, WEB
 from sightline.files import printable, read_json
 
-__all__ = ["Picture", "embed", "fragment", "pick_pictures", "whole_page"]
+__all__ = [
+    "Picture",
+    "embed",
+    "fragment",
+    "pick_pictures",
+    "training_fragment",
+    "whole_page",
+]
 
 PICTURES = 10
 TEMPLATES = Environment(
@@ -93,6 +100,17 @@ def fragment(about: dict, folder: str) -> str:
         folder: address, from the page, of the folder of `model.json`; ends in /.
     """
     return printable(TEMPLATES.get_template("app.html").render(about, folder=folder))
+
+
+def training_fragment(folder: str) -> str:
+    """Return the training of a network as a piece of a page.
+
+    Args:
+        folder: address, from the page, of the folder of the app; ends in /.
+    """
+    size = sum((WEB / name).stat().st_size for name in (*RUNTIME, *TRAINING))
+    template = TEMPLATES.get_template("train/train.html")
+    return template.render(folder=folder, bytes=size)
 
 
 def whole_page(about: dict) -> str:

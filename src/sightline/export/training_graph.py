@@ -4,6 +4,7 @@ A page has no autograd and no optimizer. So a step of SGD is recorded, forward, 
 and update; a second graph classifies, and shows where the evidence was.
 """
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ __all__ = [
     "Weights",
     "look_graph",
     "step_graph",
+    "training_files",
 ]
 
 BATCH_SIZE = 16  #: pictures of a step
@@ -68,6 +70,26 @@ def _weights() -> list[Weights]:
 
 #: in the order of the vector that the graphs take
 WEIGHTS = tuple(_weights())
+
+
+def training_files() -> dict[str, bytes]:
+    """Return, by name, the graphs and what a page needs to draw the first weights.
+
+    Raises:
+        SightlineError: if onnx or onnxscript is not installed.
+    """
+    layout = {
+        "weights": [
+            {"count": math.prod(part.shape), "mean": part.mean, "std": part.std}
+            for part in WEIGHTS
+        ],
+        "channels": [outputs for _, outputs, _ in CONVOLUTIONS.values()],
+    }
+    return {
+        "step.onnx": step_graph(),
+        "look.onnx": look_graph(),
+        "layout.json": f"{json.dumps(layout)}\n".encode(),
+    }
 
 
 def step_graph() -> bytes:

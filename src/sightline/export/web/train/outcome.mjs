@@ -3,8 +3,8 @@
 /** @returns {string} a share in percent: never "100%" or "0%" of what is not all or nothing */
 export function percent(share, digits = 1) {
   const text = (100 * share).toFixed(digits);
-  if (share > 0 && Number(text) === 0) return `under ${(10 ** -digits).toFixed(digits)}%`;
-  if (share < 1 && Number(text) === 100) return `over ${(100 - 10 ** -digits).toFixed(digits)}%`;
+  if (share > 0 && Number(text) === 0) return `<${(10 ** -digits).toFixed(digits)}%`;
+  if (share < 1 && Number(text) === 100) return `>${(100 - 10 ** -digits).toFixed(digits)}%`;
   return `${text}%`;
 }
 
