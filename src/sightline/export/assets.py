@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from sightline.errors import SightlineError
+from sightline.files import read_json
 
 __all__ = ["NETWORK", "RUNTIME", "WEB", "copy_app", "copy_network"]
 
@@ -25,16 +26,20 @@ def copy_app(out: Path) -> None:
 
 
 def copy_network(export: Path, out: Path) -> None:
-    """Copy the network of an export, and what describes it.
+    """Copy the network of an export, what describes it, and its pictures.
 
     Raises:
-        SightlineError: if `export` holds none.
+        SightlineError: if `export` lacks any of them.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    for name in NETWORK:
+    names = [*NETWORK]
+    if (export / "model.json").exists():
+        pictures = read_json(export / "model.json")["pictures"]
+        names += [picture["file"] for picture in pictures]
+    for name in names:
         if not (export / name).exists():
             raise SightlineError(
                 f"{export} has no {name}: the live demo needs an export; run: "
                 "sightline book run demo"
             )
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(export / name, out / name)
