@@ -160,6 +160,8 @@ async def survey(address: str, folder) -> dict:
             await page.visit(f"{address}/{name}/index.html")
             seen[name] = await do(page, scripts.LOAD)
         seen["exact pictures"] = await do(page, scripts.EVERY_PICTURE)
+        await page.visit(f"{address}/whole/index.html")
+        seen["old"] = await do(page, "delete self.DecompressionStream;" + scripts.LOAD)
         await page.visit(f"file://{folder}/whole/index.html")
         await asyncio.sleep(2.2)  # for so long its script may still come
         seen["file"] = await page.value(
@@ -337,6 +339,10 @@ def test_a_failed_download_names_the_file_and_can_be_tried_again(seen):
     assert "model.onnx.gz" in seen["missing"]["message"]
     assert "404" in seen["missing"]["message"]
     assert seen["missing"]["button"] == "Try again"
+
+
+def test_a_browser_that_lacks_something_is_told_what(seen):
+    assert "has no DecompressionStream, without which" in seen["old"]["message"]
 
 
 def test_a_page_opened_as_a_file_says_what_to_do(seen):

@@ -454,7 +454,12 @@ def test_the_front_page_has_the_demo_of_its_own_page(site):
 
 @pytest.mark.browser
 def test_a_phones_first_screen_says_what_this_is_and_what_to_press(address):
-    parts = [".bd-article h1", ".sl-still img", ".sl-load", "h1 ~ p a[href*='01_data']"]
+    parts = [
+        ".bd-article h1",
+        ".sl-still img",
+        ".sl-load",
+        "h1 ~ p a[href*='00_one_evening']",
+    ]
     parts.append("h1 ~ p a[href$='#sec-run']")
 
     async def look() -> tuple[dict, list[str], str]:

@@ -4,6 +4,18 @@ const WASM = "ort/ort-wasm-simd-threaded.wasm.gz";
 const MODEL = "model.onnx.gz";
 
 /**
+ * Say what this browser lacks; an empty text if it has everything.
+ * @returns {string}
+ */
+export function missing() {
+  const parts = { WebAssembly: "WebAssembly", DecompressionStream: "DecompressionStream", Worker: "workers" };
+  const lacking = Object.keys(parts).filter((name) => typeof globalThis[name] === "undefined");
+  if (!lacking.length) return "";
+  const words = lacking.map((name) => parts[name]).join(" and ");
+  return `This browser has no ${words}, without which the network cannot be computed here. Any browser of 2023 or later has it, unless it was switched off.`;
+}
+
+/**
  * Download a file, telling how many bytes came.
  * @param {URL} address
  * @param {(bytes: number) => void} tell

@@ -1,17 +1,5 @@
 // The button of the live demo: until it is pressed, this file is all that is fetched.
 
-/**
- * Say what this browser lacks; an empty text if it has everything.
- * @returns {string}
- */
-function missing() {
-  const parts = { WebAssembly: "WebAssembly", DecompressionStream: "DecompressionStream", Worker: "workers" };
-  const lacking = Object.keys(parts).filter((name) => typeof globalThis[name] === "undefined");
-  if (!lacking.length) return "";
-  const words = lacking.map((name) => parts[name]).join(" and ");
-  return `This browser has no ${words}, without which the network cannot be computed here. Any browser of 2023 or later has it, unless it was switched off.`;
-}
-
 /** Add the style of the demo to the page. */
 function dress() {
   const href = new URL("demo.css", import.meta.url).href;
@@ -32,11 +20,8 @@ export class Start {
     this.loading = false;
     const places = { box: "start", button: "load", bar: "progress", stage: "stage", message: "message", app: "app" };
     for (const [name, place] of Object.entries(places)) this[name] = root.querySelector(`.sl-${place}`);
-    this.offer = this.button.textContent;
     root.querySelector(".sl-static").remove();
     root.querySelector(".sl-press").hidden = false;
-    this.message.textContent = missing();
-    this.button.disabled = Boolean(this.message.textContent);
     this.button.addEventListener("click", () => this.load());
   }
 
@@ -48,7 +33,8 @@ export class Start {
     const { folder, bytes } = this.root.dataset;
     const address = new URL(folder, document.baseURI).href;
     try {
-      const [{ Demo }, { Network }] = await Promise.all([import("./demo.mjs"), import("./network.mjs"), dress()]);
+      const [{ Demo }, { Network, missing }] = await Promise.all([import("./demo.mjs"), import("./network.mjs"), dress()]);
+      if (missing()) throw new Error(missing());
       const network = await Network.load(address, Number(bytes), (share, stage) => this.tell(share, stage));
       this.tell(1, "Asking about the first picture…");
       this.demo = new Demo(this.root, network);
