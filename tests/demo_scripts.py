@@ -2,8 +2,8 @@
 
 # what the page's own module offers, and a pause until all is shown
 TOOLS = """
-const { starts } = await import("./start.mjs");
-const [{ demo }] = starts, find = (name) => document.querySelector(name);
+const { demos } = await import("./load.mjs");
+const [demo] = demos, find = (name) => document.querySelector(name);
 const press = (name) => find(name).click();
 const settled = async () => { while (demo.busy) await demo.busy; };
 const until = async (test) => {
@@ -31,7 +31,8 @@ press(".sl-load");
 const button = find(".sl-load"), style = getComputedStyle(button);
 const colours = [style.color, style.backgroundColor, style.opacity];
 const focused = (button.focus(), document.activeElement === button);
-await until(() => !find(".sl-app").hidden || find(".sl-start .sl-message").textContent);
+const shown = () => find(".sl-app")?.hidden === false;
+await until(() => shown() || find(".sl-start .sl-message").textContent);
 return { message: find(".sl-start .sl-message").textContent, offer,
          button: button.textContent, stages, shares, colours, focused,
          pressed: document.activeElement.className,
@@ -157,10 +158,18 @@ return small.map(([name, { width, height }]) => [name, width, height]);
 """
 FILES = """
 const bytes = Uint8Array.from(atob("%s"), (letter) => letter.charCodeAt(0));
+const canvases = [];
+document.createElement = (tag) => {
+  const element = Document.prototype.createElement.call(document, tag);
+  if (tag === "canvas") canvases.push(element);
+  return element;
+};
 await demo.take(new File([bytes], "%s", { type: "%s" }));
 await settled();
+delete document.createElement;
 const { width, height } = demo.crop.picture;
 return { message: find(".sl-trouble").textContent, side: [width, height],
+         most: Math.max(0, ...canvases.map((c) => c.width * c.height)),
          busy: find(".sl-columns").ariaBusy, rgb: [...demo.stage.rgb] };
 """
 NO_FILE = """
@@ -196,6 +205,10 @@ STILL = """
 await demo.choose(find(".sl-thumb"));
 return ["::before", "::after"].map((part) =>
   getComputedStyle(find(".sl-bar"), part).transitionDuration);
+"""
+ALL_THERE = """
+const pictures = [...document.querySelectorAll(".sl-thumb img")];
+await until(() => pictures.every((image) => image.complete && image.naturalWidth));
 """
 EVERY_PICTURE = """
 const found = [];

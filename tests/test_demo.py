@@ -138,7 +138,10 @@ async def survey(address: str, folder) -> dict:
         await page.visit(f"{address}/whole/index.html", width=390)
         seen["before"] = list(page.requests)
         seen["loaded"] = await do(page, scripts.LOAD)
+        await do(page, scripts.ALL_THERE)
+        begun = len(page.requests)
         seen["pictures"] = await do(page, scripts.EVERY_PICTURE)
+        seen["later"] = page.requests[begun:]
         seen["tap"] = await do(page, scripts.TAP)
         seen["none"] = await do(page, scripts.NONE)
         seen["pointer"] = await erase_by_pointer(page)
@@ -223,6 +226,10 @@ def test_only_the_server_of_the_page_is_asked(seen):
     hosts = {urlsplit(url).netloc for url in seen["requests"]} - {""}
     assert len(hosts) == 1
     assert not seen["complaints"]
+
+
+def test_once_it_is_loaded_the_demo_needs_no_network(seen):
+    assert len(seen["pictures"]) == 10 and seen["later"] == []
 
 
 def test_logits_in_the_browser_are_those_of_python(seen, done, pixels):
@@ -458,6 +465,7 @@ def test_a_file_that_cannot_be_shown_is_named_with_its_reason(seen, name, words)
 )
 def test_a_picture_of_any_size_is_shown(seen, name, side):
     assert seen[name]["message"] == "" and seen[name]["side"] == side
+    assert seen[name]["most"] <= 2**24, "more pixels of a canvas stay blank on iOS"
     red = np.array(seen[name]["rgb"]).reshape(-1, 3)
     assert (np.abs(red - (255, 0, 0)) <= 2).all()
 

@@ -138,9 +138,9 @@ LOOK = """({
   title: document.title, text: document.body.innerText,
 })"""
 ASK = """(async () => {
-  const { starts } = await import("./start.mjs");
+  const { demos } = await import("./load.mjs");
   document.querySelector(".sl-load").click();
-  for (let i = 0; i < 600 && !starts[0].demo?.said; i++)
+  for (let i = 0; i < 600 && !demos[0]?.said; i++)
     await new Promise((go) => setTimeout(go, 25));
   return document.querySelector(".sl-verdict").textContent
     + document.querySelector(".sl-message").textContent;

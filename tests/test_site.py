@@ -432,9 +432,9 @@ BOTTOMS = """(names) => Object.fromEntries(names.map((name) =>
   [name, document.querySelector(name).getBoundingClientRect().bottom]))"""
 LIVE = """(async () => {
   document.querySelector(".sl-load").click();
-  const app = document.querySelector(".sl-app");
-  for (let i = 0; i < 2400 && app.hidden; i++)
+  for (let i = 0; i < 2400 && !document.querySelector(".sl-app:not([hidden])"); i++)
     await new Promise((go) => setTimeout(go, 25));
+  const app = document.querySelector(".sl-app");
   const verdict = document.querySelector(".sl-verdict").innerText;
   const names = [".sl-verdict", ".sl-canvas", ".sl-erase", ".sl-top li:nth-child(2)"];
   return { verdict, bottoms: (%s)(names), top: app.getBoundingClientRect().top };

@@ -17,8 +17,8 @@ NETWORK = ("model.onnx.gz", "model.json")
 
 
 def copy_app(out: Path) -> None:
-    """Copy scripts, style and onnxruntime-web to `out`."""
-    for pattern in ("*.mjs", "*.css", "ort/*"):
+    """Copy controls, scripts, style and onnxruntime-web to `out`."""
+    for pattern in ("app.html", "*.mjs", "*.css", "ort/*"):
         for file in sorted(WEB.glob(pattern)):
             place = out / file.relative_to(WEB)
             place.parent.mkdir(parents=True, exist_ok=True)

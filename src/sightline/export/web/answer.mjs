@@ -94,7 +94,7 @@ export class Answer {
 export function facts({ model, parameters, bits, accuracy, prediction_sets: thresholds }, milliseconds) {
   const [after, before] = [accuracy.after, accuracy.before].map((share) => `${(100 * share).toFixed(2)}%`);
   const [numbers, images] = [parameters, accuracy.images].map((count) => count.toLocaleString("en"));
-  const words = `${model}: ${numbers} parameters, ${bits} bits a weight. Right on ${after} of ${images} test images; ${before} before rounding. This answer took ${time(milliseconds)}.`;
+  const words = `${model}: ${numbers} parameters, ${bits} bits a weight. Right on ${after} of ${images} test images; before rounding, in 32-bit numbers, on ${before}. This answer took ${time(milliseconds)}.`;
   if (!thresholds) return words;
   const pictures = thresholds.pictures.toLocaleString("en");
   return `${words} The prediction sets come from ${pictures} pictures: of others like those, about as many percent as named have their class in the set. Of other kinds nothing is promised.`;

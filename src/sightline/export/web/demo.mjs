@@ -17,7 +17,7 @@ function make(tag, properties = {}, ...children) {
 /** One demo on a page. */
 export class Demo {
   /**
-   * @param {HTMLElement} root the section that `app.html` describes
+   * @param {HTMLElement} root the section that `start.html` describes, with `app.html` in it
    * @param {import("./network.mjs").Network} network
    */
   constructor(root, network) {
@@ -48,13 +48,18 @@ export class Demo {
 
   /** Show the first picture. */
   async open() {
-    const thumb = this.find(".sl-thumb[data-first]") ?? this.find(".sl-thumb");
-    for (const image of this.root.querySelectorAll(".sl-thumb img")) image.loading = "eager"; // to be there offline
+    const thumb = this.find(".sl-thumbs").children[this.root.dataset.first];
     if (thumb) await this.choose(thumb);
   }
 
-  /** Write what depends on the network: classes, layers, colours. */
-  fill({ classes, layers }) {
+  /** Write what depends on the network: pictures, classes, layers, colours. */
+  fill({ pictures, classes, layers }) {
+    pictures.forEach(({ file, class: name }, number) => {
+      const image = make("img", { src: this.root.dataset.folder + file, alt: `${name}, picture ${number + 1}` });
+      const thumb = make("button", { type: "button", className: "sl-thumb" }, image);
+      thumb.dataset.name = name;
+      this.find(".sl-thumbs").append(thumb);
+    });
     const options = classes.map((name, number) => make("option", { value: number, textContent: name }));
     this.find(".sl-class").append(make("option", { value: "", textContent: "the predicted class" }), ...options);
     layers.forEach(({ name, side }, number) => {
