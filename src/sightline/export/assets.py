@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sightline.errors import SightlineError
+from sightline.files import read_json
 
 __all__ = [
     "NETWORK",
@@ -28,8 +29,8 @@ TRAINING = ("train/step.onnx", "train/look.onnx", "train/layout.json")
 
 
 def copy_app(out: Path) -> None:
-    """Copy scripts, style and onnxruntime-web to `out`."""
-    _copy(("*.mjs", "*.css", "ort/*"), out)
+    """Copy controls, scripts, style and onnxruntime-web to `out`."""
+    _copy(("app.html", "*.mjs", "*.css", "ort/*"), out)
 
 
 def copy_training(out: Path) -> None:
@@ -47,16 +48,20 @@ def _copy(patterns: Sequence[str], out: Path) -> None:
 
 
 def copy_network(export: Path, out: Path) -> None:
-    """Copy the network of an export, and what describes it.
+    """Copy the network of an export, what describes it, and its pictures.
 
     Raises:
-        SightlineError: if `export` holds none.
+        SightlineError: if `export` lacks any of them.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    for name in NETWORK:
+    names = [*NETWORK]
+    if (export / "model.json").exists():
+        pictures = read_json(export / "model.json")["pictures"]
+        names += [picture["file"] for picture in pictures]
+    for name in names:
         if not (export / name).exists():
             raise SightlineError(
                 f"{export} has no {name}: the live demo needs an export; run: "
                 "sightline book run demo"
             )
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(export / name, out / name)

@@ -1,24 +1,24 @@
 """The page around an exported network: its built-in pictures and its HTML."""
 
-import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+import numpy as np
 import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from sightline.data.split import Split
 from sightline.export.assets import RUNTIME, TRAINING, WEB
-from sightline.files import printable, read_json
+from sightline.export.still import Still
+from sightline.files import printable
 
 __all__ = [
     "Picture",
-    "embed",
     "fragment",
     "pick_pictures",
+    "png",
     "training_fragment",
     "whole_page",
 ]
@@ -32,6 +32,7 @@ TEMPLATES = Environment(
     keep_trailing_newline=True,
 )
 TEMPLATES.filters["megabytes"] = lambda count: f"{count / 1e6:.1f} MB"
+TEMPLATES.filters["percent"] = lambda share: f"{share:.{int(share < 0.0995)}%}"
 NAMED = 50  # classes in the words above a demo, which has them all in its menu
 
 
@@ -71,35 +72,23 @@ def pick_pictures(split: Split, classes: Sequence[str], seed: int = 0) -> list[P
     return picked
 
 
-def png(image: torch.Tensor) -> bytes:
-    """Return pixels (H, W, 3) uint8 as a PNG file."""
+def png(image: torch.Tensor | np.ndarray) -> bytes:
+    """Return pixels (H, W, 3 or 4) uint8 as a PNG file."""
     file = io.BytesIO()
-    Image.fromarray(image.numpy()).save(file, "PNG", optimize=True)
+    Image.fromarray(np.asarray(image)).save(file, "PNG", optimize=True)
     return file.getvalue()
 
 
-def embed(export: Path, folder: str) -> str:
-    """Return the demo of an export as a piece of a page, with its pictures inside.
-
-    Args:
-        export: a folder that `sightline.export.export.export` wrote.
-        folder: see `fragment`.
-    """
-    about = read_json(export / "model.json")
-    for picture in about["pictures"]:
-        text = base64.b64encode((export / picture["file"]).read_bytes()).decode()
-        picture["file"] = f"data:image/png;base64,{text}"
-    return fragment(about, folder)
-
-
-def fragment(about: dict, folder: str) -> str:
+def fragment(about: dict, folder: str, still: Still | None = None) -> str:
     """Return the demo as a piece of a page.
 
     Args:
-        about: what `model.json` holds; `file` of a picture is its address.
+        about: what `model.json` holds.
         folder: address, from the page, of the folder of `model.json`; ends in /.
+        still: what is shown before the network is loaded.
     """
-    return printable(TEMPLATES.get_template("app.html").render(about, folder=folder))
+    template = TEMPLATES.get_template("start.html")
+    return printable(template.render(about, folder=folder, still=still))
 
 
 def training_fragment(folder: str) -> str:
@@ -115,4 +104,5 @@ def training_fragment(folder: str) -> str:
 
 def whole_page(about: dict) -> str:
     """Return a page of its own around the demo, to lie beside `model.json`."""
-    return printable(TEMPLATES.get_template("index.html").render(about, folder="./"))
+    template = TEMPLATES.get_template("index.html")
+    return printable(template.render(about, folder="./", still=None))
