@@ -7,10 +7,12 @@ import gzip
 import http.server
 import io
 import json
+import re
 import shutil
 import threading
 from urllib.parse import urlsplit
 
+import demo_scripts as scripts
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ import tiny
 import torch
 from browser import open_page
 from exported import exported
-from PIL import Image
+from PIL import ExifTags, Image
 
 from sightline.data.pictures import read_picture
 from sightline.export.export import export
@@ -33,120 +35,15 @@ pytestmark = pytest.mark.browser
 
 SIDES = ((70, 97), (64, 21), (5, 400))  # 21 of 64 pixels become 10.5 of 32
 
-# what the page's own module offers, and a pause until all is shown
-TOOLS = """
-const { demos } = await import("./demo.mjs");
-const demo = demos[0], find = (name) => document.querySelector(name);
-const settled = async () => { while (demo.busy) await demo.busy; };
-const until = async (test) => {
-  for (let i = 0; i < 400 && !test(); i++)
-    await new Promise((go) => setTimeout(go, 25));
-};
-const said = () => ({
-  verdict: find(".sl-verdict").textContent, sets: find(".sl-sets").textContent,
-  live: find(".sl-live").textContent, sentence: find(".sl-map").textContent,
-  message: find(".sl-trouble").textContent, erased: demo.stage.erased,
-  confidence: demo.said.probabilities, map: [...demo.answer.maps[demo.layer]],
-  pressed: [...document.querySelectorAll(".sl-top button")].map((b) => b.ariaPressed),
-  undo: !find(".sl-undo").disabled,
-});
-"""
-LOAD = """
-find(".sl-load").click();
-await until(() => demo.said || find(".sl-start .sl-message").textContent);
-await settled();
-return { message: find(".sl-start .sl-message").textContent,
-         button: find(".sl-load").textContent,
-         wide: document.documentElement.scrollWidth };
-"""
-EVERY_PICTURE = """
-const found = [];
-for (const thumb of document.querySelectorAll(".sl-thumb")) {
-  await demo.choose(thumb);
-  const { logits, maps } = demo.answer;
-  found.push({ logits: [...logits], maps: maps.map((map) => [...map]) });
-}
-return found;
-"""
-TAP = """
-await demo.choose(find(".sl-thumb"));
-const before = said();
-document.querySelectorAll(".sl-top button")[1].click();
-await settled();
-return [before, said()];
-"""
-BY_POINTER = """
-await demo.choose(find(".sl-thumb"));
-find(".sl-erase").click();
-find(".sl-canvas").scrollIntoView({ block: "center" });
-const { left, top, width } = find(".sl-canvas").getBoundingClientRect();
-return { before: said(), left, top, width };
-"""
-NOW = "await settled(); return said();"
-UNDONE = "find('.sl-undo').click(); await settled(); return said();"
-BY_KEYBOARD = """
-await demo.choose(find(".sl-thumb"));
-const key = (name) => demo.stage.canvas.dispatchEvent(
-  new KeyboardEvent("keydown", { key: name, bubbles: true, cancelable: true }));
-const start = demo.stage.cursor.slice();
-["ArrowLeft", "ArrowUp", " "].forEach(key);
-await settled();
-const { cursor: end, canvas } = demo.stage;
-return { ...said(), start, end, focusable: canvas.tabIndex };
-"""
-SHRUNK = """
-const { Picture } = await import("./picture.mjs");
-const bytes = Uint8Array.from(atob("%s"), (letter) => letter.charCodeAt(0));
-const picture = await Picture.read(new Blob([bytes], { type: "image/png" }));
-const [left, top, side] = %s;
-return [...picture.fit({ left, top, side }, 32).rgb];
-"""
-PADDED = """
-demo.network.about.framing = "pad";
-const bytes = Uint8Array.from(atob("%s"), (letter) => letter.charCodeAt(0));
-await demo.take(new Blob([bytes], { type: "image/png" }));
-delete demo.network.about.framing;
-return { rgb: [...demo.stage.rgb], choice: !find(".sl-crop").hidden };
-"""
-NONE = """
-const { scores } = demo.network.about.prediction_sets, before = { ...scores };
-await demo.choose(find(".sl-thumb"));
-Object.assign(scores, { 90: 0, 95: 1 });
-demo.show();
-await new Promise((go) => setTimeout(go, 700));
-const changed = said();
-Object.assign(scores, before);
-return changed;
-"""
-NO_PICTURE = """
-await demo.take(new File(["nothing"], "IMG_1.HEIC", { type: "image/heic" }));
-return said();
-"""
-OWN_PICTURE = """
-const canvas = document.createElement("canvas");
-Object.assign(canvas, { width: 90, height: 60 });
-canvas.getContext("2d").fillRect(20, 0, 30, 60);
-await demo.take(await new Promise((done) => canvas.toBlob(done)));
-const crop = find(".sl-crop"), before = [...demo.stage.rgb];
-find(".sl-across").value = 1;
-find(".sl-across").dispatchEvent(new Event("input"));
-await settled();
-return { shown: !crop.hidden, moved: before.some((v, i) => v !== demo.stage.rgb[i]) };
-"""
-COLOURS = """
-const { colour } = await import("./stage.mjs");
-return Array.from({ length: 256 }, (_, i) => colour(i / 255));
-"""
-
 
 async def do(page, script: str):
     """Run a script in the page; return what it returns."""
-    return await page.value(f"(async () => {{ {TOOLS} {script} }})()")
+    return await page.value(f"(async () => {{ {scripts.TOOLS} {script} }})()")
 
 
 async def erase_by_pointer(page) -> dict:
     """Draw a line across the picture with the mouse; then undo it."""
-    place = await do(page, BY_POINTER)
+    place = await do(page, scripts.BY_POINTER)
     for kind, share in (("Pressed", 0.3), ("Moved", 0.7), ("Released", 0.7)):
         await page.call(
             "Input.dispatchMouseEvent",
@@ -157,8 +54,8 @@ async def erase_by_pointer(page) -> dict:
             buttons=1,
             clickCount=1,
         )
-    after = await do(page, NOW)
-    return {**place, "after": after, "undone": await do(page, UNDONE)}
+    after = await do(page, scripts.NOW)
+    return {**place, "after": after, "undone": await do(page, scripts.UNDONE)}
 
 
 def oblong(height: int = 70, width: int = 97) -> bytes:
@@ -170,6 +67,69 @@ def oblong(height: int = 70, width: int = 97) -> bytes:
     return file.getvalue()
 
 
+def turned() -> bytes:
+    """Draw a photograph as a telephone stores it: lying on its side, and saying so."""
+    picture = Image.open(io.BytesIO(oblong(200, 300))).transpose(
+        Image.Transpose.ROTATE_90
+    )
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[ExifTags.Base.Orientation] = 6  # turn it by a quarter, clockwise
+    picture.save(file, "JPEG", quality=95, exif=exif)
+    return file.getvalue()
+
+
+def encoded(picture: Image.Image, kind: str) -> bytes:
+    """Return a picture as a file."""
+    file = io.BytesIO()
+    picture.save(file, kind)
+    return file.getvalue()
+
+
+PHOTO = encoded(Image.effect_noise((300, 200), 90).convert("RGB"), "JPEG")
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"></svg>'
+#: own files by name: their bytes and what the browser takes their type for
+OWN = {
+    "empty.jpg": (b"", "image/jpeg"),
+    "film.mp4": (b"\0\0\0\x20ftypisom", "video/mp4"),
+    "logo.svg": (SVG, "image/svg+xml"),
+    "IMG_2.HEIC": (b"\0\0\0\x20ftypheic", ""),
+    "notes.txt": (b"nothing to see", "text/plain"),
+    "torn.png": (encoded(Image.open(io.BytesIO(PHOTO)), "PNG")[:-900], "image/png"),
+    "cut.jpg": (PHOTO[: len(PHOTO) // 2], "image/jpeg"),
+    "wrong.jpg": (b"\xff\xd8 no picture", "image/jpeg"),
+    "dot.png": (encoded(Image.new("RGB", (1, 1), "red"), "PNG"), "image/png"),
+    "strip.png": (encoded(Image.new("RGB", (3000, 1), "red"), "PNG"), "image/png"),
+    "huge.jpg": (
+        encoded(Image.new("RGB", (10_000, 10_000), "red"), "JPEG"),
+        "image/jpeg",
+    ),
+    "turned.jpg": (turned(), "image/jpeg"),
+}
+
+
+async def survey_answers(page) -> dict:
+    """Ask while an answer is awaited, and show files of all kinds."""
+    seen = {}
+    for name in ("busy", "overtaken", "early", "crop_live"):
+        script = getattr(scripts, name.upper())
+        seen[name] = await do(page, scripts.HELD + script)
+    for name in ("synthetic", "targets", "no_file", "seconds"):
+        seen[name] = await do(page, getattr(scripts, name.upper()))
+    for name, (content, kind) in OWN.items():
+        text = base64.b64encode(content).decode()
+        seen[name] = await do(page, scripts.FILES % (text, name, kind))
+    for name, feature in (
+        ("forced", "forced-colors"),
+        ("still", "prefers-reduced-motion"),
+    ):
+        value = "active" if name == "forced" else "reduce"
+        features = [{"name": feature, "value": value}]
+        await page.call("Emulation.setEmulatedMedia", features=features)
+        seen[name] = await do(page, getattr(scripts, name.upper()))
+    seen["stopped"] = await do(page, scripts.STOPPED)
+    return seen
+
+
 async def survey(address: str, folder) -> dict:
     """Open the demo, whole and broken; say what it is like."""
     seen = {}
@@ -177,26 +137,36 @@ async def survey(address: str, folder) -> dict:
     async with open_page() as page:
         await page.visit(f"{address}/whole/index.html", width=390)
         seen["before"] = list(page.requests)
-        seen["loaded"] = await do(page, LOAD)
-        seen["pictures"] = await do(page, EVERY_PICTURE)
-        seen["tap"] = await do(page, TAP)
-        seen["none"] = await do(page, NONE)
+        seen["loaded"] = await do(page, scripts.LOAD)
+        await do(page, scripts.ALL_THERE)
+        begun = len(page.requests)
+        seen["pictures"] = await do(page, scripts.EVERY_PICTURE)
+        seen["later"] = page.requests[begun:]
+        seen["tap"] = await do(page, scripts.TAP)
+        seen["none"] = await do(page, scripts.NONE)
         seen["pointer"] = await erase_by_pointer(page)
-        seen["keyboard"] = await do(page, BY_KEYBOARD)
-        seen["shrunk"] = await do(page, SHRUNK % (wide, "[13.5, 0, 70]"))
+        seen["keyboard"] = await do(page, scripts.BY_KEYBOARD)
+        seen["shrunk"] = await do(page, scripts.SHRUNK % (wide, "[13.5, 0, 70]"))
         seen["padded"] = [
-            await do(page, PADDED % base64.b64encode(oblong(*sides)).decode())
+            await do(page, scripts.PADDED % base64.b64encode(oblong(*sides)).decode())
             for sides in SIDES
         ]
-        seen["no picture"] = await do(page, NO_PICTURE)
-        seen["own"] = await do(page, OWN_PICTURE)
-        seen["colours"] = await do(page, COLOURS)
+        seen["no picture"] = await do(page, scripts.NO_PICTURE)
+        seen["own"] = await do(page, scripts.OWN_PICTURE)
+        seen["colours"] = await do(page, scripts.COLOURS)
         seen["requests"], seen["complaints"] = page.requests, page.complaints[:]
+        await page.visit(f"{address}/whole/index.html", width=390)
+        await do(page, scripts.LOAD)
+        seen |= await survey_answers(page)
+        seen["complaints"] += page.complaints
         for name in ("broken", "missing", "exact"):
             await page.visit(f"{address}/{name}/index.html")
-            seen[name] = await do(page, LOAD)
-        seen["exact pictures"] = await do(page, EVERY_PICTURE)
+            seen[name] = await do(page, scripts.LOAD)
+        seen["exact pictures"] = await do(page, scripts.EVERY_PICTURE)
+        await page.visit(f"{address}/whole/index.html")
+        seen["old"] = await do(page, "delete self.DecompressionStream;" + scripts.LOAD)
         await page.visit(f"file://{folder}/whole/index.html")
+        await asyncio.sleep(2.2)  # for so long its script may still come
         seen["file"] = await page.value(
             "({ text: document.body.innerText, "
             "button: document.querySelector('.sl-load').offsetWidth })"
@@ -247,16 +217,19 @@ def pixels(done):
     return torch.from_numpy(np.stack([read_picture(file, 32)[0] for file in files]))
 
 
-def test_nothing_is_fetched_before_the_button_is_pressed(seen):
-    names = [urlsplit(url).path.rsplit("/")[-1] for url in seen["before"]]
-    fetched = [n for n in names if n.endswith((".gz", ".json", ".png"))]
-    assert not fetched and not [n for n in names if "ort" in n]
+def test_nothing_but_the_script_of_the_button_is_fetched_before_it_is_pressed(seen):
+    paths = {urlsplit(url).path for url in seen["before"] if "127.0.0.1" in url}
+    assert {path.rsplit("/")[-1] for path in paths} == {"index.html", "start.mjs"}
 
 
 def test_only_the_server_of_the_page_is_asked(seen):
     hosts = {urlsplit(url).netloc for url in seen["requests"]} - {""}
     assert len(hosts) == 1
     assert not seen["complaints"]
+
+
+def test_once_it_is_loaded_the_demo_needs_no_network(seen):
+    assert len(seen["pictures"]) == 10 and seen["later"] == []
 
 
 def test_logits_in_the_browser_are_those_of_python(seen, done, pixels):
@@ -375,24 +348,161 @@ def test_a_failed_download_names_the_file_and_can_be_tried_again(seen):
     assert seen["missing"]["button"] == "Try again"
 
 
+def test_a_browser_that_lacks_something_is_told_what(seen):
+    assert "has no DecompressionStream, without which" in seen["old"]["message"]
+
+
 def test_a_page_opened_as_a_file_says_what_to_do(seen):
     assert "python -m http.server" in seen["file"]["text"]
     assert seen["file"]["button"] == 0, "a button that cannot work is not shown"
 
 
 def test_the_demo_fits_a_phone(seen):
-    assert seen["loaded"] == {
-        "message": "",
-        "button": seen["loaded"]["button"],
-        "wide": 390,
-    }
+    assert seen["loaded"]["message"] == ""
+    assert seen["loaded"]["wide"] == 390
 
 
 def test_the_button_states_the_sizes(seen, done):
     sizes = done[1]["bytes"]
     assert f"{(sizes['model'] + sizes['runtime']) / 1e6:.1f} MB" in json.dumps(
-        seen["loaded"]["button"]
+        seen["loaded"]["offer"]
     )
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of `rgb(r, g, b)`, as WCAG 2.2 defines it."""
+    shares = [int(value) / 255 for value in re.findall(r"\d+", colour)[:3]]
+    linear = [
+        s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares
+    ]
+    return sum(np.array((0.2126, 0.7152, 0.0722)) * linear)
+
+
+def test_the_button_can_be_read_while_the_network_loads_and_keeps_the_focus(seen):
+    words, ground, opacity = seen["loaded"]["colours"]
+    dark, light = sorted((luminance(words), luminance(ground)))
+    assert opacity == "1" and (light + 0.05) / (dark + 0.05) >= 4.5
+    assert seen["loaded"]["focused"]
+    assert "sl-thumb" in seen["loaded"]["pressed"], "from there the keyboard goes on"
+
+
+def test_the_bar_comes_to_its_end_and_the_page_says_what_happens_then(seen):
+    stages = ["Fetching…", "Unpacking…", "Starting the network…"]
+    assert seen["loaded"]["stages"] == [*stages, "Asking about the first picture…"]
+    first, *others = seen["loaded"]["shares"]
+    assert 0 < first < 1 and others == [1, 1, 1]
+
+
+def test_words_label_and_chosen_class_are_always_those_of_one_question(seen):
+    before, during, after = (seen["busy"][key] for key in ("before", "during", "after"))
+    waiting = {"busy": "true", "unanswered": True, "map": False}
+    assert during == before | waiting, "what is said is still about the last picture"
+    assert after["thumb"] == 1 and after["target"] == "" and after["map"]
+    assert after["busy"] == "false" and not after["unanswered"]
+    for name in ("verdict", "truth", "first", "label"):
+        assert after[name] != before[name]
+
+
+def test_an_answer_that_is_awaited_is_not_hidden_behind_the_last_one(seen):
+    assert seen["busy"]["visibility"] == "hidden"
+    assert seen["busy"]["asking"] == "visible"
+
+
+def test_an_answer_about_a_picture_that_was_replaced_meanwhile_is_not_shown(seen):
+    before, during, after = (
+        seen["overtaken"][key] for key in ("before", "during", "after")
+    )
+    assert during == before and not during["map"]
+    assert after["truth"] == f"Its label: {seen['overtaken']['name']}." and after["map"]
+
+
+def test_what_is_erased_before_the_first_answer_is_compared_with_the_whole_picture(
+    seen,
+):
+    early = seen["early"]
+    assert early["erased"] > 0 and early["before"] == early["expected"]
+    assert early["now"] != early["before"]
+
+
+def test_another_square_is_shown_once_the_last_one_is_answered(seen):
+    first, second, waiting, third = seen["crop_live"]["squares"]
+    assert waiting == second and len({first, second, third}) == 3
+    assert "square" in seen["crop_live"]["truth"]
+
+
+def test_a_pointer_that_a_script_made_is_obeyed_like_any_other(seen):
+    assert 0 < seen["synthetic"]["erased"] < 0.1
+    assert seen["synthetic"]["left"] == 0
+    assert not seen["complaints"]
+
+
+def test_everything_to_press_on_a_phone_is_as_large_as_a_thumb(seen):
+    assert seen["targets"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("empty.jpg", "is empty: it has no bytes"),
+        ("film.mp4", "is a video. Choose a picture"),
+        ("logo.svg", "is an SVG drawing, which has no pixels. Save it as PNG"),
+        ("IMG_2.HEIC", "is a HEIC picture, which this browser cannot read. Save it"),
+        ("notes.txt", "is no picture (text/plain)"),
+        ("torn.png", "(image/png) cannot be read: it is damaged, cut off or too large"),
+        ("cut.jpg", "(image/jpeg) cannot be read: it is damaged, cut off or too large"),
+        ("wrong.jpg", "(image/jpeg) cannot be read: it is damaged"),
+    ],
+)
+def test_a_file_that_cannot_be_shown_is_named_with_its_reason(seen, name, words):
+    assert seen[name]["message"].startswith(f"“{name}” ")
+    assert words in seen[name]["message"]
+    assert seen[name]["busy"] == "false", "nothing is awaited"
+
+
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [("dot.png", [1, 1]), ("strip.png", [1500, 1]), ("huge.jpg", [1250, 1250])],
+)
+def test_a_picture_of_any_size_is_shown(seen, name, side):
+    assert seen[name]["message"] == "" and seen[name]["side"] == side
+    assert seen[name]["most"] <= 2**24, "more pixels of a canvas stay blank on iOS"
+    red = np.array(seen[name]["rgb"]).reshape(-1, 3)
+    assert (np.abs(red - (255, 0, 0)) <= 2).all()
+
+
+def test_a_photograph_is_turned_upright_as_python_turns_it(seen, tmp_path):
+    (tmp_path / "turned.jpg").write_bytes(OWN["turned.jpg"][0])
+    expected, changes = read_picture(tmp_path / "turned.jpg", 32)
+    assert "turned upright (EXIF)" in changes
+    found = np.array(seen["turned.jpg"]["rgb"]).reshape(32, 32, 3)
+    assert np.abs(found - expected.astype(int)).mean() < 3
+    assert np.abs(np.rot90(found) - expected.astype(int)).mean() > 30
+
+
+def test_what_is_dropped_without_a_file_is_explained(seen):
+    assert "That was no file" in seen["no_file"]
+
+
+def test_a_network_that_stops_leaves_no_words_that_could_be_taken_for_an_answer(seen):
+    stopped = seen["stopped"]
+    assert "out of memory. Reload the page" in stopped["message"]
+    assert (stopped["verdict"], stopped["classes"], stopped["busy"]) == ("", 0, "false")
+
+
+def test_a_long_time_is_given_in_seconds(seen):
+    short, long = seen["seconds"]
+    assert "took 130 ms." in short and "took 23.7 s." in long
+
+
+def test_bars_and_pressed_buttons_are_seen_in_forced_colours(seen):
+    forced = seen["forced"]
+    assert forced["active"] and forced["pressed"] != forced["other"]
+    assert forced["bar"] != forced["paper"] and forced["frame"] == "1px"
+    assert "gradient" in forced["ramp"]
+
+
+def test_nothing_moves_for_who_does_not_want_it(seen):
+    assert seen["still"] == ["0s", "0s"]
 
 
 def test_evidence_has_the_colours_of_the_books_figures(seen):

@@ -138,9 +138,9 @@ LOOK = """({
   title: document.title, text: document.body.innerText,
 })"""
 ASK = """(async () => {
-  const { demos } = await import("./demo.mjs");
+  const { demos } = await import("./load.mjs");
   document.querySelector(".sl-load").click();
-  for (let i = 0; i < 600 && !demos[0].said; i++)
+  for (let i = 0; i < 600 && !demos[0]?.said; i++)
     await new Promise((go) => setTimeout(go, 25));
   return document.querySelector(".sl-verdict").textContent
     + document.querySelector(".sl-message").textContent;
@@ -158,7 +158,7 @@ def test_no_name_makes_a_page_ask_for_anything_or_run_anything(made, seen):
         assert page["title"] != "taken" and not page["said"], page["said"]
     index, page, demo = seen
     assert index["images"] == page["images"] == 0  # all are shown, also the curves
-    assert [script.rsplit("/", 1)[1] for script in demo["scripts"]] == ["demo.mjs"]
+    assert [script.rsplit("/", 1)[1] for script in demo["scripts"]] == ["start.mjs"]
     assert demo["answer"].rstrip(".").endswith("sure")
     for name in (CLASSES[0], CLASSES[2]):
         assert name in index["text"] and name in page["text"]

@@ -147,6 +147,7 @@ def test_a_run_is_evaluated_on_as_many_pictures_as_it_had(run):
 def test_pictures_that_may_have_trained_the_network_are_no_silent_test(run):
     done = sightline("evaluate", str(run), *TINY[:2], *TINY[4:], "--limit", "200")
     assert "pictures that trained the network may be among them" in done.stderr
+    assert "it was trained with --limit 60" in " ".join(done.stderr.split())
 
 
 def test_evaluate_refuses_other_classes(run, tmp_path):

@@ -29,6 +29,7 @@ GUIDELINES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-prac
 # parts of the library that no reader calls: what makes the book
 # what only other files of the library use
 INNER = {"execute", "chapters", "assets", "manifest", "page", "pages", "site", "cli"}
+INNER |= {"still"}  # of the live demo
 INNER |= {"forecast", "network", "rate", "state", "steps"}  # of a pipeline
 INNER |= {"outcome", "run_files", "weights"}  # of a pipeline, of a run, of a classifier
 pytestmark = pytest.mark.book
@@ -424,3 +425,67 @@ def test_paper_is_light_shows_the_page_alone_and_cuts_no_line(address):
         **{"theme": "light", "fits": True, "shown": [], "title": True, "cut": 0},
         "then": "dark",
     }
+
+
+PHONE = 844  # CSS pixels of a screen that is 390 wide
+BOTTOMS = """(names) => Object.fromEntries(names.map((name) =>
+  [name, document.querySelector(name).getBoundingClientRect().bottom]))"""
+LIVE = """(async () => {
+  document.querySelector(".sl-load").click();
+  for (let i = 0; i < 2400 && !document.querySelector(".sl-app:not([hidden])"); i++)
+    await new Promise((go) => setTimeout(go, 25));
+  const app = document.querySelector(".sl-app");
+  const verdict = document.querySelector(".sl-verdict").innerText;
+  const names = [".sl-verdict", ".sl-canvas", ".sl-erase", ".sl-top li:nth-child(2)"];
+  return { verdict, bottoms: (%s)(names), top: app.getBoundingClientRect().top };
+})()"""
+
+
+def demo_of(page: Path) -> str:
+    """The live demo of a page, as its text."""
+    text = page.read_text(encoding="utf-8")
+    return re.search(r'<section[^>]*class="sl-demo".*?</section>', text, re.DOTALL)[0]
+
+
+def test_the_front_page_has_the_demo_of_its_own_page(site):
+    front, own = (demo_of(site / f"book/{name}.html") for name in ("index", "demo"))
+    assert front == own and "still.png" in front
+
+
+@pytest.mark.browser
+def test_a_phones_first_screen_says_what_this_is_and_what_to_press(address):
+    parts = [
+        ".bd-article h1",
+        ".sl-still img",
+        ".sl-load",
+        "h1 ~ p a[href*='00_one_evening']",
+    ]
+    parts.append("h1 ~ p a[href$='#sec-run']")
+
+    async def look() -> tuple[dict, list[str], str]:
+        async with open_page() as page:
+            await page.visit(f"{address}/book/index.html", width=390, cold=True)
+            bottoms = await page.value(f"({BOTTOMS})({json.dumps(parts)})")
+            said = await page.value("document.querySelector('.sl-offer').innerText")
+            return bottoms, list(page.bytes), said
+
+    bottoms, fetched, said = asyncio.run(look())
+    assert all(0 < bottom <= PHONE for bottom in bottoms.values()), bottoms
+    names = {url.rsplit("/", 1)[-1] for url in fetched if "/_static/demo/" in url}
+    assert names == {"start.mjs", "still.png"}
+    assert re.search(r"^\w+, \d+% sure\.", said)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", ["index", "demo"])
+def test_answer_map_eraser_and_second_class_share_a_phones_screen(address, name):
+    async def look() -> dict:
+        async with open_page() as page:
+            await page.visit(f"{address}/book/{name}.html", width=390)
+            still = await page.value("document.querySelector('.sl-offer').innerText")
+            return {**await page.value(LIVE % BOTTOMS), "still": still}
+
+    seen = asyncio.run(look())
+    assert seen["top"] > 0, "all of it is in view"
+    assert all(bottom <= PHONE for bottom in seen["bottoms"].values()), seen["bottoms"]
+    assert seen["still"].startswith(seen["verdict"]), "it goes on where the still ends"

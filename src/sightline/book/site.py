@@ -19,6 +19,8 @@ from sightline.book.manifest import (
 from sightline.book.pages import finish
 from sightline.errors import SightlineError
 from sightline.export.assets import copy_app, copy_network
+from sightline.export.page import fragment, png
+from sightline.export.still import STILL, draw_still
 from sightline.files import read_json, replace_folder
 from sightline.training.recipe import describe_fields
 
@@ -51,14 +53,12 @@ def build(
         book.edition if profile == "full" else folder / "edition.json"
     )
     write_fragments(book, source / "book", record, notebooks)
+    exported = book.edition.parent if profile == "full" else folder
+    stage_demo(exported / "demo", source / "book")
     show_edition(source, record, colab_line(book))
     html = render(source, stage, strict=strict)
     for path in notebooks:  # readers can download the text file of each
         shutil.copy(book.source(path.stem), html / "_sources" / "book")
-    if (source / "book" / "demo.ipynb").exists():
-        exported = book.edition.parent if profile == "full" else folder
-        copy_app(html / "_static" / "demo")
-        copy_network(exported / "demo", html / "_static" / "demo")
     finish(html)
     return html
 
@@ -149,6 +149,25 @@ def write_fragments(
     }
     for name, text in fragments.items():
         (results / f"{name}.md").write_text(text, encoding="utf-8")
+
+
+def stage_demo(export: Path, pages: Path) -> None:
+    """Stage the live demo: what it loads, and the fragment that pages include.
+
+    Without its chapter, as in a part of the book, the fragment is empty.
+
+    Raises:
+        SightlineError: if `export` is none.
+    """
+    text = ""
+    if (pages / "demo.ipynb").exists():
+        live = pages / "_static" / "demo"
+        copy_app(live)
+        copy_network(export, live)
+        still = draw_still(live)
+        (live / STILL).write_bytes(png(still.pixels))
+        text = fragment(read_json(live / "model.json"), "../_static/demo/", still)
+    (pages / "results" / "demo.html").write_text(text, encoding="utf-8")
 
 
 def recipe_table() -> str:

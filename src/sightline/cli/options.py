@@ -117,6 +117,9 @@ def pictures_for(run: "Run", data: str | None, limit: int | None) -> "Splits":
             else "pictures that trained the network may be among them, and what it "
             "says about those is no test"
         )
+        trained = manifest.get("limit")
+        if trained not in (None, limit):
+            doubt += f"; it was trained with --limit {trained}"
         notes.print(
             f"note: these are not the very pictures of {run.path} (digest "
             f"{splits.digest}, not {manifest['digest']}): {doubt}"

@@ -1,26 +1,27 @@
 """The page around an exported network: its built-in pictures and its HTML."""
 
-import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
 
+import numpy as np
 import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from sightline.data.split import Split
-from sightline.export.assets import RUNTIME, TEACHING, WEB
+from sightline.export.assets import RUNTIME, TEACHING, TRAINING, WEB
+from sightline.export.still import Still
 from sightline.files import printable, read_json
 
 __all__ = [
     "Picture",
-    "embed",
     "fragment",
     "pick_pictures",
+    "png",
     "teaching_fragment",
+    "training_fragment",
     "whole_page",
 ]
 
@@ -73,35 +74,34 @@ def pick_pictures(split: Split, classes: Sequence[str], seed: int = 0) -> list[P
     return picked
 
 
-def png(image: torch.Tensor) -> bytes:
-    """Return pixels (H, W, 3) uint8 as a PNG file."""
+def png(image: torch.Tensor | np.ndarray) -> bytes:
+    """Return pixels (H, W, 3 or 4) uint8 as a PNG file."""
     file = io.BytesIO()
-    Image.fromarray(image.numpy()).save(file, "PNG", optimize=True)
+    Image.fromarray(np.asarray(image)).save(file, "PNG", optimize=True)
     return file.getvalue()
 
 
-def embed(export: Path, folder: str) -> str:
-    """Return the demo of an export as a piece of a page, with its pictures inside.
-
-    Args:
-        export: a folder that `sightline.export.export.export` wrote.
-        folder: see `fragment`.
-    """
-    about = read_json(export / "model.json")
-    for picture in about["pictures"]:
-        text = base64.b64encode((export / picture["file"]).read_bytes()).decode()
-        picture["file"] = f"data:image/png;base64,{text}"
-    return fragment(about, folder)
-
-
-def fragment(about: dict, folder: str) -> str:
+def fragment(about: dict, folder: str, still: Still | None = None) -> str:
     """Return the demo as a piece of a page.
 
     Args:
-        about: what `model.json` holds; `file` of a picture is its address.
+        about: what `model.json` holds.
         folder: address, from the page, of the folder of `model.json`; ends in /.
+        still: what is shown before the network is loaded.
     """
-    return printable(TEMPLATES.get_template("app.html").render(about, folder=folder))
+    template = TEMPLATES.get_template("start.html")
+    return printable(template.render(about, folder=folder, still=still))
+
+
+def training_fragment(folder: str) -> str:
+    """Return the training of a network as a piece of a page.
+
+    Args:
+        folder: address, from the page, of the folder of the app; ends in /.
+    """
+    size = sum((WEB / name).stat().st_size for name in (*RUNTIME, *TRAINING))
+    template = TEMPLATES.get_template("train/train.html")
+    return template.render(folder=folder, bytes=size)
 
 
 def teaching_fragment(folder: str, lessons: Sequence[dict]) -> str:
@@ -139,4 +139,5 @@ def _trial(lessons: Sequence[dict]) -> dict[str, float]:
 
 def whole_page(about: dict) -> str:
     """Return a page of its own around the demo, to lie beside `model.json`."""
-    return printable(TEMPLATES.get_template("index.html").render(about, folder="./"))
+    template = TEMPLATES.get_template("index.html")
+    return printable(template.render(about, folder="./", still=None))

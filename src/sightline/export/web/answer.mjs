@@ -5,6 +5,9 @@ const TOP = 5;
 /** Write a share as a percentage: 92%, 4.4%. */
 export const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)}%`;
 
+/** Write a time in the unit that people use for it: 130 ms, 2.4 s. */
+const time = (milliseconds) => (milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`);
+
 const largest = (values) => values.indexOf(Math.max(...values));
 
 /** Name the classes of a set, the first ones if there are many. */
@@ -91,7 +94,7 @@ export class Answer {
 export function facts({ model, parameters, bits, accuracy, prediction_sets: thresholds }, milliseconds) {
   const [after, before] = [accuracy.after, accuracy.before].map((share) => `${(100 * share).toFixed(2)}%`);
   const [numbers, images] = [parameters, accuracy.images].map((count) => count.toLocaleString("en"));
-  const words = `${model}: ${numbers} parameters, ${bits} bits a weight. Right on ${after} of ${images} test images; ${before} before rounding. This answer took ${Math.round(milliseconds)} ms.`;
+  const words = `${model}: ${numbers} parameters, ${bits} bits a weight. Right on ${after} of ${images} test images; before rounding, in 32-bit numbers, on ${before}. This answer took ${time(milliseconds)}.`;
   if (!thresholds) return words;
   const pictures = thresholds.pictures.toLocaleString("en");
   return `${words} The prediction sets come from ${pictures} pictures: of others like those, about as many percent as named have their class in the set. Of other kinds nothing is promised.`;

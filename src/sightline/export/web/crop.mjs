@@ -1,4 +1,5 @@
 // Which square of a larger picture the network gets: three sliders and a frame.
+import { capture } from "./stage.mjs";
 
 const WIDTH = 176; // pixels of the overview's longer side
 
@@ -14,7 +15,7 @@ export class Crop {
     this.sliders = ["zoom", "across", "down"].map((name) => root.querySelector(`.sl-${name}`));
     for (const slider of this.sliders) slider.addEventListener("input", () => this.move());
     this.overview.addEventListener("pointerdown", (event) => {
-      this.overview.setPointerCapture(event.pointerId);
+      capture(this.overview, event);
       this.follow(event);
     });
     this.overview.addEventListener("pointermove", (event) => this.follow(event));

@@ -1,7 +1,7 @@
 // The live demo: what the reader presses, and what happens then.
 import { Answer, facts } from "./answer.mjs";
 import { Crop } from "./crop.mjs";
-import { LoadError, Network, missing, softmax } from "./network.mjs";
+import { softmax } from "./network.mjs";
 import { Picture, PictureError } from "./picture.mjs";
 import { Stage, colour } from "./stage.mjs";
 
@@ -16,20 +16,25 @@ function make(tag, properties = {}, ...children) {
 
 /** One demo on a page. */
 export class Demo {
-  /** @param {HTMLElement} root the section that `app.html` describes */
-  constructor(root) {
-    this.root = root;
-    this.target = null; // the class asked for; null: the predicted one
-    this.said = null; // the last answer as an `Answer`
+  /**
+   * @param {HTMLElement} root the section that `start.html` describes, with `app.html` in it
+   * @param {import("./network.mjs").Network} network
+   */
+  constructor(root, network) {
+    const { about } = network;
+    Object.assign(this, { root, network });
+    this.subject = null; // the picture that is shown, as an object of its own
+    this.target = null; // the class to explain; null: the predicted one
+    this.answer = null; // the last one of the network
+    this.said = null; // the same as an `Answer`
+    this.before = null; // probabilities before anything was erased
+    this.moved = false; // the square was, and is not shown yet
     this.busy = null; // the questions in progress
-    this.find(".sl-static").remove();
-    this.find(".sl-start").hidden = false;
-    this.find(".sl-load").addEventListener("click", () => this.load());
-    const lacking = missing();
-    if (lacking) {
-      this.find(".sl-load").disabled = true;
-      this.find(".sl-start .sl-message").textContent = lacking;
-    }
+    this.stage = new Stage(this.find(".sl-canvas"), about.image_size, about.mean, () => this.ask());
+    this.crop = new Crop(this.find(".sl-crop"), () => this.move());
+    this.layer = about.layers.length - 1;
+    this.fill(about);
+    this.wire();
   }
 
   find(selector) {
@@ -41,43 +46,20 @@ export class Demo {
     for (const element of this.root.querySelectorAll(selector)) element.addEventListener(event, act);
   }
 
-  /** Fetch the network and show the first picture; when that fails, say why. */
-  async load() {
-    const [button, bar, message] = [".sl-load", ".sl-progress", ".sl-start .sl-message"].map((name) => this.find(name));
-    const { folder, modelBytes, runtimeBytes } = this.root.dataset;
-    button.disabled = true;
-    bar.hidden = false;
-    message.textContent = "";
-    try {
-      const address = new URL(folder, document.baseURI).href;
-      const total = Number(modelBytes) + Number(runtimeBytes);
-      this.network = await Network.load(address, total, (share) => (bar.value = share));
-    } catch (error) {
-      message.textContent = error instanceof LoadError ? error.message : `Loading failed: ${error.message}`;
-      button.textContent = "Try again";
-      button.disabled = false;
-      bar.hidden = true;
-      return;
-    }
-    this.open(this.network.about);
+  /** Show the first picture. */
+  async open() {
+    const thumb = this.find(".sl-thumbs").children[this.root.dataset.first];
+    if (thumb) await this.choose(thumb);
   }
 
-  /** Turn the controls on. */
-  open(about) {
-    this.stage = new Stage(this.find(".sl-canvas"), about.image_size, about.mean, () => this.ask());
-    this.crop = new Crop(this.find(".sl-crop"), () => this.cut());
-    this.layer = about.layers.length - 1;
-    this.fill(about);
-    this.wire();
-    this.find(".sl-start").hidden = true;
-    this.find(".sl-app").hidden = false;
-    const first = this.find(".sl-thumb");
-    first?.focus({ preventScroll: true });
-    first?.click();
-  }
-
-  /** Write what depends on the network: classes, layers, colours. */
-  fill({ classes, layers }) {
+  /** Write what depends on the network: pictures, classes, layers, colours. */
+  fill({ pictures, classes, layers }) {
+    pictures.forEach(({ file, class: name }, number) => {
+      const image = make("img", { src: this.root.dataset.folder + file, alt: `${name}, picture ${number + 1}` });
+      const thumb = make("button", { type: "button", className: "sl-thumb" }, image);
+      thumb.dataset.name = name;
+      this.find(".sl-thumbs").append(thumb);
+    });
     const options = classes.map((name, number) => make("option", { value: number, textContent: name }));
     this.find(".sl-class").append(make("option", { value: "", textContent: "the predicted class" }), ...options);
     layers.forEach(({ name, side }, number) => {
@@ -113,10 +95,7 @@ export class Demo {
       this.stage.draw();
     });
     this.on(".sl-app", "dragover", (event) => event.preventDefault());
-    this.on(".sl-app", "drop", (event) => {
-      event.preventDefault();
-      if (event.dataTransfer.files.length) this.take(event.dataTransfer.files[0]);
-    });
+    this.on(".sl-app", "drop", (event) => this.drop(event));
     document.addEventListener("paste", (event) => {
       const files = [...(event.clipboardData?.files ?? [])];
       const file = files.find(({ type }) => type.startsWith("image/"));
@@ -124,60 +103,80 @@ export class Demo {
     });
   }
 
+  drop(event) {
+    event.preventDefault();
+    const [file] = event.dataTransfer.files;
+    if (file) this.take(file);
+    else this.complain("That was no file. Save the picture first, then choose it or drop it here.");
+  }
+
+  complain(words) {
+    this.find(".sl-trouble").textContent = words;
+  }
+
   /** Show a built-in picture. */
   async choose(thumb) {
-    const blob = await (await fetch(thumb.querySelector("img").src)).blob();
-    await this.take(blob, thumb);
+    const image = thumb.querySelector("img");
+    try {
+      await image.decode();
+    } catch {
+      this.complain(`${image.alt} could not be fetched: no connection to the server.`);
+      return;
+    }
+    await this.take(image, thumb);
   }
 
   /**
    * Show a picture; say so if it is none.
-   * @param {Blob} blob
+   * @param {Blob | HTMLImageElement} source
    * @param {HTMLElement | null} thumb the button of a built-in one
    */
-  async take(blob, thumb = null) {
-    const trouble = this.find(".sl-trouble");
-    trouble.textContent = "";
+  async take(source, thumb = null) {
+    const subject = { thumb };
+    this.reading = subject;
+    this.complain("");
+    this.wait(true);
     let picture;
     try {
-      picture = await Picture.read(blob);
+      picture = await Picture.read(source);
     } catch (error) {
-      trouble.textContent = error instanceof PictureError ? error.message : `That picture failed: ${error.message}`;
+      if (this.reading !== subject) return;
+      this.complain(error instanceof PictureError ? error.message : `That picture failed: ${error.message}`);
+      this.wait(Boolean(this.busy));
       return;
     }
-    for (const other of this.root.querySelectorAll(".sl-thumb")) {
-      other.setAttribute("aria-pressed", String(other === thumb));
-    }
-    this.find(".sl-truth").textContent = thumb ? `Its label: ${thumb.dataset.name}.` : "";
-    this.setTarget(null);
+    if (this.reading !== subject) return; // another one was chosen meanwhile
+    Object.assign(this, { subject, target: null });
     const { framing, image_size: size } = this.network.about;
     this.crop.begin(framing === "pad" ? picture.pad(size) : picture, size);
-    await this.cut();
+    this.cut();
+    await this.ask();
   }
 
   /** Show the square that is chosen, whole. */
   cut() {
+    this.moved = false;
+    this.before = this.said = null; // what is known is of another picture
     this.stage.forget();
     this.stage.show(this.crop.picture.fit(this.crop.square, this.stage.size).rgb);
-    this.before = null;
+  }
+
+  /** Show another square once the network has answered about the last one. */
+  move() {
+    this.moved = true;
     return this.ask();
   }
 
   /** Ask for the heatmap of a class; null: of the predicted one. */
   explain(target) {
-    this.setTarget(target);
-    return this.ask();
-  }
-
-  setTarget(target) {
     this.target = target;
-    this.find(".sl-class").value = target ?? "";
+    return this.ask();
   }
 
   pickEraser({ currentTarget: button, detail }) {
     const erasing = !this.stage.erasing;
     button.setAttribute("aria-pressed", String(erasing));
-    this.find(".sl-how").hidden = !erasing;
+    for (const part of [".sl-how", ".sl-eraser"]) this.find(part).hidden = !erasing;
     this.stage.take(erasing);
     this.show();
     if (erasing && !detail) this.stage.canvas.focus(); // it was pressed by keyboard
@@ -186,42 +185,77 @@ export class Demo {
   /** Ask the network; questions asked meanwhile wait, and only the last counts. */
   ask() {
     this.stale = true;
-    this.busy ??= this.work().finally(() => (this.busy = null));
+    this.wait(true);
+    this.busy ??= this.work().finally(() => {
+      this.busy = null;
+      this.wait(false);
+    });
     return this.busy;
+  }
+
+  /** Mark the words as those of an earlier question, or of another picture. */
+  wait(waiting) {
+    const words = this.find(".sl-columns");
+    words.setAttribute("aria-busy", String(waiting));
+    words.classList.toggle("sl-unanswered", waiting && !this.said);
   }
 
   async work() {
     while (this.stale) {
-      this.stale = false;
-      const { erased } = this.stage;
+      if (this.moved) this.cut();
+      const erased = this.before ? this.stage.erased : 0; // first the whole picture, to compare with
+      this.stale = erased !== this.stage.erased;
+      const question = { subject: this.subject, target: this.target, erased };
       try {
-        this.answer = await this.network.run(this.stage.pixels(), this.target);
+        const answer = await this.network.run(this.stage.pixels(!erased), question.target);
+        const counts = question.subject === this.subject && question.target === this.target;
+        if (counts) this.hear(question, answer);
       } catch (error) {
-        this.find(".sl-trouble").textContent = `The network stopped: ${error.message}. Reload the page to go on.`;
+        this.hush(`The network stopped: ${error.message}. Reload the page to go on.`);
         return;
       }
-      const probabilities = softmax(this.answer.logits);
-      if (!erased) this.before = probabilities;
-      this.said = new Answer(this.network.about, probabilities, this.before ?? probabilities, erased);
-      this.show();
     }
+  }
+
+  /** Show an answer, and what it was asked about. */
+  hear({ subject, target, erased }, answer) {
+    const probabilities = softmax(answer.logits);
+    if (!erased) this.before = probabilities;
+    this.answer = answer;
+    this.said = new Answer(this.network.about, probabilities, this.before, erased);
+    this.explained = target ?? this.said.predicted;
+    for (const thumb of this.root.querySelectorAll(".sl-thumb")) {
+      thumb.setAttribute("aria-pressed", String(thumb === subject.thumb));
+    }
+    const label = subject.thumb ? `Its label: ${subject.thumb.dataset.name}.` : "";
+    const square = this.crop.root.hidden ? "" : "A square of your picture: choose it below.";
+    this.find(".sl-truth").textContent = erased ? "" : label || square; // the verdict takes its place
+    this.find(".sl-class").value = target ?? "";
+    this.show();
+  }
+
+  /** Say why there is no answer; none is left that could be taken for one. */
+  hush(words) {
+    this.complain(words);
+    this.said = null;
+    this.find(".sl-top").replaceChildren();
+    for (const place of ["verdict", "truth", "map", "sets", "facts"]) this.find(`.sl-${place}`).textContent = "";
   }
 
   /** Show the last answer: heatmap, classes, words. */
   show() {
     if (!this.said) return;
     const { about } = this.network;
-    const explained = this.target ?? this.said.predicted;
     const map = this.answer.maps[this.layer];
     this.stage.map = map;
     this.stage.draw();
-    this.list(explained);
-    const words = [this.said.verdict, this.said.sets, this.said.mapSentence(explained, about.layers[this.layer], map)];
+    this.list();
+    const words = [this.said.verdict, this.said.sets, this.said.mapSentence(this.explained, about.layers[this.layer], map)];
     [".sl-verdict", ".sl-sets", ".sl-map"].forEach((place, number) => (this.find(place).textContent = words[number]));
     this.find(".sl-facts").textContent = facts(about, this.answer.milliseconds);
     this.find(".sl-undo").disabled = !this.stage.past.length;
     this.find(".sl-reset").disabled = !this.stage.erased;
-    const under = `Picture under the heatmap for ${about.classes[explained]}`;
+    const under = `Picture under the heatmap for ${about.classes[this.explained]}`;
     const eraser = "Eraser: arrow keys move the brush, space erases";
     this.stage.canvas.setAttribute("aria-label", this.stage.erasing ? eraser : under);
     clearTimeout(this.timer);
@@ -229,13 +263,13 @@ export class Demo {
   }
 
   /** Write the most probable classes, on buttons that keep their places. */
-  list(explained) {
+  list() {
     const list = this.find(".sl-top");
     this.said.top.forEach((number, place) => {
       const button = list.children[place]?.firstChild ?? this.addButton(list);
       const [name, share, bar] = button.children;
       button.value = number;
-      button.setAttribute("aria-pressed", String(number === explained));
+      button.setAttribute("aria-pressed", String(number === this.explained));
       name.textContent = this.network.about.classes[number];
       share.textContent = this.said.share(number);
       bar.style.setProperty("--now", this.said.probabilities[number]);
@@ -251,5 +285,3 @@ export class Demo {
     return button;
   }
 }
-
-export const demos = [...document.querySelectorAll(".sl-demo")].map((root) => new Demo(root));

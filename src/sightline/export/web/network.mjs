@@ -3,9 +3,6 @@
 const WASM = "ort/ort-wasm-simd-threaded.wasm.gz";
 const MODEL = "model.onnx.gz";
 
-/** A download or a start that failed, in words for the reader. */
-export class LoadError extends Error {}
-
 /**
  * Say what this browser lacks; an empty text if it has everything.
  * @returns {string}
@@ -24,16 +21,16 @@ export function missing() {
  * @param {(bytes: number) => void} tell
  * @returns {Promise<Uint8Array>}
  */
-async function download(address, tell) {
+export async function download(address, tell) {
   const name = address.pathname.split("/").pop();
   let answer;
   try {
     answer = await fetch(address);
   } catch {
-    throw new LoadError(`${name} could not be fetched: no connection to the server.`);
+    throw new Error(`${name} could not be fetched: no connection to the server.`);
   }
   if (!answer.ok) {
-    throw new LoadError(`${name} could not be fetched: the server answered ${answer.status} ${answer.statusText}.`);
+    throw new Error(`${name} could not be fetched: the server answered ${answer.status} ${answer.statusText}.`);
   }
   const parts = [];
   try {
@@ -43,7 +40,7 @@ async function download(address, tell) {
       tell(part.value.length);
     }
   } catch {
-    throw new LoadError(`${name} broke off: the connection was lost.`);
+    throw new Error(`${name} broke off: the connection was lost.`);
   }
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
@@ -54,13 +51,13 @@ async function download(address, tell) {
  * @param {string} name
  * @returns {Promise<ArrayBuffer>}
  */
-async function unpack(bytes, name) {
+export async function unpack(bytes, name) {
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes.buffer;
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   try {
     return await new Response(stream).arrayBuffer();
   } catch {
-    throw new LoadError(`${name} is damaged: it cannot be unpacked.`);
+    throw new Error(`${name} is damaged: it cannot be unpacked.`);
   }
 }
 
@@ -81,22 +78,24 @@ export class Network {
   /**
    * @param {string} folder address of the folder with `model.json`; ends in /
    * @param {number} total bytes of all files
-   * @param {(share: number) => void} progress called with 0..1
+   * @param {(share: number, stage: string) => void} progress called with 0..1
    * @returns {Promise<Network>}
    */
   static async load(folder, total, progress) {
     let done = 0;
-    const tell = (bytes) => progress(Math.min(1, (done += bytes) / total));
+    const tell = (bytes) => progress(Math.min(1, (done += bytes) / total), "Fetching…");
     const fetched = (name, from = folder) => download(new URL(name, from), tell);
     const files = [fetched("model.json"), fetched(WASM, import.meta.url), fetched(MODEL)];
     const [about, wasm, model] = await Promise.all(files);
-    const network = new Network(JSON.parse(new TextDecoder().decode(about)));
+    progress(1, "Unpacking…");
     const parts = { wasm: await unpack(wasm, WASM), model: await unpack(model, MODEL) };
+    progress(1, "Starting the network…"); // whose worker fetches the rest of the runtime
+    const network = new Network(JSON.parse(new TextDecoder().decode(about)));
     try {
       await network.ask({ task: "load", ...parts }, [parts.wasm, parts.model]);
     } catch (error) {
       network.worker.terminate();
-      throw new LoadError(`The network could not be started: ${error.message}`);
+      throw new Error(`The network could not be started: ${error.message}`);
     }
     return network;
   }

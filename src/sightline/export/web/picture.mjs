@@ -1,6 +1,7 @@
 // A picture from anywhere as the square of pixels that a network takes.
 
 const LARGEST = 2048; // pixels of a side that are kept; more cost a phone its memory
+const CANVAS = 2 ** 24; // pixels that a canvas may have in every browser
 const GREY = 128; // around a padded picture
 
 /** A file that no picture could be made of, in words for the reader. */
@@ -19,17 +20,20 @@ export class Picture {
 
   /**
    * Decode what the browser can decode: turned upright, transparent pixels white.
-   * @param {Blob} blob
+   * @param {Blob | HTMLImageElement} source
    * @returns {Promise<Picture>}
    */
-  static async read(blob) {
+  static async read(source) {
+    if (source instanceof Blob) refuse(source);
     let bitmap;
     try {
-      bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none" });
+      bitmap = await createImageBitmap(source, { colorSpaceConversion: "none" });
     } catch {
-      throw new PictureError(reason(blob));
+      throw new PictureError(reason(source));
     }
-    const canvas = paint(bitmap, bitmap.width, bitmap.height);
+    let { width, height } = bitmap;
+    while (width * height > CANVAS) [width, height] = halved(width, height);
+    const canvas = paint(bitmap, width, height);
     bitmap.close();
     return Picture.fromCanvas(shrink(canvas));
   }
@@ -108,13 +112,29 @@ export class Picture {
   }
 }
 
-/** Say why a file was no picture, and what to do. */
-function reason(blob) {
-  const name = blob.name ? `“${blob.name}”` : "That";
-  if (/hei[cf]/i.test(`${blob.type} ${blob.name ?? ""}`)) {
-    return `${name} is a HEIC picture, which this browser cannot read. Save it as JPEG or PNG first.`;
+/** Name a file in a sentence. */
+const named = ({ name }) => (name ? `“${name}”` : "That");
+
+/** Refuse what is no picture made of pixels, whatever this browser would make of it. */
+function refuse(file) {
+  if (!file.size) throw new PictureError(`${named(file)} is empty: it has no bytes. Choose another copy of it.`);
+  if (file.type.startsWith("video/")) {
+    throw new PictureError(`${named(file)} is a video. Choose a picture: a screenshot of it will do.`);
   }
-  return `${name} cannot be read as a picture (${blob.type || "of unknown type"}). JPEG, PNG, WebP and GIF can.`;
+  if (file.type.startsWith("image/svg")) {
+    throw new PictureError(`${named(file)} is an SVG drawing, which has no pixels. Save it as PNG first.`);
+  }
+}
+
+/** Say why a file could not be read, and what to do. */
+function reason(file) {
+  if (/hei[cf]/i.test(`${file.type} ${file.name ?? ""}`)) {
+    return `${named(file)} is a HEIC picture, which this browser cannot read. Save it as JPEG or PNG first.`;
+  }
+  if (file.type?.startsWith("image/")) {
+    return `${named(file)} (${file.type}) cannot be read: it is damaged, cut off or too large, or this browser does not know its kind. Save it anew as JPEG or PNG, if need be smaller.`;
+  }
+  return `${named(file)} is no picture (${file.type || "of unknown type"}). JPEG, PNG, WebP and GIF can be read.`;
 }
 
 /** Draw on white, at a given size. */
@@ -128,10 +148,12 @@ function paint(source, width, height) {
   return canvas;
 }
 
+const halved = (...sides) => sides.map((side) => Math.ceil(side / 2));
+
 /** Halve a canvas, four pixels becoming their mean, until it is small enough. */
 function shrink(canvas) {
   while (Math.max(canvas.width, canvas.height) > LARGEST) {
-    canvas = paint(canvas, Math.ceil(canvas.width / 2), Math.ceil(canvas.height / 2));
+    canvas = paint(canvas, ...halved(canvas.width, canvas.height));
   }
   return canvas;
 }

@@ -19,6 +19,15 @@ export function colour(evidence) {
   return INFERNO[low].map((value, i) => value + (place - low) * (INFERNO[low + 1][i] - value));
 }
 
+/** Send an element all that a pointer does until it is let go. */
+export function capture(element, { pointerId }) {
+  try {
+    element.setPointerCapture(pointerId);
+  } catch {
+    // the pointer is gone already, or a script made it: the element gets what is above it
+  }
+}
+
 /** A canvas with a picture of `size` pixels a side, its heatmap and what is erased. */
 export class Stage {
   /**
@@ -64,12 +73,13 @@ export class Stage {
     return this.mask[i] ? this.fill : [this.rgb[3 * i], this.rgb[3 * i + 1], this.rgb[3 * i + 2]];
   }
 
-  /** What the network gets: (3, size, size) in 0..1. */
-  pixels() {
+  /** What the network gets: (3, size, size) in 0..1, as it is or as it was before erasing. */
+  pixels(whole = false) {
     const count = this.size ** 2;
     const planes = new Float32Array(3 * count);
     for (let i = 0; i < count; i++) {
-      this.pixel(i).forEach((value, channel) => (planes[channel * count + i] = value / 255));
+      const rgb = whole ? this.rgb.subarray(3 * i, 3 * i + 3) : this.pixel(i);
+      rgb.forEach((value, channel) => (planes[channel * count + i] = value / 255));
     }
     return planes;
   }
@@ -132,7 +142,7 @@ export class Stage {
     let last = null;
     canvas.addEventListener("pointerdown", (event) => {
       if (!this.erasing || event.button) return;
-      canvas.setPointerCapture(event.pointerId);
+      capture(canvas, event);
       this.remember();
       last = this.cursor = place(event);
       this.erase(last);

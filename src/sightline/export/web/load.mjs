@@ -1,0 +1,69 @@
+// From the button of the live demo to its first answer.
+import { Demo } from "./demo.mjs";
+import { Network, missing } from "./network.mjs";
+
+/** The demos of this page that are loaded. */
+export const demos = [];
+
+/** Add the style of the demo to the page. */
+function dress() {
+  const href = new URL("demo.css", import.meta.url).href;
+  const sheet = Object.assign(document.createElement("link"), { rel: "stylesheet", href });
+  return new Promise((done, fail) => {
+    sheet.addEventListener("load", done);
+    sheet.addEventListener("error", () => fail(new Error("demo.css could not be fetched.")));
+    document.head.append(sheet);
+  });
+}
+
+/** Fetch the controls of the demo, hidden as yet. */
+async function controls() {
+  const answer = await fetch(new URL("app.html", import.meta.url));
+  if (!answer.ok) throw new Error(`app.html could not be fetched: the server answered ${answer.status}.`);
+  return new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(".sl-app");
+}
+
+/**
+ * Fetch the network, ask it about the first picture, and show the demo.
+ * @param {HTMLElement} root the section that `start.html` describes
+ */
+export async function load(root) {
+  const [bar, place] = [".sl-progress", ".sl-stage"].map((name) => root.querySelector(name));
+  const { folder, bytes } = root.dataset;
+  const tell = (share, stage) => {
+    bar.value = share;
+    if (place.textContent !== stage) place.textContent = stage; // announced once, when it begins
+  };
+  bar.hidden = false;
+  try {
+    if (missing()) throw new Error(missing());
+    const [app] = await Promise.all([controls(), dress()]);
+    const network = await Network.load(new URL(folder, document.baseURI).href, Number(bytes), tell);
+    tell(1, "Asking about the first picture…");
+    root.append(document.adoptNode(app));
+    const demo = new Demo(root, network);
+    demos.push(demo);
+    await demo.open();
+  } catch (error) {
+    bar.hidden = true;
+    tell(0, "");
+    throw error;
+  }
+  reveal(root);
+}
+
+/** Put the demo in the place of its button, in view if the reader still looks there. */
+function reveal(root) {
+  const [start, button, app] = [".sl-start", ".sl-load", ".sl-app"].map((name) => root.querySelector(name));
+  const { top, bottom } = start.getBoundingClientRect();
+  const looking = bottom > 0 && top < innerHeight;
+  const waiting = [button, document.body].includes(document.activeElement);
+  start.hidden = true;
+  app.hidden = false;
+  if (!looking || !waiting) return;
+  const thumb = app.querySelector('.sl-thumb[aria-pressed="true"]');
+  thumb?.focus({ preventScroll: true });
+  thumb?.scrollIntoView({ block: "nearest", inline: "center" });
+  const ends = [".sl-tools", ".sl-top"].map((part) => app.querySelector(part).getBoundingClientRect().bottom);
+  if (Math.max(...ends) > innerHeight) root.scrollIntoView();
+}
