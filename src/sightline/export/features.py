@@ -18,9 +18,9 @@ from sightline.heatmaps.layers import find_layer
 from sightline.models import build_model
 from sightline.models.pretrained import SIGHTLINE_MEAN, SIGHTLINE_STD, load_sightline
 
-__all__ = ["Columns", "feature_files", "own_columns"]
+__all__ = ["SIZE", "Columns", "feature_files", "own_columns"]
 
-SIZE = 32  # pixels of the pictures that the weights saw
+SIZE = 32  #: pixels of the side of the pictures that the weights saw
 LAYERS = ("layer3", "layer4")  # the finer one first
 BITS = 8
 

@@ -12,8 +12,9 @@ from PIL import Image
 
 from sightline.data.split import Split
 from sightline.export.assets import RUNTIME, TEACHING, TRAINING, WEB
+from sightline.export.features import SIZE
 from sightline.export.still import Still
-from sightline.files import printable, read_json
+from sightline.files import printable
 
 __all__ = [
     "Picture",
@@ -111,14 +112,15 @@ def teaching_fragment(folder: str, lessons: Sequence[dict]) -> str:
         folder: address, from the page, of the folder of the app; ends in /.
         lessons: the rows of `book/results/taught.json`.
     """
-    about = read_json(WEB / "teach/model.json")
     runtime, model = (
         sum((WEB / name).stat().st_size for name in names)
         for names in (RUNTIME, TEACHING)
     )
     template = TEMPLATES.get_template("teach/teach.html")
     sizes = {"runtime": runtime, "model": model}
-    return template.render(about, folder=folder, bytes=sizes, trial=_trial(lessons))
+    return template.render(
+        folder=folder, bytes=sizes, image_size=SIZE, trial=_trial(lessons)
+    )
 
 
 def _trial(lessons: Sequence[dict]) -> dict[str, float]:

@@ -1,20 +1,10 @@
 // From the button of the live demo to its first answer.
 import { Demo } from "./demo.mjs";
+import { dress } from "./dress.mjs";
 import { Network, missing } from "./network.mjs";
 
 /** The demos of this page that are loaded. */
 export const demos = [];
-
-/** Add the style of the demo to the page. */
-function dress() {
-  const href = new URL("demo.css", import.meta.url).href;
-  const sheet = Object.assign(document.createElement("link"), { rel: "stylesheet", href });
-  return new Promise((done, fail) => {
-    sheet.addEventListener("load", done);
-    sheet.addEventListener("error", () => fail(new Error("demo.css could not be fetched.")));
-    document.head.append(sheet);
-  });
-}
 
 /** Fetch the controls of the demo, hidden as yet. */
 async function controls() {
@@ -37,7 +27,7 @@ export async function load(root) {
   bar.hidden = false;
   try {
     if (missing()) throw new Error(missing());
-    const [app] = await Promise.all([controls(), dress()]);
+    const [app] = await Promise.all([controls(), dress(new URL("demo.css", import.meta.url))]);
     const network = await Network.load(new URL(folder, document.baseURI).href, Number(bytes), tell);
     tell(1, "Asking about the first picture…");
     root.append(document.adoptNode(app));

@@ -1,18 +1,10 @@
 // One class on the page: its name, its bar, its pictures.
 import { percent } from "../answer.mjs";
+import { capture } from "../stage.mjs";
 import { NAME } from "./taught.mjs";
 import { counted, quoted } from "./words.mjs";
 
 const EVERY = 200; // milliseconds between two pictures while a button is held
-
-/** Send an element all that a pointer does until it is let go. */
-export function capture(element, { pointerId }) {
-  try {
-    element.setPointerCapture(pointerId);
-  } catch {
-    // the pointer is gone already, or a script made it: the element gets what is above it
-  }
-}
 
 /** Draw pixels on a small canvas of their size. */
 export function thumbnail(rgb, size) {

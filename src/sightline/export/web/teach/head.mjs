@@ -1,4 +1,5 @@
 // The taught head: fitted, left out, compared. Numbers only, so that Node computes the same.
+import { softmax } from "../network.mjs";
 
 /** What all squared weights cost, halved: scikit-learn's C is 1 over it. */
 export const PENALTY = 0.1;
@@ -19,18 +20,6 @@ const dot = (a, b) => {
 /** Add `factor` times a vector to another one, in place. */
 function add(to, factor, from) {
   for (let i = 0; i < to.length; i++) to[i] += factor * from[i];
-}
-
-/**
- * Turn logits into probabilities.
- * @param {number[]} logits
- * @returns {number[]}
- */
-function softmax(logits) {
-  const most = Math.max(...logits);
-  const powers = logits.map((value) => Math.exp(value - most));
-  const sum = powers.reduce((a, b) => a + b, 0);
-  return powers.map((value) => value / sum);
 }
 
 export const largest = (values) => values.indexOf(Math.max(...values));

@@ -1,5 +1,5 @@
 // A sheet to draw on, with finger, mouse or keys.
-import { capture } from "./card.mjs";
+import { capture } from "../stage.mjs";
 
 const WIDTH = 0.07; // of the pen, as a share of the side
 const STEP = 0.05; // of the pen with an arrow key

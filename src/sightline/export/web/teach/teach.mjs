@@ -17,48 +17,22 @@ const ADD = { camera: "Hold to take", drawing: "Add the drawing", picture: "Add 
 
 /** One lesson on a page. */
 export class Lesson {
-  /** @param {HTMLElement} root the section that `teach.html` describes */
-  constructor(root) {
-    this.root = root;
-    this.find(".te-static").remove();
-    this.find(".te-start").hidden = false;
-    this.on(".te-load", "click", () => this.load());
-    const lack = missing();
-    if (lack) {
-      this.find(".te-load").disabled = true;
-      this.find(".te-start .te-message").textContent = lack;
-    }
+  /**
+   * Fetch the network, and show the lesson in the place of its button.
+   * @param {HTMLElement} root the section that `teach.html` describes
+   * @param {(share: number) => void} progress called with 0..1
+   * @returns {Promise<Lesson>}
+   */
+  static async load(root, progress) {
+    if (missing()) throw new Error(missing());
+    const { folder, bytes } = root.dataset;
+    const network = await Network.load(new URL(folder, document.baseURI).href, Number(bytes), progress);
+    return new Lesson(root, network);
   }
 
-  find(selector) {
-    return this.root.querySelector(selector);
-  }
-
-  on(selector, event, act) {
-    for (const element of this.root.querySelectorAll(selector)) element.addEventListener(event, act);
-  }
-
-  /** Fetch the network; when that fails, say why. */
-  async load() {
-    const [button, bar, message] = [".te-load", ".te-progress", ".te-start .te-message"].map((name) => this.find(name));
-    const { folder, bytes } = this.root.dataset;
-    button.disabled = true;
-    bar.hidden = false;
-    message.textContent = "";
-    try {
-      const address = new URL(folder, document.baseURI).href;
-      this.open(await Network.load(address, Number(bytes), (share) => (bar.value = share)));
-    } catch (error) {
-      message.textContent = error.message;
-      button.textContent = "Try again";
-      button.disabled = false;
-      bar.hidden = true;
-    }
-  }
-
-  /** Turn the controls on. */
-  open(network) {
-    Object.assign(this, { explained: null, number: 0, pending: [], holding: false });
+  /** @param {Network} network */
+  constructor(root, network) {
+    Object.assign(this, { root, explained: null, number: 0, pending: [], holding: false });
     this.side = network.about.side;
     this.taught = new Taught(network.about.image_size);
     this.cards = new Map();
@@ -75,6 +49,14 @@ export class Lesson {
     this.find(".te-app").hidden = false;
     this.looking.turn("drawing");
     this.find('[data-source="drawing"]').focus({ preventScroll: true });
+  }
+
+  find(selector) {
+    return this.root.querySelector(selector);
+  }
+
+  on(selector, event, act) {
+    for (const element of this.root.querySelectorAll(selector)) element.addEventListener(event, act);
   }
 
   wire() {
@@ -387,5 +369,3 @@ export class Lesson {
     this.view.context.canvas.setAttribute("aria-label", pad.on ? sheet : words || "What is seen");
   }
 }
-
-export const lessons = [...document.querySelectorAll(".te-lesson")].map((root) => new Lesson(root));

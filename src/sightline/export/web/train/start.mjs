@@ -1,16 +1,5 @@
 // The button of the lesson: until it is pressed, this file is all that is fetched.
 
-/** Add the style of the lesson to the page. */
-function dress() {
-  const href = new URL("train.css", import.meta.url).href;
-  const sheet = Object.assign(document.createElement("link"), { rel: "stylesheet", href });
-  return new Promise((done, fail) => {
-    sheet.addEventListener("load", done);
-    sheet.addEventListener("error", () => fail(new Error("train.css could not be fetched.")));
-    document.head.append(sheet);
-  });
-}
-
 /** Fetch everything and begin to train; when that fails, say why. */
 async function load(root) {
   const [button, bar, message] = [".tr-load", ".tr-loading", ".tr-trouble"].map((name) => root.querySelector(name));
@@ -19,7 +8,8 @@ async function load(root) {
   bar.hidden = false;
   message.textContent = "";
   try {
-    const [{ Lesson }] = await Promise.all([import("./lesson.mjs"), dress()]);
+    const [{ Lesson }, { dress }] = await Promise.all([import("./lesson.mjs"), import("../dress.mjs")]);
+    await dress(new URL("train.css", import.meta.url));
     root.lesson = await Lesson.load(root, (share) => (bar.value = share));
   } catch (error) {
     message.textContent = `Loading failed: ${error.message}`;
