@@ -96,7 +96,7 @@ OWN = {
     "notes.txt": (b"nothing to see", "text/plain"),
     "torn.png": (encoded(Image.open(io.BytesIO(PHOTO)), "PNG")[:-900], "image/png"),
     "cut.jpg": (PHOTO[: len(PHOTO) // 2], "image/jpeg"),
-    "wrong.jpg": (b"\xff\xd8 no picture", "image/jpeg"),
+    "wrong.png": (b"no picture", "image/png"),
     "dot.png": (encoded(Image.new("RGB", (1, 1), "red"), "PNG"), "image/png"),
     "strip.png": (encoded(Image.new("RGB", (3000, 1), "red"), "PNG"), "image/png"),
     "huge.jpg": (
@@ -448,9 +448,9 @@ def test_everything_to_press_on_a_phone_is_as_large_as_a_thumb(seen):
         ("logo.svg", "is an SVG drawing, which has no pixels. Save it as PNG"),
         ("IMG_2.HEIC", "is a HEIC picture, which this browser cannot read. Save it"),
         ("notes.txt", "is no picture (text/plain)"),
-        ("torn.png", "(image/png) cannot be read: it is damaged, cut off or too large"),
-        ("cut.jpg", "(image/jpeg) cannot be read: it is damaged, cut off or too large"),
-        ("wrong.jpg", "(image/jpeg) cannot be read: it is damaged"),
+        ("torn.png", "is cut off: its end is missing"),
+        ("cut.jpg", "is cut off: its end is missing"),
+        ("wrong.png", "(image/png) cannot be read: it is damaged or too large"),
     ],
 )
 def test_a_file_that_cannot_be_shown_is_named_with_its_reason(seen, name, words):
