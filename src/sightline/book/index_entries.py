@@ -30,7 +30,7 @@ class IndexEntries(SphinxTransform):
             homes = [s for s in sections if not name or name in s["ids"]]
             if not homes:
                 getLogger(__name__).warning(
-                    f"index_entries: {page} has no section {name!r}: name one that it has"
+                    f"index_entries: {place!r} is no section: name one of the page's"
                 )
                 continue
             entries = [("single", word, name, "main", None) for word in words]

@@ -35,7 +35,9 @@ DOOR = """\
 {lines}
 </head><body><a href="book/index.html">Sightline</a></body></html>
 """
-HIDDEN_MODULE = re.compile(r"~(\w+\.)+")  # what Sphinx leaves where it cannot read a default
+HIDDEN_MODULE = re.compile(
+    r"~(\w+\.)+"
+)  # what Sphinx leaves where it cannot read a default
 ICON = re.compile("^(fa[bs]?|fa-.*|theme-switch)$")  # the first class of an icon
 
 
@@ -115,9 +117,8 @@ def repair_elements(page: BeautifulSoup) -> None:
             name.replace_with(HIDDEN_MODULE.sub("", name))
     for term in page.select("dl.glossary > dt[id]:has(+ dd)"):
         # one place for both, so that the search shows the words that explain it
-        entry = term.wrap(page.new_tag("div", id=term["id"]))
-        del term["id"]
-        entry.extend(["\n", entry.find_next_sibling("dd")])
+        entry = term.wrap(page.new_tag("div", id=str(term.attrs.pop("id"))))
+        entry.extend(["\n", *entry.find_next_siblings("dd", limit=1)])
 
 
 def offer_text(page: BeautifulSoup, folder: Path) -> None:
@@ -143,23 +144,25 @@ def arrange_pictures(page: BeautifulSoup, folder: Path) -> None:
 
 def describe(page: BeautifulSoup) -> None:
     """Say in a page's head what it is about, for lists of links and for messages."""
-    if page.title is None or page.head is None:
+    words = [plain(paragraph) for paragraph in page.select(".bd-article section > p")]
+    if page.title is None or page.head is None or not words:
         return
     title, _, book = page.title.get_text().partition(DASH)
-    words = [plain(paragraph) for paragraph in page.select(".bd-article section > p")]
-    if title == book and words:  # the front page, which would be called so twice
-        title = f"{book}: {words[0].rstrip('.')}"
-        page.title.string = title
+    front = title == book  # which would be called so twice
+    if front:
+        title = page.title.string = f"{book}: {words[0].rstrip('.')}"
     summary = textwrap.shorten(" ".join(words[:2]), SUMMARY, placeholder=" …")
-    kind = "website" if title.startswith(book) else "article"
-    shared = {"og:title": title, "og:site_name": book, "og:type": kind}
-    if summary:
-        lines = {"name": "description", "content": summary}
-        page.head.append(page.new_tag("meta", attrs=lines))
-        shared["og:description"] = summary
-    for key, content in shared.items():
-        lines = {"property": key, "content": content}
-        page.head.append(page.new_tag("meta", attrs=lines))
+    lines = {
+        "description": summary,
+        "og:description": summary,
+        "og:title": title,
+        "og:site_name": book,
+        "og:type": "website" if front else "article",
+    }
+    for key, content in lines.items():
+        kind = "property" if key.startswith("og:") else "name"
+        line = page.new_tag("meta", attrs={kind: key, "content": content})
+        page.head.append(line)
 
 
 def plain(paragraph: Tag) -> str:
