@@ -385,13 +385,25 @@ def test_no_page_costs_more_than_two_megabytes_at_first_view(seen, pages):
 async def results(page: Page, address: str, words: str) -> list[str]:
     """Return what the search page lists, in its order."""
     await page.visit(f"{address}/search.html?q={quote(words)}")
-    items = "[...document.querySelectorAll('#search-results li > a')].map(a => a.href)"
-    summary = "document.querySelector('.search-summary')?.innerText"
+    return await listed(page)
+
+
+async def listed(page: Page) -> list[str]:
+    """Wait until the search page has listed all; return its links."""
     for _ in range(50):
-        if await page.value(summary):  # the list is whole
+        if await page.value("document.querySelector('.search-summary')?.innerText"):
             break
         await asyncio.sleep(0.1)
-    return await page.value(items)
+    return await page.value(
+        "[...document.querySelectorAll('#search-results li > a')].map(a => a.href)"
+    )
+
+
+ASK = """(words => {
+  document.querySelector('#search-results').replaceChildren();
+  Scorer.query = words;
+  Search.performSearch(words);
+})(%s)"""
 
 
 @pytest.mark.browser
@@ -414,7 +426,10 @@ def test_search_finds_words_and_names_of_the_library_without_a_network(address):
 def test_search_finds_what_readers_type_among_the_first_three_also_on_a_disk(site):
     async def search() -> tuple[dict[str, list[str]], list[str]]:
         async with open_page() as page:
-            lists = {q: await results(page, site.as_uri(), q) for q in QUERIES}
+            lists = {"colab": await results(page, site.as_uri(), "colab")}
+            for words in QUERIES.keys() - lists:
+                await page.value(ASK % json.dumps(words))
+                lists[words] = await listed(page)
             return lists, page.complaints
 
     lists, complaints = asyncio.run(search())
