@@ -2,13 +2,10 @@
 
 import asyncio
 import base64
-import functools
 import gzip
-import http.server
 import io
 import json
 import shutil
-import threading
 from urllib.parse import urlsplit
 
 import matplotlib as mpl
@@ -19,6 +16,7 @@ import torch
 from browser import open_page
 from exported import exported
 from PIL import Image
+from server import serve
 
 from sightline.data.pictures import read_picture
 from sightline.export.export import export
@@ -147,16 +145,9 @@ async def do(page, script: str):
 async def erase_by_pointer(page) -> dict:
     """Draw a line across the picture with the mouse; then undo it."""
     place = await do(page, BY_POINTER)
-    for kind, share in (("Pressed", 0.3), ("Moved", 0.7), ("Released", 0.7)):
-        await page.call(
-            "Input.dispatchMouseEvent",
-            type=f"mouse{kind}",
-            x=place["left"] + share * place["width"],
-            y=place["top"] + 0.5 * place["width"],
-            button="left",
-            buttons=1,
-            clickCount=1,
-        )
+    y = place["top"] + 0.5 * place["width"]
+    ends = [(place["left"] + share * place["width"], y) for share in (0.3, 0.7)]
+    await page.drag(*ends)
     after = await do(page, NOW)
     return {**place, "after": after, "undone": await do(page, UNDONE)}
 
@@ -170,11 +161,11 @@ def oblong(height: int = 70, width: int = 97) -> bytes:
     return file.getvalue()
 
 
-async def survey(address: str, folder) -> dict:
+async def survey(address: str, folder, engine: str) -> dict:
     """Open the demo, whole and broken; say what it is like."""
     seen = {}
     wide = base64.b64encode(oblong()).decode()
-    async with open_page() as page:
+    async with open_page(engine) as page:
         await page.visit(f"{address}/whole/index.html", width=390)
         seen["before"] = list(page.requests)
         seen["loaded"] = await do(page, LOAD)
@@ -191,7 +182,7 @@ async def survey(address: str, folder) -> dict:
         seen["no picture"] = await do(page, NO_PICTURE)
         seen["own"] = await do(page, OWN_PICTURE)
         seen["colours"] = await do(page, COLOURS)
-        seen["requests"], seen["complaints"] = page.requests, page.complaints[:]
+        seen["requests"], seen["complaints"] = page.requests[:], page.complaints[:]
         for name in ("broken", "missing", "exact"):
             await page.visit(f"{address}/{name}/index.html")
             seen[name] = await do(page, LOAD)
@@ -220,23 +211,10 @@ def done(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def seen(done):
-    """What Chromium saw."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    handler = functools.partial(Quiet, directory=done[2])
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        address = f"http://127.0.0.1:{server.server_port}"
-        try:
-            return asyncio.run(survey(address, done[2]))
-        finally:
-            server.shutdown()
-            thread.join()
+def seen(done, engine):
+    """What each engine saw."""
+    with serve(done[2]) as address:
+        return asyncio.run(survey(address, done[2], engine))
 
 
 @pytest.fixture(scope="module")
