@@ -1,9 +1,10 @@
 """A tab in one of three engines, for tests that look at a page."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-import asyncio
+
 import pytest
 from engines import chromium, firefox, webkit
 from engines.chromium import Chromium

@@ -1,4 +1,7 @@
-"""Firefox, through WebDriver BiDi, which it speaks itself: geckodriver is not needed."""
+"""Firefox, through WebDriver BiDi, which it speaks itself, without geckodriver.
+
+Of the files that a page from a disk loads it tells nothing.
+"""
 
 import json
 import shutil
@@ -29,14 +32,15 @@ FLAGS = (
     "--remote-allow-system-access",  # to the window around the page, which `look` needs
 )
 PREFERENCES = {
-    "focusmanager.testmode": True,  # a window that nobody sees has the focus, too
+    "ui.useOverlayScrollbars": 1,  # which take no width
     "security.fileuri.strict_origin_policy": True,  # as for readers
     "toolkit.shutdown.fastShutdownStage": 3,
 }
-# what the window tells style sheets; it must be told where the page is
+# what the window tells the page, as its developer tools would do
 LOOK = """(look => {
   for (const [name, value] of look.preferences) Services.prefs.setIntPref(name, value);
   gBrowser.selectedBrowser.browsingContext.mediumOverride = look.medium;
+  gBrowser.selectedBrowser.focus();  // which the field for addresses had
 })(%s)"""
 ABORTED = "NS_BINDING_ABORTED"
 
@@ -54,7 +58,10 @@ class Firefox(Page):
         self.started: set[str] = set()  # requests; events come in any order
         self.ended: set[str] = set()
         self.home = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        lines = [f"user_pref({json.dumps(n)}, {json.dumps(v)});" for n,v in PREFERENCES.items()]
+        lines = [
+            f"user_pref({json.dumps(n)}, {json.dumps(v)});"
+            for n, v in PREFERENCES.items()
+        ]
         Path(self.home.name, "user.js").write_text("\n".join(lines), encoding="utf-8")
         command = [*programs(), *FLAGS, "--profile", self.home.name]
         silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -145,8 +152,7 @@ class Firefox(Page):
         until_quiet(lambda: self.started - self.ended)
 
     def listen(self) -> None:
-        """Ask for files alone: what else happens, the browser says when it happens."""
-        self.take_in_files()
+        """Do nothing: the browser says what happens when it happens."""
 
     def note_request(self, event: dict) -> None:
         """Note that something is asked for."""

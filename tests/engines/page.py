@@ -35,17 +35,11 @@ class Look:
     still: bool = False  # for who does not want things to move
 
 
-# which Chromium alone tells of without being asked
-FILES = """location.protocol !== "file:" ? [] : [location.href,
-  ...performance.getEntriesByType("resource").map((entry) => entry.name)]"""
-
-
 class Page(ABC):
     """What every engine can do; each has its own way to it."""
 
     def __init__(self):
         self.closed = False
-        self.listed = 0
         self._requests: list[str] = []
         self._failures: list[str] = []
         self._complaints: list[str] = []
@@ -100,7 +94,6 @@ class Page(ABC):
 
         def go() -> None:
             self.take_in()
-            self.listed = 0
             self.open(None)
             self.wait()
 
@@ -158,12 +151,7 @@ class Page(ABC):
         self.closed = True
         self.end()
 
-    def take_in_files(self) -> None:
-        """Take in what a page from a disk has asked for, as it lists that itself."""
-        names = self.evaluate(FILES)
-        self._requests += names[self.listed :]
-        self.listed = len(names)
-
+    @abstractmethod
     def prepare(self, *, dark: bool, cold: bool) -> None:
         """Do what must be done before a visit."""
 

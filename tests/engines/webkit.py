@@ -1,8 +1,8 @@
 """WebKitGTK, through its WebDriver, in a display that exists in memory only.
 
 Its WebDriver tells nothing of requests and of the console. So its proxy, which is here,
-notes every request, and puts a listener into each page that it hands on. What pages
-from a disk ask for, the page itself lists; what they say while they load, nobody hears.
+notes every request, and puts a listener into each page that it hands on. Of a page from
+a disk nobody sees which files it loads, or hears what its console says.
 """
 
 import functools
@@ -150,7 +150,9 @@ class WebKit(Driven):
         environment = os.environ | {"DISPLAY": self.display, "GDK_BACKEND": "x11"}
         self.service = Service(driver, env=environment)
         self.service.start()
-        connection = RemoteConnection(client_config=ClientConfig(self.service.service_url))
+        connection = RemoteConnection(
+            client_config=ClientConfig(self.service.service_url)
+        )
         self.driver = webdriver.Remote(connection, options=options)
         self.driver.set_script_timeout(LONG)
         (first,) = self.driver.window_handles
@@ -192,7 +194,6 @@ class WebKit(Driven):
     def listen(self) -> None:
         """Take in what the page has asked for and said."""
         self._complaints += self.evaluate("window.heard?.splice(0) ?? []")
-        self.take_in_files()
 
     def end(self) -> None:
         """End the browser, its proxy and its display."""
