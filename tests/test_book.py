@@ -10,6 +10,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 CHAPTERS = sorted((ROOT / "book").glob("[0-9][0-9]_*.md"))
+LESSONS = CHAPTERS[1:]  # the first hour, 00, asks for nothing
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_bytes())
 SETUP = f"""\
 import importlib.util
@@ -24,6 +25,8 @@ CODE_COLUMNS = 76
 HAND_LINES = 25
 
 each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+each_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
+FOLDED = {"hide-input", "hide-cell", "remove-cell", "remove-input", "parameters"}
 
 
 def code_of(path: Path) -> list:
@@ -80,7 +83,7 @@ def test_the_first_cell_installs_only_what_is_missing(path):
 @each_chapter
 def test_the_second_cell_holds_the_parameters_of_a_full_run(path):
     second = code_of(path)[1]
-    assert second.metadata["tags"] == ["parameters"]
+    assert second.metadata["tags"][0] == "parameters"
     values = {
         node.targets[0].id: ast.literal_eval(node.value)
         for node in ast.parse(second.source).body
@@ -96,7 +99,7 @@ def test_a_chapter_says_what_it_ran_on(path):
     assert "print(edition)" in source
 
 
-@each_chapter
+@each_lesson
 def test_a_chapter_has_the_rhythm_of_the_book(path):
     found = [h.lower() for h in headings(path)]
     wanted = ["what you will build and measure", "summary", "exercises", "references"]
@@ -117,7 +120,19 @@ def test_what_is_built_by_hand_is_short(path):
     assert not long
 
 
-@each_chapter
+def test_the_first_hour_shows_at_most_forty_lines():
+    shown = [
+        line
+        for cell in code_of(CHAPTERS[0])
+        if not FOLDED & set(cell.metadata.get("tags", []))
+        for line in cell.source.splitlines()
+        if line.strip()
+    ]
+    assert CHAPTERS[0].stem == "00_one_evening"
+    assert 20 < len(shown) <= 40
+
+
+@each_lesson
 def test_a_chapter_checks_what_it_builds(path):
     checks = tagged(path, "check")
     assert checks

@@ -1,7 +1,11 @@
 """Drawn shapes: repeatable, balanced, and true about object and shortcut."""
 
+import hashlib
+import inspect
+
 import numpy as np
 import pytest
+from child import run_child
 
 from sightline.data.shapes import CLASSES, SIZE, draw_shapes
 
@@ -112,3 +116,20 @@ def test_a_mask_leaves_out_what_the_shortcut_hides():
     plain, marked = draw_shapes(300), draw_shapes(300, shortcut_on=True)
     assert (plain.masks & marked.shortcuts).any()
     assert np.array_equal(marked.masks, plain.masks & ~marked.shortcuts)
+
+
+@pytest.mark.processes
+def test_another_arithmetic_of_the_cpu_draws_the_same(monkeypatch):
+    simd = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
+    monkeypatch.setenv("NPY_DISABLE_CPU_FEATURES", " ".join(simd))
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Prescott")  # no fused products
+    program = """
+        import hashlib
+        from sightline.data.shapes import draw_shapes
+        drawn = draw_shapes(3_000, seed=7)
+        print(hashlib.sha256(drawn.images).hexdigest())
+        print(hashlib.sha256(drawn.masks).hexdigest())
+    """
+    drawn = draw_shapes(3_000, seed=7)
+    digests = [hashlib.sha256(each).hexdigest() for each in (drawn.images, drawn.masks)]
+    assert run_child(inspect.cleandoc(program)).split() == digests

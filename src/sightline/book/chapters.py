@@ -32,6 +32,9 @@ __all__ = [
 ]
 
 
+UNNUMBERED = ("measuring", "demo")  # pages that are executed like chapters
+
+
 class Book:
     """Where the parts of the book lie in one checkout.
 
@@ -53,7 +56,7 @@ class Book:
     def chapters(self) -> list[str]:
         """Return the names of the chapters that have a source, in order."""
         numbered = sorted(path.stem for path in self.pages.glob("[0-9][0-9]_*.md"))
-        return numbered + [path.stem for path in self.pages.glob("demo.md")]
+        return numbered + [n for n in UNNUMBERED if (self.pages / f"{n}.md").exists()]
 
     def choose(self, chapters: Sequence[str]) -> list[str]:
         """Return the chapters that are named, by name, number or file; none: all.

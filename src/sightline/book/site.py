@@ -84,7 +84,8 @@ def executed_chapters(book: Book, folder: Path, *, strict: bool) -> list[Path]:
 def stage_sources(book: Book, source: Path, notebooks: Sequence[Path]) -> None:
     """Copy pages and executed chapters; keep of `_toc.yml` the pages that exist."""
     shutil.rmtree(source, ignore_errors=True)
-    ignore = shutil.ignore_patterns("[0-9][0-9]_*", "demo.*", ".ipynb_checkpoints")
+    executed = [f"{name}.*" for name in book.chapters]
+    ignore = shutil.ignore_patterns(*executed, ".ipynb_checkpoints")
     shutil.copytree(book.pages, source / "book", ignore=ignore)
     shutil.copy(book.root / "_config.yml", source)
     for path in notebooks:

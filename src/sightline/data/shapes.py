@@ -2,6 +2,11 @@
 
 Ten classes on 32x32 pixels. Colour, background and place say nothing about the
 class; only the outline does. So a heatmap can be compared with the truth.
+
+The pictures do not depend on the CPU: single precision only adds, multiplies, divides
+and takes square roots, one array at a time, which every machine rounds alike; sines,
+matrix products and means are computed in double precision and rounded once.
+`export/web/shapes.mjs` draws the same pictures in a page, so both change together.
 """
 
 from collections.abc import Sequence
@@ -25,8 +30,9 @@ CLASSES = (
 CHUNK = 1000  # pictures drawn at once: bounds the working memory to about 100 MB
 MARK = slice(SIZE - 6, SIZE - 1)  # rows and columns of the shortcut
 CHECKER = np.where(np.indices((5, 5)).sum(0) % 2, 0.95, 0.05).astype(np.float32)
-# pixel centres; rows grow downwards
-ROWS, COLUMNS = np.indices((SIZE, SIZE), dtype=np.float32) + np.float32(0.5)
+COS_36, SIN_36 = 0.80901699, 0.58778525
+CENTRES = np.arange(SIZE, dtype=np.float32) + np.float32(0.5)  # of the pixels
+ROWS, COLUMNS = CENTRES[:, None], CENTRES  # rows grow downwards
 
 
 @dataclass(frozen=True)
@@ -114,10 +120,11 @@ def _draw_objects(
     angle: Floats = rng.uniform(-0.35, 0.35, n)  # radians
     room = np.maximum(SIZE / 2 - 0.95 * size, 0)  # keeps the object inside
     x, y = SIZE / 2 + rng.uniform(-1, 1, (2, n)) * room
-    size, angle, x, y = (_per_picture(values) for values in (size, angle, x, y))
+    values = (size, np.cos(angle), np.sin(angle), x, y)
+    size, cosine, sine, x, y = (_per_picture(each) for each in values)
     right, down = COLUMNS - x, ROWS - y
-    u = (np.cos(angle) * right + np.sin(angle) * down) / size
-    v = (np.cos(angle) * down - np.sin(angle) * right) / size
+    u = (cosine * right + sine * down) / size
+    v = (cosine * down - sine * right) / size
     distance = np.empty_like(u)
     for label, name in enumerate(CLASSES):
         chosen = labels == label
@@ -130,7 +137,7 @@ def _outline(name: str, u: Floats, v: Floats) -> Floats:
 
     The shape fits into a circle of radius 1; v grows downwards.
     """
-    r = np.hypot(u, v)
+    r = _length(u, v)
     box = np.maximum(np.abs(u), np.abs(v))
     match name:
         case "disc":
@@ -146,17 +153,23 @@ def _outline(name: str, u: Floats, v: Floats) -> Floats:
         case "cross":
             return np.maximum(box - 0.95, np.minimum(np.abs(u), np.abs(v)) - 0.3)
         case "star":
-            fifth = 2 * np.pi / 5
-            turn = np.abs((np.arctan2(u, v) + fifth / 2) % fifth - fifth / 2)
-            along, across = 0.82 * r * np.cos(turn), 0.82 * r * np.sin(turn)
-            return along * np.cos(0.63) + 1.863 * across * np.sin(0.63) - 0.56
+            along, across = v, np.abs(u)
+            for cosine in (COS_36, -COS_36):  # fold the five arms onto the lowest
+                beyond = 2 * np.maximum(cosine * across - SIN_36 * along, 0)
+                along = along + SIN_36 * beyond
+                across = across - cosine * beyond
+            return 0.662583 * along + 0.900013 * np.abs(across) - 0.56
         case "crescent":
-            return np.maximum(r - 0.95, 0.62 - np.hypot(u - 0.45, v))
+            return np.maximum(r - 0.95, 0.62 - _length(u - 0.45, v))
         case "bar_pair":
             return np.maximum(np.abs(np.abs(u) - 0.55) - 0.25, np.abs(v) - 0.9)
         case _:  # heart
             lift = 1.15 * (0.25 - v) - 0.75 * np.sqrt(np.abs(u) + 1e-6)
-            return u**2 + lift**2 - 0.82
+            return u * u + lift * lift - 0.82
+
+
+def _length(across: Floats, down: Floats) -> Floats:
+    return np.sqrt(across * across + down * down)
 
 
 def _paint(
@@ -171,7 +184,8 @@ def _paint(
     direction = rng.standard_normal((n, 3, 1, 1), dtype=np.float32)
     direction /= np.abs(direction).max(1, keepdims=True)
     shift = direction * _uniform(rng, *contrast, (n, 1, 1, 1))
-    paint = background.mean((2, 3), keepdims=True) + shift + 0.08 * _clouds(rng, n, 6)
+    mean = background.mean((2, 3), np.float64, keepdims=True).astype(np.float32)
+    paint = mean + shift + 0.08 * _clouds(rng, n, 6)
     for _ in range(2):  # small dots behind the object, alike in every class
         blob = _blobs(rng, n)
         colour = _uniform(rng, 0.1, 0.9, (n, 3, 1, 1))
@@ -184,24 +198,33 @@ def _clouds(rng: np.random.Generator, n: int, cells: int) -> Floats:
     knots = rng.standard_normal((n, 3, cells, cells), dtype=np.float32)
     place = np.linspace(0, cells - 1, SIZE, dtype=np.float32)
     weights = np.maximum(1 - np.abs(place[:, None] - np.arange(cells)), 0)
-    weights = weights.astype(np.float32)  # (32, cells), linear interpolation
-    return weights @ knots @ weights.T
+    # (32, cells), linear interpolation; the products are exact in double precision
+    weights = weights.astype(np.float32).astype(np.float64)
+    rows = (weights @ knots.astype(np.float64)).astype(np.float32)
+    return (rows.astype(np.float64) @ weights.T).astype(np.float32)
 
 
 def _stripes(rng: np.random.Generator, n: int) -> Floats:
     """Draw waves (n, 1, 32, 32) of random direction and length, -1 to 1."""
-    angle = _per_picture(rng.uniform(0, np.pi, n))
-    frequency = _per_picture(rng.uniform(0.5, 1.3, n))  # radians per pixel
-    phase = _per_picture(rng.uniform(0, 2 * np.pi, n))
-    along = np.cos(angle) * COLUMNS + np.sin(angle) * ROWS
-    return np.sin(along * frequency + phase)[:, None]
+    angle = rng.uniform(0, np.pi, (n, 1))
+    frequency = rng.uniform(0.5, 1.3, (n, 1))  # radians per pixel
+    phase = rng.uniform(0, 2 * np.pi, (n, 1))
+    across = frequency * np.cos(angle) * CENTRES + phase
+    down = frequency * np.sin(angle) * CENTRES
+    sin_across, cos_across, sin_down, cos_down = (
+        wave.astype(np.float32)
+        for wave in (np.sin(across), np.cos(across), np.sin(down), np.cos(down))
+    )  # the sine of the sum of both
+    waves = sin_across[:, None] * cos_down[:, :, None]
+    waves += cos_across[:, None] * sin_down[:, :, None]
+    return waves[:, None]
 
 
 def _blobs(rng: np.random.Generator, n: int) -> Floats:
     """Draw the cover (n, 1, 32, 32) of one small dot per picture, 0 to 1."""
     x, y = (_per_picture(rng.uniform(2, SIZE - 2, n)) for _ in range(2))
     size = _per_picture(rng.uniform(1, 2.4, n))
-    return np.clip(size - np.hypot(COLUMNS - x, ROWS - y) + 0.5, 0, 1)[:, None]
+    return np.clip(size - _length(COLUMNS - x, ROWS - y) + 0.5, 0, 1)[:, None]
 
 
 def _uniform(
