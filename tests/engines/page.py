@@ -38,6 +38,9 @@ class Look:
 class Page(ABC):
     """What every engine can do; each has its own way to it."""
 
+    #: Whether it can show a reader's colours in place of the page's.
+    forces_colours = True
+
     def __init__(self):
         self.closed = False
         self._requests: list[str] = []

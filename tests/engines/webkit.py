@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ from selenium.webdriver.webkitgtk.service import Service
 
 from engines.page import HEIGHT, LONG, Driven, Look, until_quiet
 
+# a hidden bar of the browser would keep its window from becoming narrow
+STYLE = "searchbar * { min-width: 0; padding: 0; margin: 0; font-size: 1px }"
 FLAGS = ("--automation", "--javascript-can-open-windows-automatically=true")
 BROWSERS = ("lib/*/webkit2gtk-4.*/MiniBrowser", "libexec/webkit2gtk-4.*/MiniBrowser")
 HERE = "127.0.0.1"
@@ -130,11 +133,16 @@ class Proxy(http.server.BaseHTTPRequestHandler):
 class WebKit(Driven):
     """A tab of WebKitGTK's small browser, in a window without a tool bar."""
 
+    forces_colours = False
+
     def __init__(self):
         super().__init__()
         self.under_way: list[str] = []
         with ExitStack() as stack:
             self.display = stack.enter_context(display())
+            self.home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            (self.home / "gtk-3.0").mkdir()
+            (self.home / "gtk-3.0/gtk.css").write_text(STYLE, encoding="ascii")
             self.proxy = stack.enter_context(proxy(self))
             self.start(dark=False)
             self.stack = stack.pop_all()
@@ -147,8 +155,9 @@ class WebKit(Driven):
         options.binary_location = browser
         for flag in (*FLAGS, f"--proxy={self.proxy}", *["--dark-mode"] * dark):
             options.add_argument(flag)
-        environment = os.environ | {"DISPLAY": self.display, "GDK_BACKEND": "x11"}
-        self.service = Service(driver, env=environment)
+        place = {"DISPLAY": self.display, "GDK_BACKEND": "x11"}
+        place["XDG_CONFIG_HOME"] = str(self.home)
+        self.service = Service(driver, env=os.environ | place)
         self.service.start()
         connection = RemoteConnection(
             client_config=ClientConfig(self.service.service_url)
