@@ -143,11 +143,11 @@ async def do(page, script: str):
 
 
 async def erase_by_pointer(page) -> dict:
-    """Draw a line across the picture with the mouse; then undo it."""
+    """Draw a line across the picture with a finger; then undo it."""
     place = await do(page, BY_POINTER)
     y = place["top"] + 0.5 * place["width"]
     ends = [(place["left"] + share * place["width"], y) for share in (0.3, 0.7)]
-    await page.drag(*ends)
+    await page.drag(*ends, finger=True)
     after = await do(page, NOW)
     return {**place, "after": after, "undone": await do(page, UNDONE)}
 

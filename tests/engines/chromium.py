@@ -89,22 +89,21 @@ class Chromium(Driven):
             self.note(event["method"], event["params"])
         for entry in self.driver.get_log("browser"):
             if entry["level"] in ("SEVERE", "WARNING"):
-                self._complaints.append(entry["message"][:400])
+                self.note_complaint(entry["message"])
 
     def note(self, method: str, params: dict) -> None:
         """Note one event."""
         if method == "Network.requestWillBeSent":
-            url = self.urls[params["requestId"]] = params["request"]["url"]
-            self._requests.append(url)
+            self.urls[params["requestId"]] = params["request"]["url"]
+            self.note_request(params["request"]["url"])
+        elif method == "Network.responseReceived":
+            answer = params["response"]
+            self.note_answer(answer["url"], status=answer["status"])
         elif method == "Network.loadingFinished":
             url = self.urls.get(params["requestId"], "")
-            self._bytes[url] = self._bytes.get(url, 0) + params["encodedDataLength"]
+            self.note_answer(url, size=params["encodedDataLength"])
         elif method == "Network.loadingFailed" and not params.get("canceled"):
-            self._failures.append(params["errorText"])
-        elif (
-            method == "Network.responseReceived" and params["response"]["status"] > 399
-        ):
-            self._failures.append(params["response"]["url"])
+            self.note_failure(params["errorText"])
         elif method == "Page.lifecycleEvent":
             if params["name"] == "init":  # of a new document
                 self.stages.clear()

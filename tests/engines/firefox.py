@@ -91,10 +91,10 @@ class Firefox(Page):
             self.order("browsingContext.getTree", **scope)["contexts"][0]["context"]
             for scope in ({}, {"moz:scope": "chrome"})
         )
-        self.network.add_event_handler("before_request", self.note_request)
-        self.network.add_event_handler("response_completed", self.note_answer)
-        self.network.add_event_handler("fetch_error", self.note_error)
-        Log(self.connection).add_event_handler("entry_added", self.note_entry)
+        self.network.add_event_handler("before_request", self.start_request)
+        self.network.add_event_handler("response_completed", self.end_request)
+        self.network.add_event_handler("fetch_error", self.end_request)
+        Log(self.connection).add_event_handler("entry_added", self.hear)
 
     def order(self, method: str, **params) -> dict:
         """Send a command for which the library has no function."""
@@ -154,29 +154,26 @@ class Firefox(Page):
     def listen(self) -> None:
         """Do nothing: the browser says what happens when it happens."""
 
-    def note_request(self, event: dict) -> None:
+    def start_request(self, event: dict) -> None:
         """Note that something is asked for."""
-        self._requests.append(event["request"]["url"])
         self.started.add(event["request"]["request"])
+        self.note_request(event["request"]["url"])
 
-    def note_answer(self, event: ResponseCompletedParameters) -> None:
-        """Note what was answered."""
-        url, answer = event.request["url"], event.response
-        if answer["status"] > 399:
-            self._failures.append(url)
-        self._bytes[url] = self._bytes.get(url, 0) + answer["bytesReceived"]
+    def end_request(
+        self, event: ResponseCompletedParameters | FetchErrorParameters
+    ) -> None:
+        """Note what came of it."""
+        if isinstance(event, ResponseCompletedParameters):
+            status, size = (event.response[k] for k in ("status", "bytesReceived"))
+            self.note_answer(event.request["url"], status=status, size=size)
+        elif event.error_text != ABORTED:
+            self.note_failure(event.error_text)
         self.ended.add(event.request["request"])
 
-    def note_error(self, event: FetchErrorParameters) -> None:
-        """Note that there was no answer."""
-        if event.error_text != ABORTED:
-            self._failures.append(event.error_text)
-        self.ended.add(event.request["request"])
-
-    def note_entry(self, entry: dict) -> None:
+    def hear(self, entry: dict) -> None:
         """Note what the console says."""
         if entry["level"] in ("error", "warn"):
-            self._complaints.append(entry["text"][:400])
+            self.note_complaint(entry["text"])
 
     def end(self) -> None:
         """End the browser, and with it the connection."""

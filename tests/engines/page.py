@@ -150,9 +150,29 @@ class Page(ABC):
 
     def close(self) -> None:
         """End the browser; what it asked for and said stays."""
-        self.take_in()
-        self.closed = True
-        self.end()
+        try:
+            self.take_in()
+        finally:
+            self.closed = True
+            self.end()
+
+    def note_request(self, url: str) -> None:
+        """Note that something is asked for."""
+        self._requests.append(url)
+
+    def note_answer(self, url: str, *, status: int = 200, size: int = 0) -> None:
+        """Note the status of an answer, or a part of its bytes."""
+        if status > 399:
+            self._failures.append(url)
+        self._bytes[url] = self._bytes.get(url, 0) + size
+
+    def note_failure(self, error: str) -> None:
+        """Note that a request has had no answer."""
+        self._failures.append(error)
+
+    def note_complaint(self, words: str) -> None:
+        """Note what the console says."""
+        self._complaints.append(words[:400])
 
     @abstractmethod
     def prepare(self, *, dark: bool, cold: bool) -> None:

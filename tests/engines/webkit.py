@@ -92,12 +92,12 @@ class Proxy(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Ask the server; tell the page."""
         self.page.under_way.append(self.path)
-        self.page._requests.append(self.path)
+        self.page.note_request(self.path)
         try:
             if urlsplit(self.path).hostname == HERE:
                 self.hand_on()
             else:
-                self.page._failures.append(self.path)
+                self.page.note_failure(f"{self.path} is not on this machine")
                 self.send_error(502)
         finally:
             self.page.under_way.remove(self.path)
@@ -106,16 +106,15 @@ class Proxy(http.server.BaseHTTPRequestHandler):
 
     def hand_on(self) -> None:
         """Hand on an answer; a page gets a listener, behind its first line."""
-        server, path = urlsplit(self.path).netloc, self.path.split(HERE, 1)[1]
-        connection = http.client.HTTPConnection(server)
-        connection.request(self.command, path[path.index("/") :], headers=self.headers)
+        url = urlsplit(self.path)
+        connection = http.client.HTTPConnection(url.netloc)
+        path = url._replace(scheme="", netloc="").geturl()
+        connection.request(self.command, path, headers=self.headers)
         answer = connection.getresponse()
         body, headers = answer.read(), answer.headers
         connection.close()
-        if answer.status > 399:
-            self.page._failures.append(self.path)
-        count = len(body) + len(bytes(headers))
-        self.page._bytes[self.path] = self.page._bytes.get(self.path, 0) + count
+        size = len(body) + len(bytes(headers))
+        self.page.note_answer(self.path, status=answer.status, size=size)
         if headers.get_content_type() == "text/html":
             headers.replace_header("Content-Type", "text/html; charset=utf-8")
             body = re.sub(DOCTYPE, lambda found: found[0] + LISTENER, body, count=1)
@@ -202,7 +201,8 @@ class WebKit(Driven):
 
     def listen(self) -> None:
         """Take in what the page has asked for and said."""
-        self._complaints += self.evaluate("window.heard?.splice(0) ?? []")
+        for words in self.evaluate("window.heard?.splice(0) ?? []"):
+            self.note_complaint(words)
 
     def end(self) -> None:
         """End the browser, its proxy and its display."""
