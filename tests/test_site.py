@@ -422,7 +422,8 @@ def test_search_finds_words_and_names_of_the_library_without_a_network(address, 
 FOCUSED = """(() => {
   const item = document.activeElement;
   if (item === document.body) return null;
-  const mark = item.querySelector('.toctree-toggle') ?? item;  // which the theme rings
+  const toggle = item.matches('summary') && item.querySelector('.toctree-toggle');
+  const mark = toggle || item;  // the theme rings the toggle
   const style = getComputedStyle(mark), box = mark.getBoundingClientRect();
   const ring = parseFloat(style.outlineWidth) > 0 && style.outlineStyle !== 'none';
   return {name: item.outerHTML.slice(0, 100), text: item.innerText.trim(),
@@ -431,15 +432,15 @@ FOCUSED = """(() => {
 
 
 @pytest.mark.browser
-def test_the_tab_key_goes_through_a_page_and_shows_where_it_is(address):
+def test_the_tab_key_goes_through_a_page_and_shows_where_it_is(address, engine):
     async def walk() -> list[dict]:
         stops = []
-        async with open_page() as page:
+        async with open_page(engine) as page:
             await page.visit(f"{address}/book/index.html")
             for _ in range(200):
                 await page.press("Tab")
                 stop = await page.value(FOCUSED)
-                if stop is None:
+                if stop is None or stop in stops[:1]:  # WebKit begins again
                     break
                 stops.append(stop)
         return stops
@@ -452,9 +453,9 @@ def test_the_tab_key_goes_through_a_page_and_shows_where_it_is(address):
 
 
 @pytest.mark.browser
-def test_search_opens_and_closes_by_keyboard_and_the_skip_link_skips(address):
+def test_search_opens_and_closes_by_keyboard_and_the_skip_link_skips(address, engine):
     async def use() -> list:
-        async with open_page() as page:
+        async with open_page(engine) as page:
             await page.visit(f"{address}/book/glossary.html")
             await page.press("k", control=True)
             opened = await page.value(
