@@ -7,7 +7,7 @@ import re
 import zlib
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 import yaml
@@ -23,6 +23,30 @@ BOOK = Book(ROOT)
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_bytes())
 REPOSITORY = CONFIG["repository"]["url"]
 BUDGET = 2_000_000  # bytes of a page at first view, nothing compressed
+SUMMARY = range(50, 202)  # characters of what a page says about itself
+# what readers type, and the page that must be among the first three
+QUERIES = {
+    "learning rate": "03_lr_finder",
+    "own images": "11_your_images",
+    "overfitting": "05_training",
+    "transfer learning": "11_your_images",
+    "convolution": "02_residual_networks",
+    "colab": "index",
+    "install": "index",
+    "grad-cam": "06_grad_cam",
+    "label errors": "10_mistakes",
+    "batch size": "05_training",
+    "my own pictures": "11_your_images",
+    "how to install": "index",
+    "data augmentation": "01_data",
+    "skip connection": "02_residual_networks",
+    "loss nan": "05_training",
+    "calibration": "10_mistakes",
+    "watermark": "09_trust",
+    "export": "11_your_images",
+    "license": "edition",
+    "weight decay": "glossary",
+}
 KINDS = ("requests", "failures", "complaints")
 OF_EACH_KIND = (
     "book/index.html",
@@ -36,6 +60,7 @@ GUIDELINES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-prac
 # parts of the library that no reader calls: what makes the book
 # what only other files of the library use
 INNER = {"execute", "chapters", "assets", "manifest", "page", "pages", "site", "cli"}
+INNER |= {"index_entries"}  # of Sphinx
 INNER |= {"forecast", "network", "rate", "state", "steps"}  # of a pipeline
 INNER |= {"outcome", "run_files", "weights"}  # of a pipeline, of a run, of a classifier
 pytestmark = pytest.mark.book
@@ -178,6 +203,31 @@ def test_pictures_wait_until_they_are_near_and_keep_their_place(pages):
             assert int(image["width"]) > 0 and int(image["height"]) > 0, name
 
 
+def test_every_page_says_in_its_head_what_it_is_about(pages):
+    said = {}
+    for name, tags in pages.items():
+        if name.startswith("book/"):
+            lines = {m.get("name") or m.get("property"): m for m in tags.all("meta")}
+            said[name] = lines["description"]["content"]
+            assert len(said[name]) in SUMMARY, f"{name}: {said[name]!r}"
+            assert lines["og:description"]["content"] == said[name]
+            assert lines["og:title"]["content"] not in ("", "Sightline")
+    assert len(set(said.values())) == len(said), "two pages say the same"
+
+
+def test_the_reference_lists_its_pages_with_a_line_for_each(pages, site):
+    links = {a.get("href") for a in pages["book/api.html"].all("a")}
+    assert {p.name for p in site.glob("book/api_*.html")} <= links
+    text = (site / "book" / "api.html").read_text(encoding="utf-8")
+    listed = re.findall(r'<dt><a [^>]*href="(api_\w+\.html)"', text)
+    assert sorted(listed) == sorted(p.name for p in site.glob("book/api_*.html"))
+
+
+def test_no_page_names_a_place_on_the_machine_that_built_it(site):
+    for path in site.glob("book/*.html"):
+        assert str(ROOT) not in path.read_text(encoding="utf-8"), path.name
+
+
 def documented(site: Path) -> set[str]:
     """Full names of everything that the pages of the library describe."""
     data = (site / "objects.inv").read_bytes().split(b"\n", 4)[4]
@@ -229,6 +279,15 @@ async def violations(page: Page) -> list[str]:
     )
 
 
+# boxes in sight that scroll sideways, and the Tab key misses or nothing names
+MISSED = """[...document.querySelectorAll('main *')].filter(box => {
+  if (box.scrollWidth <= box.clientWidth || !box.checkVisibility()) return false;
+  if (!['auto', 'scroll'].includes(getComputedStyle(box).overflowX)) return false;
+  const named = box.getAttribute('aria-label') || box.matches('mjx-container');
+  return box.tabIndex < 0 || !named;
+}).map(box => box.outerHTML.slice(0, 120))"""
+
+
 async def look_at(page: Page, url: str) -> dict:
     """Open a page wide, make it dark, then narrow and light; say what it is like."""
     await page.visit(url, cold=True)
@@ -253,6 +312,10 @@ async def look_at(page: Page, url: str) -> dict:
     await asyncio.sleep(0.5)  # the theme waits 0.3 s for the last change
     found["width"] = await page.value("document.documentElement.scrollWidth")
     found["light"] = await violations(page)
+    await page.show(width=320, dark=False)  # 1280 pixels, enlarged fourfold
+    await asyncio.sleep(0.5)
+    found["narrow"] = await page.value("document.documentElement.scrollWidth")
+    found["missed"] = await page.value(MISSED)
     return found
 
 
@@ -291,6 +354,14 @@ def test_chromium_has_nothing_to_complain_about(seen):
 @pytest.mark.browser
 def test_no_page_scrolls_sideways_on_a_phone(seen, pages):
     assert {name: seen[name]["width"] for name in pages} == dict.fromkeys(pages, 390)
+
+
+@pytest.mark.browser
+def test_no_page_scrolls_sideways_at_400_percent_and_every_box_that_does_is_reached(
+    seen, pages
+):
+    assert {name: seen[name]["narrow"] for name in pages} == dict.fromkeys(pages, 320)
+    assert {name: m for name in pages if (m := seen[name]["missed"])} == {}
 
 
 @pytest.mark.browser
@@ -393,14 +464,26 @@ def test_axe_finds_nothing_in_any_engine(glanced, theme):
 
 async def results(page: Page, address: str, words: str) -> list[str]:
     """Return what the search page lists, in its order."""
-    await page.visit(f"{address}/search.html?q={words}")
-    items = "[...document.querySelectorAll('#search-results li a')].map(a => a.href)"
+    await page.visit(f"{address}/search.html?q={quote(words)}")
+    return await listed(page)
+
+
+async def listed(page: Page) -> list[str]:
+    """Wait until the search page has listed all; return its links."""
     for _ in range(50):
-        found = await page.value(items)
-        if found:
-            return found
+        if await page.value("document.querySelector('.search-summary')?.innerText"):
+            break
         await asyncio.sleep(0.1)
-    return []
+    return await page.value(
+        "[...document.querySelectorAll('#search-results li > a')].map(a => a.href)"
+    )
+
+
+ASK = """(words => {
+  document.querySelector('#search-results').replaceChildren();
+  Scorer.query = words;
+  Search.performSearch(words);
+})(%s)"""
 
 
 @pytest.mark.browser
@@ -417,6 +500,37 @@ def test_search_finds_words_and_names_of_the_library_without_a_network(address, 
     for name, links in found.items():
         place = f"#sightline.{modules[name]}.{name}"
         assert any(link.endswith(place) for link in links), f"{name}: {links}"
+
+
+@pytest.mark.browser
+def test_search_finds_what_readers_type_among_the_first_three_also_on_a_disk(site):
+    async def search() -> tuple[dict[str, list[str]], list[str]]:
+        async with open_page() as page:
+            lists = {"colab": await results(page, site.as_uri(), "colab")}
+            for words in QUERIES.keys() - lists:
+                await page.value(ASK % json.dumps(words))
+                lists[words] = await listed(page)
+            return lists, page.complaints
+
+    lists, complaints = asyncio.run(search())
+    assert not complaints
+    for words, page in QUERIES.items():
+        names = [link.split("/book/")[-1].split(".html")[0] for link in lists[words]]
+        assert page in names[:3], f"{words}: {names[:6]}"
+
+
+@pytest.mark.browser
+def test_search_shows_a_term_with_its_name_and_its_explanation(address):
+    async def search() -> str:
+        async with open_page() as page:
+            await results(page, address, "weight decay")
+            return await page.value(
+                "document.querySelector('#search-results li').innerText"
+            )
+
+    name, *explanation = asyncio.run(search()).split("\n")
+    assert name == "Glossary > weight decay"
+    assert "Shrinking the weights" in " ".join(explanation)
 
 
 FOCUSED = """(() => {
