@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 from browser import ENGINES, require_engine
 
+EMULATING = [name for name, (kind, *_) in ENGINES.items() if kind.emulates_media]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_data_folder(tmp_path_factory) -> Iterator[None]:
@@ -23,12 +25,19 @@ def engine(request) -> str:
     return request.param
 
 
+@pytest.fixture(scope="session", params=EMULATING)
+def emulating_engine(request) -> str:
+    """Each engine that can be told of forced colours and of reduced motion."""
+    return request.param
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Look for what a test needs before anything is built for it."""
     if item.get_closest_marker("browser"):
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        engine = parameters.get("engine", "chromium")
+        engine = parameters.get("emulating_engine", "chromium")
+        engine = parameters.get("engine", engine)
         require_engine(engine)
         item.user_properties.append(("engine", engine))
     if item.get_closest_marker("processes") and os.name != "posix":

@@ -70,7 +70,7 @@ async def survey(address: str, engine: str) -> dict:
         await page.reload()
         seen["again"] = page.requests[:]
         seen["media"]["light"] = await page.value(MEDIA)
-        for kind in ("paper", "forced", "still") if page.forces_colours else ():
+        for kind in ("paper", "forced", "still") if page.emulates_media else ():
             await page.show(width=640, dark=False, **{kind: True})
             seen["media"][kind] = await page.value(MEDIA)
     seen["closed"] = page.complaints

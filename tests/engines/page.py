@@ -38,8 +38,8 @@ class Look:
 class Page(ABC):
     """What every engine can do; each has its own way to it."""
 
-    #: Whether it can show a reader's colours in place of the page's.
-    forces_colours = True
+    #: Whether it shows pages as on paper, in forced colours, or without movement.
+    emulates_media = True
 
     def __init__(self):
         self.closed = False

@@ -132,7 +132,7 @@ class Proxy(http.server.BaseHTTPRequestHandler):
 class WebKit(Driven):
     """A tab of WebKitGTK's small browser, in a window without a tool bar."""
 
-    forces_colours = False
+    emulates_media = False
 
     def __init__(self):
         super().__init__()
