@@ -30,12 +30,11 @@ CHOOSE = "document.querySelectorAll('.self-check input')[1].click()"
 READY = "document.querySelectorAll('[data-explorer][data-ready]').length"
 
 
-async def survey(url: str) -> dict:
+async def survey(url: str, engine: str) -> dict:
     """Look at explorers and at a question in the colours of a system."""
-    async with open_page() as page:
+    async with open_page(engine) as page:
         await page.visit(url)
-        forced = [{"name": "forced-colors", "value": "active"}]
-        await page.call("Emulation.setEmulatedMedia", features=forced)
+        await page.show(width=1280, dark=False, forced=True)
         while await page.value(READY) < 2:
             await asyncio.sleep(0.1)
         await page.value(CHOOSE)
@@ -44,7 +43,7 @@ async def survey(url: str) -> dict:
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory):
+def seen(tmp_path_factory, emulating_engine):
     """What can be seen on a page with two explorers and a question."""
     made = elements()
     body = made["grad-cam"] + made["one-cycle"]
@@ -54,7 +53,7 @@ def seen(tmp_path_factory):
     text = PAGE.format(body=body, load=(SCRIPTS / "load.js").as_uri(), **addresses)
     path = tmp_path_factory.mktemp("page") / "page.html"
     path.write_text(text, encoding="utf-8")
-    return asyncio.run(survey(path.as_uri()))
+    return asyncio.run(survey(path.as_uri(), emulating_engine))
 
 
 def test_the_chosen_picture_alone_has_a_ring(seen):
