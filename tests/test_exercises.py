@@ -4,14 +4,12 @@ import ast
 import asyncio
 import re
 import shutil
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import jupytext
 import pytest
 from browser import open_page
+from server import serve
 
 ROOT = Path(__file__).parents[1]
 # the first hour, 00, has none
@@ -132,7 +130,7 @@ QUESTION = """
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory):
+def seen(tmp_path_factory, engine):
     """What a page with two questions does when they are answered by keyboard."""
     folder = tmp_path_factory.mktemp("page")
     shutil.copy(SCRIPT, folder / "self_check.js")
@@ -141,25 +139,15 @@ def seen(tmp_path_factory):
     head = '<!doctype html><link rel="icon" href="data:,"><title>t</title>'
     script = '<script src="self_check.js"></script>'
     (folder / "index.html").write_text(head + body + script, encoding="utf-8")
-    handler = partial(Quiet, directory=folder)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield asyncio.run(answer(f"http://127.0.0.1:{server.server_port}/"))
-        server.shutdown()
+    with serve(folder) as address:
+        return asyncio.run(answer(address, engine))
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    """A server that does not log."""
-
-    def log_message(self, *_):
-        pass
-
-
-async def answer(address: str) -> dict:
+async def answer(address: str, engine: str) -> dict:
     """Answer both questions by keyboard; the first one wrongly at first."""
     verdicts = "[...document.querySelectorAll('.verdict')].map(v => v.textContent)"
     seen = {}
-    async with open_page() as page:
+    async with open_page(engine) as page:
         await page.visit(address)
         seen["groups"] = await page.value(
             "[...document.querySelectorAll('[role=radiogroup]')].map("
@@ -167,29 +155,19 @@ async def answer(address: str) -> dict:
             ".textContent)"
         )
         for key in ("Tab", "Space"):
-            await press(page, key)
+            await page.press(key)
         seen["wrong"] = await page.value(verdicts)
         seen["closed"] = await page.value("document.querySelector('details').open")
-        await press(page, "ArrowDown")
+        await page.press("ArrowDown")
         seen["moved"] = await page.value(verdicts)
-        await press(page, "Space")
+        await page.press("Space")
         seen["right"] = await page.value(verdicts)
         seen["open"] = await page.value("document.querySelector('details').open")
         for key in ("Tab", "Tab", "Space"):  # past the answer
-            await press(page, key)
+            await page.press(key)
         seen["end"] = await page.value(verdicts)
         seen["complaints"] = page.complaints
     return seen
-
-
-async def press(page, key: str) -> None:
-    """Press and release one key."""
-    codes = {"Tab": 9, "Space": 32, "ArrowDown": 40}
-    name = {"Space": " "}.get(key, key)
-    event = {"key": name, "code": key, "windowsVirtualKeyCode": codes[key]}
-    text = {"text": " "} if key == "Space" else {}
-    await page.call("Input.dispatchKeyEvent", type="keyDown", **event, **text)
-    await page.call("Input.dispatchKeyEvent", type="keyUp", **event)
 
 
 @pytest.mark.browser

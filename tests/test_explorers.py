@@ -5,8 +5,10 @@ import itertools
 import json
 import math
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import jupytext
 import numpy as np
@@ -14,6 +16,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from browser import open_page
+from server import serve
 from torch.optim.lr_scheduler import OneCycleLR
 
 from sightline.book import explorers
@@ -237,7 +240,7 @@ def test_above_an_explorer_stands_a_figure(name, chapter):
     assert "hide-input" in code[place].metadata["tags"]
 
 
-# what the scripts compute, in Chromium
+# what the scripts compute, in each engine
 
 DRAWS = [  # down, right, mirrored, border, row, column, side of the hole, fill
     (0, 0, False, "reflect", 0, 0, 0, "mean"),
@@ -327,79 +330,82 @@ async def wait_for(page, expression: str, wanted: object) -> object:
 
 async def press(page, key: str, times: int = 1) -> None:
     """Press a key as a keyboard does, and wait until it is told."""
-    codes = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
-    code = {"key": key, "code": key, "windowsVirtualKeyCode": codes[key]}
     for _ in range(times):
-        await page.call("Input.dispatchKeyEvent", type="rawKeyDown", **code)
-        await page.call("Input.dispatchKeyEvent", type="keyUp", **code)
+        await page.press(key)
     await page.value("new Promise((resolve) => setTimeout(resolve, 250))")
 
 
-async def survey(url: str, bare: str) -> dict:
-    """Open the page of all explorers, ask, press keys; then without JavaScript."""
-    found = {}
-    async with open_page() as page:
-        await page.visit(url)
-        found["ready"] = await wait_for(page, READY, len(HOMES))
-        for name, question in computed().items():
-            found[name] = await page.value(question)
-        await page.value(
-            "document.querySelector('[data-explorer=\"one-cycle\"] input').focus()"
-        )
-        found["before"] = await page.value(SENTENCE.format("one-cycle"))
-        await press(page, "ArrowRight", times=6)
-        found["after"] = await page.value(SENTENCE.format("one-cycle"))
-        found["code"] = await page.value(
-            "document.querySelector('[data-explorer=\"one-cycle\"] code').textContent"
-        )
-        await page.value(
-            'document.querySelector(\'[data-explorer="receptive-field"] '
-            "[role=application]').focus()"
-        )
-        await press(page, "ArrowUp", times=2)
-        found["moved"] = await page.value(SENTENCE.format("receptive-field"))
-        found["controls"] = await page.value(
-            "[...document.querySelectorAll('.explorer-live :is(input, [tabindex])')]"
-            ".map((e) => e.labels?.[0]?.textContent || e.getAttribute('aria-label'))"
-        )
-        found["sentences"] = await page.value(
-            "[...document.querySelectorAll('[data-explorer] > p')].map((p) => p.hidden)"
-        )
-        await page.visit(url, width=390, dark=True)
-        await wait_for(page, READY, len(HOMES))
-        found["width"] = await page.value("document.documentElement.scrollWidth")
-        found["asked"], page.requests = page.requests, []
-        await page.visit(bare)
-        await wait_for(page, "document.readyState + document.title", "completebare")
-        found["bare"], page.requests = page.requests, []
+async def use(page) -> dict:
+    """Ask the scripts, press keys, look at what is said."""
+    found = {name: await page.value(asked) for name, asked in computed().items()}
+    await page.value(
+        "document.querySelector('[data-explorer=\"one-cycle\"] input').focus()"
+    )
+    found["before"] = await page.value(SENTENCE.format("one-cycle"))
+    await press(page, "ArrowRight", times=6)
+    found["after"] = await page.value(SENTENCE.format("one-cycle"))
+    found["code"] = await page.value(
+        "document.querySelector('[data-explorer=\"one-cycle\"] code').textContent"
+    )
+    await page.value(
+        'document.querySelector(\'[data-explorer="receptive-field"] '
+        "[role=application]').focus()"
+    )
+    await press(page, "ArrowUp", times=2)
+    found["moved"] = await page.value(SENTENCE.format("receptive-field"))
+    found["controls"] = await page.value(
+        "[...document.querySelectorAll('.explorer-live :is(input, [tabindex])')]"
+        ".map((e) => e.labels?.[0]?.textContent || e.getAttribute('aria-label'))"
+    )
+    found["sentences"] = await page.value(
+        "[...document.querySelectorAll('[data-explorer] > p')].map((p) => p.hidden)"
+    )
+    return found
+
+
+async def survey(folder: Path, engine: str) -> dict:
+    """Use every explorer from a disk; look at it from a server, and on a phone."""
+    async with open_page(engine) as page:
+        await page.visit((folder / "all.html").as_uri())
+        ready = await wait_for(page, READY, len(HOMES))
+        found = {"ready": [ready], **await use(page), "asked": page.requests[:]}
+        page.requests.clear()
+        page.requests.clear()
+        with serve(folder) as address:
+            await page.visit(f"{address}/bare.html")
+            found["bare"] = page.requests[:]
+            await page.visit(f"{address}/all.html", width=390, dark=True)
+            found["ready"].append(await wait_for(page, READY, len(HOMES)))
+            found["width"] = await page.value("document.documentElement.scrollWidth")
+            hosts = {urlsplit(url).netloc for url in page.requests}
+            found["hosts"] = hosts - {"", urlsplit(address).netloc}
         found["complaints"] = page.complaints
-        await page.call("Emulation.setScriptExecutionDisabled", value=True)
-        await page.visit(url)
-        await wait_for(page, "document.readyState + document.title", "completeall")
-        found["without"] = await page.value(
-            "[...document.querySelectorAll('[data-explorer]')].map((e) => e.innerText)"
-        )
     return found
 
 
 @pytest.fixture(scope="module")
-def seen(made, tmp_path_factory):
-    """What Chromium says about a page from the disk that holds every explorer."""
+def folder(made, tmp_path_factory):
+    """A page that holds every explorer, one that holds none, and the scripts."""
     folder = tmp_path_factory.mktemp("explorers")
-    load = f'<script src="{(SCRIPTS / "load.js").as_uri()}"></script>'
-    head = '<!doctype html><html lang="en"><meta charset="utf-8">'
-    head += '<meta name="viewport" content="width=device-width">'
-    page, bare = folder / "page.html", folder / "bare.html"
-    every = f"{head}<title>all</title>{load}<body>{''.join(made.values())}"
-    page.write_text(every, encoding="utf-8")
-    none = f"{head}<title>bare</title>{load}<body><p>A page without an explorer."
-    bare.write_text(none, encoding="utf-8")
-    return asyncio.run(survey(page.as_uri(), bare.as_uri()))
+    shutil.copytree(SCRIPTS, folder / "explorers")
+    for name, body in (("all", "".join(made.values())), ("bare", "<p>No explorer.")):
+        head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}'
+        head += '</title><link rel="icon" href="data:,">'
+        head += '<meta name="viewport" content="width=device-width">'
+        head += '<script src="explorers/load.js"></script>'
+        (folder / f"{name}.html").write_text(f"{head}<body>{body}", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def seen(folder, engine):
+    """What an engine says about the page that holds every explorer."""
+    return asyncio.run(survey(folder, engine))
 
 
 @pytest.mark.browser
-def test_every_explorer_comes_to_life_from_a_disk_without_a_complaint(seen):
-    assert seen["ready"] == len(HOMES)
+def test_every_explorer_comes_to_life_from_disk_and_server_without_a_complaint(seen):
+    assert seen["ready"] == [len(HOMES), len(HOMES)]
     assert not seen["complaints"]
     assert all(seen["sentences"])  # the sentence goes when the controls are there
 
@@ -407,14 +413,25 @@ def test_every_explorer_comes_to_life_from_a_disk_without_a_complaint(seen):
 @pytest.mark.browser
 def test_explorers_ask_for_their_own_files_only(seen):
     assert all(url.startswith(("file:", "data:", "about:")) for url in seen["asked"])
-    names = {url.rsplit("/", 1)[-1] for url in seen["bare"]} - {"about:blank"}
-    assert names == {"bare.html", "load.js"}
+    assert not seen["hosts"]
+    names = {urlsplit(url).path.rsplit("/", 1)[-1] for url in seen["bare"]}
+    assert names - {","} == {"bare.html", "load.js"}
 
 
 @pytest.mark.browser
-def test_without_javascript_a_sentence_points_at_the_figures(seen):
-    assert len(seen["without"]) == len(HOMES)
-    assert all("The figures above" in words for words in seen["without"])
+def test_without_javascript_a_sentence_points_at_the_figures(folder):
+    async def look() -> list[str]:
+        async with open_page() as page:  # only Chromium can be asked without scripts
+            await page.call("Emulation.setScriptExecutionDisabled", value=True)
+            await page.visit((folder / "all.html").as_uri())
+            return await page.value(
+                "[...document.querySelectorAll('[data-explorer]')]"
+                ".map((e) => e.innerText)"
+            )
+
+    words = asyncio.run(look())
+    assert len(words) == len(HOMES)
+    assert all("The figures above" in sentence for sentence in words)
 
 
 @pytest.mark.browser

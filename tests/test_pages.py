@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from bs4 import BeautifulSoup
 from fontTools.fontBuilder import FontBuilder
 from fontTools.ttLib import TTFont
 from fontTools.ttLib.tables._g_l_y_f import Glyph
@@ -17,17 +18,31 @@ HEAD = """\
 <script src="../searchindex.js"></script>
 <script defer="defer" src="../_static/vendor/mathjax/startup.js?v=1"></script>
 """
+FRONT = """\
+<title>Sightline &#8212; Sightline</title>
+"""
 BODY = """\
 <i class="fas fa-rocket"></i>
 <img alt="one" src="../_images/a.svg" />
 <img alt="two" src="../_images/b.svg" />
-<dt class="sig py"><dl><dd>a: int</dd></dl></dt><dl><dt>word</dt><dd>kept</dd></dl>
+<dt class="sig py">say: ~collections.abc.Callable[[~x.Move], None]
+<dl><dd>a: int</dd></dl></dt><dl><dt>word</dt><dd>kept</dd></dl>
+<dl class="glossary"><dt id="term-epoch">epoch</dt><dd><p>One pass.</p></dd></dl>
+<article class="bd-article"><section><h1>Two</h1><p>What a "map" says
+<span class="bibtex-citation">[Smith, 2017]</span>, and what not.</p>
+<p>Then this.</p><p>Never this.</p></section></article>
 """
 STYLE = (
     '.fa-rocket:before{content:"\\f135"}.fa-bug:before{content:"\\f188"}'
     ".used,.never{a:b}@media print{.never{c:d}}p:not(.never){e:f}"
     '@font-face{src:url(x/fa-solid.woff2) format("woff2"),url(x/fa-solid.ttf)}'
 )
+
+SCRIPTS = {
+    "fontawesome.js": "fa-rocket fa-bug",
+    "theme.js": "act();\n//# sourceMappingURL=theme.js.map\n",
+    "theme.js.map": "{}",
+}
 
 
 @pytest.fixture
@@ -41,14 +56,15 @@ def site(tmp_path):
         (tmp_path / "_images" / f"{name}.svg").write_text(SVG, encoding="utf-8")
     page = f"<html><head>{HEAD}</head><body class='used'>{BODY}</body></html>"
     (tmp_path / "book" / "two.html").write_text(page, encoding="utf-8")
+    front = page.replace(HEAD, FRONT)
+    (tmp_path / "book" / "index.html").write_text(front, encoding="utf-8")
     (tmp_path / "search.html").write_text(page.replace("../", ""), encoding="utf-8")
     (tmp_path / "_static/basic.css").write_text("", encoding="utf-8")
     (tmp_path / "_static/styles/pydata-sphinx-theme.css").write_text(
         STYLE, encoding="utf-8"
     )
-    (tmp_path / "_static/scripts/fontawesome.js").write_text(
-        "fa-rocket fa-bug", encoding="utf-8"
-    )
+    for name, words in SCRIPTS.items():
+        (tmp_path / "_static/scripts" / name).write_text(words, encoding="utf-8")
     write_font(fonts / "fa-solid.ttf")
     (fonts / "fa-solid.woff2").touch()
     finish(tmp_path)
@@ -114,3 +130,47 @@ def test_an_icon_font_keeps_the_icons_that_are_shown(site):
         encoding="utf-8"
     )
     assert "woff2" not in style and "fa-solid.ttf" in style
+
+
+def about(text):
+    """What the head of a page says about it."""
+    lines = BeautifulSoup(text, "html.parser").select("meta[name], meta[property]")
+    return {line.get("name") or line["property"]: line["content"] for line in lines}
+
+
+def test_a_page_says_in_its_head_what_its_first_paragraphs_say(text):
+    words = 'What a "map" says, and what not. Then this.'
+    assert about(text) == {
+        **{"description": words, "og:description": words, "og:type": "article"},
+        **{"og:title": '2. Two & "three"', "og:site_name": "Sightline"},
+    }
+
+
+def test_the_front_page_is_not_called_twice_by_the_name_of_the_book(site):
+    front = (site / "book" / "index.html").read_text(encoding="utf-8")
+    title = 'Sightline: What a "map" says, and what not'
+    assert BeautifulSoup(front, "html.parser").title.get_text() == title
+    assert about(front)["og:type"] == "website"
+
+
+def test_the_address_of_the_site_says_what_its_front_page_says(site):
+    door = (site / "index.html").read_text(encoding="utf-8")
+    front = (site / "book" / "index.html").read_text(encoding="utf-8")
+    assert 'http-equiv="refresh" content="0; url=book/index.html"' in door
+    assert about(door) == about(front)
+
+
+def test_a_term_and_its_explanation_are_one_place(text):
+    entry = text[text.index('<div id="term-epoch">') :]
+    assert "One pass." in entry[: entry.index("</div>")]
+    assert text.count('id="term-epoch"') == 1
+
+
+def test_signatures_name_types_as_readers_do(text):
+    assert "say: Callable[[Move], None]" in text
+
+
+def test_maps_of_the_theme_are_not_shipped_and_nothing_asks_for_them(site):
+    scripts = site / "_static/scripts"
+    assert [path.name for path in scripts.iterdir()] == ["theme.js"]
+    assert (scripts / "theme.js").read_text(encoding="utf-8") == "act();\n"

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import tiny
 import torch
-from browser import Page, open_page, require_chromium
+from browser import open_page, require_engine
 from click.testing import CliRunner
 from PIL import Image
 from test_hostile_names import CLASSES, hostile_folder
@@ -160,18 +160,10 @@ PAGE = """({
 })"""
 
 
-async def reload(page: Page) -> None:
-    """Load the page again, as a person does, and wait until it is quiet."""
-    page.events.clear()
-    await page.call("Page.reload")
-    while "networkIdle" not in page.events:
-        await asyncio.wait_for(page.listen(), timeout=30)
-
-
 @pytest.fixture(scope="module")
 def session(reviewed) -> SimpleNamespace:
     """What a person does with the keyboard, and what the page makes of it."""
-    require_chromium()
+    require_engine("chromium")
     seen, url = SimpleNamespace(), reviewed.page.as_uri()
 
     async def go() -> None:
@@ -191,9 +183,9 @@ def session(reviewed) -> SimpleNamespace:
             await page.value("byId('class').value = review.names[5]")
             await page.press("Enter")
             seen.before = await page.value(PAGE)
-            await reload(page)
+            await page.reload()
             await page.show(width=390, dark=True)
-            await page.value(AXE.read_text(encoding="utf-8") + ";0")
+            await page.run(AXE.read_text(encoding="utf-8"))
             rules = "axe.run().then((all) => all.violations.map((rule) => rule.id))"
             seen.violations = await page.value(rules)
             seen.after = await page.value(PAGE)

@@ -77,7 +77,7 @@ def test_node_draws_the_pictures_of_python_byte_for_byte(n, options, same):
 
 
 @pytest.mark.browser
-def test_chromium_draws_them_too_and_in_a_worker(tmp_path):
+def test_every_engine_draws_them_too_and_in_a_worker(tmp_path, engine):
     for name in ("shapes.mjs", "random.mjs"):
         shutil.copyfile(WEB / name, tmp_path / name)
     page = (
@@ -86,7 +86,7 @@ def test_chromium_draws_them_too_and_in_a_worker(tmp_path):
     (tmp_path / "index.html").write_text(page, encoding="utf-8")
     (tmp_path / "worker.mjs").write_text(WORKER, encoding="utf-8")
     with serve(tmp_path) as address:
-        results = asyncio.run(draw_in_chromium(f"{address}/index.html"))
+        results = asyncio.run(draw_in_page(f"{address}/index.html", engine))
     for (n, options, _), (steps, digest) in zip(DRAWINGS, results, strict=True):
         assert digest == hashlib.sha256(drawn_bytes(n, options)).hexdigest()
         assert steps == list(range(100, n + 1, 100))
@@ -109,9 +109,9 @@ WORKER = """
 """
 
 
-async def draw_in_chromium(address: str) -> list:
+async def draw_in_page(address: str, engine: str) -> list:
     """For each drawing, after which pictures it paused, and a digest of all bytes."""
-    async with open_page() as page:
+    async with open_page(engine) as page:
         await page.visit(address)
         results = []
         for n, _, options in DRAWINGS:

@@ -114,7 +114,9 @@
       x = drawn.x;
       root.replaceChildren(drawn.svg);
     };
-    new ResizeObserver(show).observe(root);
+    // in the next frame: a chart has a height, and a change of it while sizes are being
+    // reported would be reported as an error
+    new ResizeObserver(() => requestAnimationFrame(show)).observe(root);
     if (point) {
       root.addEventListener("pointermove", (event) => {
         if (!x) return;

@@ -1,16 +1,17 @@
 """Rendered pages made lighter and clearer: what the theme writes, put right.
 
 Jupyter Book's theme loads every icon there is, a search index on every page and all
-pictures at once, and gives some elements names that a screen reader cannot use. All of
-it is repaired in the finished files.
+pictures at once, gives some elements names that a screen reader cannot use, and says
+nowhere what a page is about. All of it is repaired in the finished files.
 """
 
 import re
+import textwrap
 from collections.abc import Container
 from pathlib import Path
 
 from bs4 import BeautifulSoup
-from bs4.element import Stylesheet
+from bs4.element import Stylesheet, Tag
 from fontTools.subset import Options, Subsetter
 from fontTools.ttLib import TTFont
 
@@ -25,6 +26,18 @@ COMPOSED = "bs-"  # scripts put the names of such classes together
 STYLES = Path("_static/styles/pydata-sphinx-theme.css")
 FONTS = Path("_static/vendor/fontawesome/webfonts")
 SEARCH_SCRIPTS = ("searchtools.js", "language_data.js", "searchindex.js")
+SUMMARY = 200  # characters of a description; what lists of links show is shorter
+DASH = " \N{EM DASH} "  # between the title of a page and that of the book
+DOOR = """\
+<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"/>
+<meta http-equiv="refresh" content="0; url=book/index.html"/>
+{lines}
+</head><body><a href="book/index.html">Sightline</a></body></html>
+"""
+HIDDEN_MODULE = re.compile(
+    r"~(\w+\.)+"
+)  # what Sphinx leaves where it cannot read a default
 ICON = re.compile("^(fa[bs]?|fa-.*|theme-switch)$")  # the first class of an icon
 
 
@@ -40,7 +53,9 @@ def finish(site: Path) -> None:
         path.write_text(texts[-1], encoding="utf-8")
     texts += [path.read_text(encoding="utf-8") for path in site.glob("_static/**/*.js")]
     drop_unused(site, {word for text in texts for word in re.findall(r"[\w-]+", text)})
+    drop_maps(site)
     keep_icons(site)
+    write_door(site)
 
 
 def repair(page: BeautifulSoup, path: Path) -> None:
@@ -50,6 +65,7 @@ def repair(page: BeautifulSoup, path: Path) -> None:
     repair_elements(page)
     offer_text(page, path.parent)
     arrange_pictures(page, path.parent)
+    describe(page)
     head_paper(page)
 
 
@@ -97,6 +113,12 @@ def repair_elements(page: BeautifulSoup) -> None:
             part.name = "span"
         for part in signature.select("dd"):
             part.name, part["class"] = "span", "sig-line"
+        for name in signature.find_all(string=HIDDEN_MODULE):
+            name.replace_with(HIDDEN_MODULE.sub("", name))
+    for term in page.select("dl.glossary > dt[id]:has(+ dd)"):
+        # one place for both, so that the search shows the words that explain it
+        entry = term.wrap(page.new_tag("div", id=str(term.attrs.pop("id"))))
+        entry.extend(["\n", *entry.find_next_siblings("dd", limit=1)])
 
 
 def offer_text(page: BeautifulSoup, folder: Path) -> None:
@@ -118,6 +140,47 @@ def arrange_pictures(page: BeautifulSoup, folder: Path) -> None:
         has_size = picture.has_attr("width") or "width" in str(picture.get("style"))
         if not has_size and (size := picture_size(folder / str(picture["src"]))):
             picture["width"], picture["height"] = map(str, size)
+
+
+def describe(page: BeautifulSoup) -> None:
+    """Say in a page's head what it is about, for lists of links and for messages."""
+    words = [plain(paragraph) for paragraph in page.select(".bd-article section > p")]
+    if page.title is None or page.head is None or not words:
+        return
+    title, _, book = page.title.get_text().partition(DASH)
+    front = title == book  # which would be called so twice
+    if front:
+        title = page.title.string = f"{book}: {words[0].rstrip('.')}"
+    summary = textwrap.shorten(" ".join(words[:2]), SUMMARY, placeholder=" …")
+    lines = {
+        "description": summary,
+        "og:description": summary,
+        "og:title": title,
+        "og:site_name": book,
+        "og:type": "website" if front else "article",
+    }
+    for key, content in lines.items():
+        kind = "property" if key.startswith("og:") else "name"
+        line = page.new_tag("meta", attrs={kind: key, "content": content})
+        page.head.append(line)
+
+
+def plain(paragraph: Tag) -> str:
+    """Return the words of a paragraph without its citations."""
+    copy = BeautifulSoup(str(paragraph), "html.parser")
+    for citation in copy.select(".bibtex-citation"):
+        citation.decompose()
+    words = " ".join(copy.get_text().split())
+    return re.sub(r" ([.,;:?!])", r"\1", words)  # where a citation was
+
+
+def write_door(site: Path) -> None:
+    """Let the site's own address say what it leads to: the front page."""
+    text = (site / "book" / "index.html").read_text(encoding="utf-8")
+    page = BeautifulSoup(text, "html.parser")
+    lines = page.select('title, meta[name="description"], meta[property]')
+    text = DOOR.format(lines="\n".join(str(line) for line in lines))
+    (site / "index.html").write_text(text, encoding="utf-8")
 
 
 def head_paper(page: BeautifulSoup) -> None:
@@ -162,6 +225,16 @@ def drop_unused(site: Path, words: Container[str]) -> None:
         text = re.sub(r"/\*.*?\*/", "", path.read_text(encoding="utf-8"), flags=re.S)
         text = re.sub(r"([^{}@;]+)\{([^{}]*)\}", without_unused, text)
         text = re.sub(r"@media[^{}]*\{\s*\}", "", text)
+        path.write_text(text, encoding="utf-8")
+
+
+def drop_maps(site: Path) -> None:
+    """Leave out the maps of the theme's files, which serve who works on the theme."""
+    for path in site.glob("_static/s*/*.map"):
+        path.unlink()
+    for path in site.glob("_static/scripts/*.js"):
+        text = path.read_text(encoding="utf-8")
+        text = re.sub(r"\n//# sourceMappingURL=.*", "", text)
         path.write_text(text, encoding="utf-8")
 
 

@@ -23,6 +23,8 @@ __all__ = [
 ]
 
 #: what `studies/start.py` trained, in half precision; its metadata say how
+#:
+#: :meta hide-value:
 SIGHTLINE_FILE = Path(__file__).with_name("start.safetensors")
 #: mean of the pictures that they were trained on
 SIGHTLINE_MEAN = (0.4914, 0.4822, 0.4467)

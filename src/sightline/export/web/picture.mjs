@@ -1,4 +1,5 @@
 // A picture from anywhere as the square of pixels that a network takes.
+import { flaw, reason } from "./file.mjs";
 
 const LARGEST = 2048; // pixels of a side that are kept; more cost a phone its memory
 const CANVAS = 2 ** 24; // pixels that a canvas may have in every browser
@@ -24,7 +25,8 @@ export class Picture {
    * @returns {Promise<Picture>}
    */
   static async read(source) {
-    if (source instanceof Blob) refuse(source);
+    const words = source instanceof Blob ? await flaw(source) : "";
+    if (words) throw new PictureError(words);
     let bitmap;
     try {
       bitmap = await createImageBitmap(source, { colorSpaceConversion: "none" });
@@ -110,31 +112,6 @@ export class Picture {
     }
     return new ImageData(rgba, this.width, this.height);
   }
-}
-
-/** Name a file in a sentence. */
-const named = ({ name }) => (name ? `“${name}”` : "That");
-
-/** Refuse what is no picture made of pixels, whatever this browser would make of it. */
-function refuse(file) {
-  if (!file.size) throw new PictureError(`${named(file)} is empty: it has no bytes. Choose another copy of it.`);
-  if (file.type.startsWith("video/")) {
-    throw new PictureError(`${named(file)} is a video. Choose a picture: a screenshot of it will do.`);
-  }
-  if (file.type.startsWith("image/svg")) {
-    throw new PictureError(`${named(file)} is an SVG drawing, which has no pixels. Save it as PNG first.`);
-  }
-}
-
-/** Say why a file could not be read, and what to do. */
-function reason(file) {
-  if (/hei[cf]/i.test(`${file.type} ${file.name ?? ""}`)) {
-    return `${named(file)} is a HEIC picture, which this browser cannot read. Save it as JPEG or PNG first.`;
-  }
-  if (file.type?.startsWith("image/")) {
-    return `${named(file)} (${file.type}) cannot be read: it is damaged, cut off or too large, or this browser does not know its kind. Save it anew as JPEG or PNG, if need be smaller.`;
-  }
-  return `${named(file)} is no picture (${file.type || "of unknown type"}). JPEG, PNG, WebP and GIF can be read.`;
 }
 
 /** Draw on white, at a given size. */

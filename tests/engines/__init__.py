@@ -1,0 +1,1 @@
+"""The engines in which pages are tested: Chromium, Firefox and WebKit."""
