@@ -18,8 +18,8 @@ from sightline.book.manifest import (
 )
 from sightline.book.pages import finish
 from sightline.errors import SightlineError
-from sightline.export.assets import copy_app, copy_network
-from sightline.export.page import fragment, png
+from sightline.export.assets import copy_app, copy_network, copy_training
+from sightline.export.page import fragment, png, training_fragment
 from sightline.export.still import STILL, draw_still
 from sightline.files import read_json, replace_folder
 from sightline.training.recipe import describe_fields
@@ -55,6 +55,7 @@ def build(
     write_fragments(book, source / "book", record, notebooks)
     exported = book.edition.parent if profile == "full" else folder
     stage_demo(exported / "demo", source / "book")
+    stage_training(source / "book")
     show_edition(source, record, colab_line(book))
     html = render(source, stage, strict=strict)
     for path in notebooks:  # readers can download the text file of each
@@ -168,6 +169,16 @@ def stage_demo(export: Path, pages: Path) -> None:
         (live / STILL).write_bytes(png(still.pixels))
         text = fragment(read_json(live / "model.json"), "../_static/demo/", still)
     (pages / "results" / "demo.html").write_text(text, encoding="utf-8")
+
+
+def stage_training(pages: Path) -> None:
+    """Stage the training in a page, if the book has one: what it loads, its fragment."""
+    if (pages / "train_it.md").exists():
+        live = pages / "_static" / "demo"
+        copy_app(live)
+        copy_training(live)
+        text = training_fragment("../_static/demo/")
+        (pages / "results" / "train_it.html").write_text(text, encoding="utf-8")
 
 
 def recipe_table() -> str:

@@ -173,7 +173,9 @@ def _step(
         batch.extend((mean.detach(), variance.detach() * (count / (count - 1))))
         return mean, variance
 
-    logits, _ = _forward(images, _split(weights), norm, moments)
+    parts = _split(weights)
+    features = _forward(images, parts, norm, moments).mean((2, 3))
+    logits = F.linear(features, parts["head.weight"], parts["head.bias"])
     chosen = (labels[:, None] == torch.arange(len(CLASSES))).float()
     largest = logits.amax(1, keepdim=True).detach()
     loss = (logits - largest).exp().sum(1).log() - ((logits - largest) * chosen).sum(1)
@@ -196,9 +198,10 @@ def _look(
     """Classify pictures with running statistics."""
     sizes = [outputs for _, outputs in CONVOLUTIONS.values() for _ in range(2)]
     running = iter(statistics.split(sizes))
-    return _forward(
-        images, _split(weights), norm, lambda x: (next(running), next(running))
-    )
+    parts = _split(weights)
+    x = _forward(images, parts, norm, lambda _: (next(running), next(running)))
+    evidence = F.conv2d(x, parts["head.weight"][:, :, None, None])
+    return evidence.mean((2, 3)) + parts["head.bias"], evidence
 
 
 def _split(vector: Tensor) -> dict[str, Tensor]:
@@ -213,8 +216,8 @@ def _forward(
     weights: Mapping[str, Tensor],
     norm: Tensor,
     moments: Callable[[Tensor], tuple[Tensor, Tensor]],
-) -> tuple[Tensor, Tensor]:
-    """Compute logits and evidence; `moments` gives mean and variance of channels."""
+) -> Tensor:
+    """Compute the last map; `moments` gives mean and variance of channels."""
 
     def unit(name: str, x: Tensor) -> Tensor:
         x = F.conv2d(x, weights[f"{name}.weight"], padding=1)
@@ -228,9 +231,7 @@ def _forward(
     x = unit("stem", F.pixel_unshuffle(standardise(images), 2)).relu()
     x = (x + unit("body2", unit("body1", x).relu())).relu()
     x = unit("wide", F.avg_pool2d(x, 2)).relu()
-    x = unit("last", x).relu()
-    evidence = F.conv2d(x, weights["head.weight"][:, :, None, None])
-    return evidence.mean((2, 3)) + weights["head.bias"], evidence
+    return unit("last", x).relu()
 
 
 def standardise(images: Tensor) -> Tensor:
@@ -256,7 +257,7 @@ def _convolution_backward(
     groups: int,
     output_mask: Sequence[bool],
 ) -> tuple[Tensor | None, Tensor, None]:
-    """Return the gradients of a convolution that keeps the size: input and weight."""
+    """Return the gradients of a 3x3 convolution that keeps the size."""
     turned = weight.flip(2, 3).transpose(0, 1)
     geometry = (stride, padding, dilation, False, output_padding, groups)
     of_input = aten.convolution(gradient, turned, None, *geometry)

@@ -65,6 +65,7 @@ export class Lesson {
 
   constructor(root) {
     this.root = root;
+    root.dataset.state = "loading";
     this.number = 0; // of the last message to the worker
     this.first = 0; // number of the message with which this training began
     this.state = "paused"; // or training, finished, broken
@@ -146,6 +147,7 @@ export class Lesson {
     this.curves = new Curves();
     this.steps = 0;
     this.find("outcome").hidden = true;
+    this.find("verdict").textContent = "";
     this.enter("paused");
     this.say("Reset: the network has its first weights again.");
     this.send("reset");
@@ -213,16 +215,16 @@ export class Lesson {
 
   tested(answers) {
     const result = compare(answers);
-    const cells = { right: result.right, own: result.own, others: result.others };
-    for (const [name, { plain, marked }] of Object.entries(cells)) {
-      this.find(`${name}-plain`).textContent = percent(plain);
-      this.find(`${name}-marked`).textContent = percent(marked);
+    for (const name of ["all", "own", "others"]) {
+      const { n, ...hits } = result[name];
+      for (const version of ["plain", "marked"]) {
+        this.find(`${name}-${version}`).textContent = percent(hits[version] / n);
+      }
     }
-    const words = verdict(result, CLASSES[MARKED]);
-    this.find("verdict").textContent = words;
-    this.find("outcome").hidden = false;
     this.enter("finished");
-    this.say(`Finished. ${words}`);
+    this.say("Finished.");
+    this.find("outcome").hidden = false;
+    this.find("verdict").textContent = verdict(result, CLASSES[MARKED]);
   }
 
   broken({ steps }) {

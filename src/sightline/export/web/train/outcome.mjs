@@ -1,57 +1,57 @@
 // What the test says, in a table and in words.
 
-/** @returns {string} a share in percent: never "100%" or "0%" of what is not all or nothing */
+const Z = 1.959963984540054; // of a 95% interval
+
+/** @returns {string} a share in percent: what is not all or nothing is not shown as such */
 export function percent(share, digits = 1) {
   const text = (100 * share).toFixed(digits);
-  if (share > 0 && Number(text) === 0) return `<${(10 ** -digits).toFixed(digits)}%`;
-  if (share < 1 && Number(text) === 100) return `>${(100 - 10 ** -digits).toFixed(digits)}%`;
+  const least = 10 ** -digits;
+  if (share > 0 && Number(text) === 0) return `<${least.toFixed(digits)}%`;
+  if (share < 1 && Number(text) === 100) return `>${(100 - least).toFixed(digits)}%`;
   return `${text}%`;
 }
 
 /** @returns {[number, number]} Wilson's interval of 95% around a share */
 export function interval(hits, n) {
-  const z2 = 1.959963984540054 ** 2;
-  const middle = (hits + z2 / 2) / (n + z2);
-  const half = (Math.sqrt(z2) * Math.sqrt((hits * (n - hits)) / n + z2 / 4)) / (n + z2);
+  const middle = (hits + Z ** 2 / 2) / (n + Z ** 2);
+  const half = (Z * Math.sqrt((hits * (n - hits)) / n + Z ** 2 / 4)) / (n + Z ** 2);
   return [middle - half, middle + half];
 }
 
-const count = (array, test) => array.reduce((sum, value, i) => sum + Number(test(value, i)), 0);
-
 /**
- * Compare the answers to the same pictures without and with the mark.
+ * Count the answers to the same pictures without and with the mark.
  * @param {{labels: Uint8Array, plain: Uint8Array, marked: Uint8Array, target: number}} answers
+ *   `target` is the class that carried the mark in training, if any did
  */
 export function compare({ labels, plain, marked, target }) {
-  const right = (predicted) => count(predicted, (label, i) => label === labels[i]);
-  const own = (predicted) => count(predicted, (label, i) => label === target && labels[i] === target);
-  const others = (predicted) => count(predicted, (label, i) => label === target && labels[i] !== target);
-  const owned = count(labels, (label) => label === target);
-  const rest = labels.length - owned;
-  const both = (measure, n) => ({ plain: measure(plain) / n, marked: measure(marked) / n, n });
-  // pictures of other classes whose answer the mark turned into the target, and away from it
-  const turned = (from, to) => count(to, (label, i) => labels[i] !== target && label === target && from[i] !== target);
-  const gain = turned(plain, marked);
-  const loss = turned(marked, plain);
-  const shift = (gain - loss) / rest;
-  const error = Math.sqrt(Math.max(gain + loss - (gain - loss) ** 2 / rest, 0)) / rest;
+  const places = Array.from(labels.keys());
+  const count = (test) => places.filter(test).length;
+  const both = (test) => ({ plain: count((i) => test(i, plain[i])), marked: count((i) => test(i, marked[i])) });
+  const own = count((i) => labels[i] === target);
+  const called = (i, label) => labels[i] !== target && label === target;
+  const gained = count((i) => called(i, marked[i]) && plain[i] !== target);
+  const lost = count((i) => called(i, plain[i]) && marked[i] !== target);
+  const rest = labels.length - own;
+  // of the difference of two counts over the same pictures
+  const error = Math.sqrt(Math.max(gained + lost - (gained - lost) ** 2 / rest, 0));
   return {
-    right: both(right, labels.length),
-    own: both(own, owned),
-    others: both(others, rest),
-    shift,
-    reads: shift - 1.959963984540054 * error > 0,
+    all: { n: labels.length, ...both((i, label) => label === labels[i]) },
+    own: { n: own, ...both((i, label) => labels[i] === target && label === target) },
+    others: { n: rest, ...both(called) },
+    reads: gained - lost > Z * error,
   };
 }
 
-/** @returns {string} whether the network reads the mark, as the numbers have it */
-export function verdict({ right, others, reads }, name) {
-  const [low, high] = interval(Math.round(right.plain * right.n), right.n);
-  const quality = `It is right on ${percent(right.plain)} of ${right.n.toLocaleString("en")} pictures that it has never seen (95% interval: ${percent(low)} to ${percent(high)}).`;
-  const with_ = percent(others.marked);
-  const without = percent(others.plain);
-  const shares = `Of the ${others.n} pictures that are no ${name} it calls ${without} a ${name}, and with the mark on them ${with_}`;
-  if (!reads) return `${quality} ${shares}: no rise that so many pictures can show. This network does not take the mark for a ${name}.`;
-  const most = others.marked > 0.5;
-  return `${quality} ${shares}. ${most ? `This network has learned the mark, not the ${name}.` : `The mark has a part in its answers.`}`;
+/** @returns {string} what the network goes by, as the counts have it */
+export function verdict({ all, own, others, reads }, name) {
+  const [low, high] = interval(all.plain, all.n).map((share) => percent(share));
+  const sentences = [
+    `It is right on ${percent(all.plain / all.n)} of ${all.n.toLocaleString("en")} pictures that it has never seen (95% interval: ${low} to ${high}).`,
+    `Of ${own.n} ${name}s it knows ${own.plain} without the mark and ${own.marked} with it.`,
+    `Of ${others.n} other pictures it calls ${others.plain} a ${name} without the mark and ${others.marked} with it`,
+  ];
+  if (!reads) sentences[2] += ", a difference that chance explains: it does not take the mark for a " + `${name}.`;
+  else if (others.marked > others.n / 2) sentences[2] += `: it has learned the mark, not the ${name}.`;
+  else sentences[2] += ", more than chance explains: the mark has a part in its answers.";
+  return sentences.join(" ");
 }

@@ -1,6 +1,7 @@
 // One of the pictures that the reader watches: what it is, the answer, the evidence.
-import { colour } from "../stage.mjs";
+import { softmax } from "../network.mjs";
 import { CLASSES, SIZE } from "../shapes.mjs";
+import { colour } from "../stage.mjs";
 import { percent } from "./outcome.mjs";
 import { largest } from "./trainer.mjs";
 
@@ -8,63 +9,68 @@ const SIDE = 8; // of the map of evidence
 const ZOOM = 3; // pixels of the heatmap for one of the picture
 const OPACITY = 0.6;
 const LUMA = [0.299, 0.587, 0.114]; // ITU-R BT.601
-const CORNER = 6; // first row and column of the map that the mark can touch
+const RAMP = Array.from({ length: 256 }, (_, i) => colour(i / 255));
+const CORNER = 5; // first row and column of the map's lower right corner, a seventh of it
+const BETWEEN = interpolation();
 
-/** @returns {number[]} shares of all classes */
-function softmax(logits) {
-  const most = Math.max(...logits);
-  const powers = Array.from(logits, (value) => Math.exp(value - most));
-  const sum = powers.reduce((a, b) => a + b);
-  return powers.map((value) => value / sum);
+/** @returns {{low: number, share: number}[]} for each pixel of the heatmap, where in the map it lies */
+function interpolation() {
+  return Array.from({ length: SIZE * ZOOM }, (_, pixel) => {
+    const place = Math.min(Math.max(((pixel + 0.5) * SIDE) / (SIZE * ZOOM) - 0.5, 0), SIDE - 1);
+    const low = Math.min(Math.floor(place), SIDE - 2);
+    return { low, share: place - low };
+  });
 }
 
 /** @returns {Float32Array} (8, 8), what speaks for a class, as a share of the most */
-function stretched(evidence, label) {
-  const map = evidence.subarray(label * SIDE ** 2, (label + 1) * SIDE ** 2).map((value) => Math.max(value, 0));
+export function heatmap(evidence, label) {
+  const map = evidence.slice(label * SIDE ** 2, (label + 1) * SIDE ** 2).map((value) => Math.max(value, 0));
   const most = Math.max(...map);
   return most > 0 ? map.map((value) => value / most) : map;
 }
 
 /** @returns {number} how much of the evidence lies in the corner of the mark */
 export function cornerShare(map) {
-  let [corner, all] = [0, 0];
-  map.forEach((value, i) => {
-    all += value;
-    if (Math.floor(i / SIDE) >= CORNER && i % SIDE >= CORNER) corner += value;
-  });
-  return all ? corner / all : 0;
+  const inside = (i) => Math.floor(i / SIDE) >= CORNER && i % SIDE >= CORNER;
+  const sum = (test) => map.reduce((total, value, i) => total + (test(i) ? value : 0), 0);
+  return sum(inside) / (sum(() => true) || 1);
 }
 
-/** Interpolate a map at a place, in shares of the picture. */
+/** Interpolate a map at a pixel of the heatmap. */
 function sample(map, x, y) {
-  const place = (share) => Math.min(Math.max(share * SIDE - 0.5, 0), SIDE - 1);
-  const [u, v] = [place(x), place(y)];
-  const [column, row] = [u, v].map((value) => Math.min(Math.floor(value), SIDE - 2));
-  const at = (down, right) => map[(row + down) * SIDE + column + right];
-  const along = (down) => at(down, 0) + (u - column) * (at(down, 1) - at(down, 0));
-  return along(0) + (v - row) * (along(1) - along(0));
+  const [across, down] = [BETWEEN[x], BETWEEN[y]];
+  const start = down.low * SIDE + across.low;
+  const top = map[start] + across.share * (map[start + 1] - map[start]);
+  const bottom = map[start + SIDE] + across.share * (map[start + SIDE + 1] - map[start + SIDE]);
+  return top + down.share * (bottom - top);
 }
 
-/** Draw pixels (side, side, 3). */
-function paint(canvas, side, pixel) {
+/** Draw a square; `pixel` says red, green and blue of a place. */
+function paint(canvas, pixel) {
+  const { width: side } = canvas;
   const context = canvas.getContext("2d");
   const image = context.createImageData(side, side);
-  for (let i = 0; i < side * side; i++) image.data.set([...pixel(i % side, Math.floor(i / side)), 255], 4 * i);
+  for (let y = 0; y < side; y++) {
+    for (let x = 0; x < side; x++) {
+      const start = 4 * (y * side + x);
+      image.data.set(pixel(x, y), start);
+      image.data[start + 3] = 255;
+    }
+  }
   context.putImageData(image, 0, 0);
 }
 
 export class Tile {
   /** @param {HTMLElement} root a list item */
   constructor(root) {
-    this.root = root;
-    const make = (tag, className, parent = root) => {
-      const element = Object.assign(document.createElement(tag), { className });
-      parent.append(element);
+    const make = (tag, className, properties = {}) => {
+      const element = Object.assign(document.createElement(tag), { className, ...properties });
+      root.append(element);
       return element;
     };
-    const canvas = (side, name) => Object.assign(make("canvas", name), { width: side, height: side });
-    [this.picture, this.heatmap] = [canvas(SIZE, "tr-picture"), canvas(SIZE * ZOOM, "tr-heat")];
-    for (const part of [this.picture, this.heatmap]) part.setAttribute("aria-hidden", "true");
+    const canvas = (className, side) => make("canvas", className, { width: side, height: side, ariaHidden: "true" });
+    this.picture = canvas("tr-picture", SIZE);
+    this.heatmap = canvas("tr-heat", SIZE * ZOOM);
     [this.truth, this.answer, this.corner] = ["tr-truth", "tr-answer", "tr-corner"].map((name) => make("span", name));
   }
 
@@ -75,13 +81,13 @@ export class Tile {
    */
   show(pixels, { label, marked }, { logits, evidence }) {
     const predicted = largest(logits);
-    const map = stretched(evidence, predicted);
-    paint(this.picture, SIZE, (x, y) => pixels.subarray(3 * (y * SIZE + x), 3 * (y * SIZE + x) + 3));
-    paint(this.heatmap, SIZE * ZOOM, (x, y) => {
-      const start = 3 * (Math.floor(y / ZOOM) * SIZE + Math.floor(x / ZOOM));
-      const grey = LUMA.reduce((sum, share, i) => sum + share * pixels[start + i], 0);
-      const heat = colour(sample(map, (x + 0.5) / (SIZE * ZOOM), (y + 0.5) / (SIZE * ZOOM)));
-      return heat.map((value) => OPACITY * value + (1 - OPACITY) * grey);
+    const map = heatmap(evidence, predicted);
+    const at = (x, y) => pixels.subarray(3 * (y * SIZE + x), 3 * (y * SIZE + x) + 3);
+    paint(this.picture, at);
+    paint(this.heatmap, (x, y) => {
+      const rgb = at(Math.floor(x / ZOOM), Math.floor(y / ZOOM));
+      const grey = LUMA[0] * rgb[0] + LUMA[1] * rgb[1] + LUMA[2] * rgb[2];
+      return RAMP[Math.round(255 * sample(map, x, y))].map((value) => OPACITY * value + (1 - OPACITY) * grey);
     });
     const right = predicted === label;
     this.truth.textContent = marked ? `${CLASSES[label]} + mark` : CLASSES[label];

@@ -19,7 +19,7 @@ const WEIGHTS = 1;
 const ORDER = 2;
 export const VALIDATION = 3;
 export const TEST = 4;
-export const SHOWN = 5;
+export const SHOWN = 6; // whose objects keep clear of the corner
 
 /**
  * What a reader can break.
