@@ -1,12 +1,13 @@
 """What makes the book; it needs the extra `book`.
 
-=========  ======================================================================
-notebook   what every chapter's first cells use
-explorers  figures that readers move
-chapters   a text file that people edit, and the notebook executed from it
-manifest   what an edition was made of
-execute    run the chapters with papermill
-pages      repairs of the built pages
-site       build the static site
-=========  ======================================================================
+=============  ==================================================================
+notebook       what every chapter's first cells use
+explorers      figures that readers move
+chapters       a text file that people edit, and the notebook executed from it
+manifest       what an edition was made of
+index_entries  the words that readers type into the search
+execute        run the chapters with papermill
+pages          repairs of the built pages
+site           build the static site
+=============  ==================================================================
 """
