@@ -18,13 +18,25 @@ from sightline.book.manifest import (
 )
 from sightline.book.pages import finish
 from sightline.errors import SightlineError
-from sightline.export.assets import copy_app, copy_network, copy_training
-from sightline.export.page import fragment, png, training_fragment
+from sightline.export.assets import (
+    copy_app,
+    copy_network,
+    copy_teaching,
+    copy_training,
+)
+from sightline.export.page import (
+    fragment,
+    png,
+    teaching_fragment,
+    training_fragment,
+)
 from sightline.export.still import STILL, draw_still
 from sightline.files import read_json, replace_folder
 from sightline.training.recipe import describe_fields
 
 __all__ = ["build"]
+
+LIVE = "../_static/demo/"  # from a page of the book, where live pages load from
 
 
 def build(
@@ -139,7 +151,8 @@ def write_fragments(
     results.mkdir(exist_ok=True)
     front = [result_sentence(record)]
     if figure := cover_figure(notebooks):
-        (results / "cover.svg").write_text(figure[0], encoding="utf-8")
+        if record is None or record.profile != "full":  # whose cover is committed
+            (results / "cover.svg").write_text(figure[0], encoding="utf-8")
         alt = figure[1].replace("\n", " ")
         front += ["", "```{image} results/cover.svg", f":alt: {alt}", "```"]
     fragments = {
@@ -167,18 +180,23 @@ def stage_demo(export: Path, pages: Path) -> None:
         copy_network(export, live)
         still = draw_still(live)
         (live / STILL).write_bytes(png(still.pixels))
-        text = fragment(read_json(live / "model.json"), "../_static/demo/", still)
+        text = fragment(read_json(live / "model.json"), LIVE, still)
     (pages / "results" / "demo.html").write_text(text, encoding="utf-8")
 
 
 def stage_training(pages: Path) -> None:
-    """Stage the training in a page, if the book has one: what it loads, its fragment."""
+    """Stage the page in which networks learn, if the book has it, and what it loads."""
     if (pages / "train_it.md").exists():
-        live = pages / "_static" / "demo"
+        live, results = pages / "_static" / "demo", pages / "results"
         copy_app(live)
         copy_training(live)
-        text = training_fragment("../_static/demo/")
-        (pages / "results" / "train_it.html").write_text(text, encoding="utf-8")
+        copy_teaching(live)
+        lessons = read_json(results / "taught.json")["rows"]
+        for name, text in (
+            ("train_it", training_fragment(LIVE)),
+            ("teach_it", teaching_fragment(LIVE, lessons)),
+        ):
+            (results / f"{name}.html").write_text(text, encoding="utf-8")
 
 
 def recipe_table() -> str:
