@@ -89,7 +89,7 @@ def measured(options: argparse.Namespace) -> Iterator[dict]:
                 command = ["node", str(HEAD)]
                 line = json.dumps(asked) + "\n"
                 done = subprocess.run(
-                    command, input=line, capture_output=True, text=True, check=True
+                    command, input=line.encode(), stdout=subprocess.PIPE, check=True
                 )
                 row = {"set": name, "count": count, "seed": seed}
                 yield {**row, **json.loads(done.stdout)}

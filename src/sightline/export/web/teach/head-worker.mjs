@@ -22,3 +22,5 @@ self.addEventListener("message", async ({ data: { number, taught } }) => {
   }
   self.postMessage({ number, answers });
 });
+
+self.postMessage("ready");

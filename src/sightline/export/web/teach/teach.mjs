@@ -15,6 +15,15 @@ const NAMES = ["Class 1", "Class 2"];
 /** The words on a button that adds what is seen. */
 const ADD = { camera: "Hold to take", drawing: "Add the drawing", picture: "Add the picture" };
 
+/** Start a worker; wait until it has fetched what it needs. */
+function start(address) {
+  const worker = new Worker(address, { type: "module" });
+  return new Promise((done, fail) => {
+    worker.addEventListener("message", () => done(worker), { once: true });
+    worker.addEventListener("error", () => fail(new Error(`${address.pathname.split("/").pop()} could not be loaded.`)));
+  });
+}
+
 /** One lesson on a page. */
 export class Lesson {
   /**
@@ -26,13 +35,17 @@ export class Lesson {
   static async load(root, progress) {
     if (missing()) throw new Error(missing());
     const { folder, bytes } = root.dataset;
-    const network = await Network.load(new URL(folder, document.baseURI).href, Number(bytes), progress);
-    return new Lesson(root, network);
+    const address = new URL(folder, document.baseURI).href;
+    const worker = await start(new URL("head-worker.mjs", import.meta.url));
+    return new Lesson(root, await Network.load(address, Number(bytes), progress), worker);
   }
 
-  /** @param {Network} network */
-  constructor(root, network) {
-    Object.assign(this, { root, explained: null, number: 0, pending: [], holding: false });
+  /**
+   * @param {Network} network
+   * @param {Worker} worker which fits heads
+   */
+  constructor(root, network, worker) {
+    Object.assign(this, { root, worker, explained: null, number: 0, pending: [], holding: false });
     this.side = network.about.side;
     this.taught = new Taught(network.about.image_size);
     this.cards = new Map();
@@ -41,8 +54,7 @@ export class Lesson {
     const listener = { changed: () => this.arrange(), warn: (words) => this.warn(words) };
     this.looking = new Looking(network, canvas, this.find(".te-video"), listener);
     this.find(".te-ramp").style.background = RAMP;
-    this.worker = new Worker(new URL("head-worker.mjs", import.meta.url), { type: "module" });
-    this.worker.addEventListener("message", ({ data }) => data.number === this.number && this.learn(data));
+    worker.addEventListener("message", ({ data }) => data.number === this.number && this.learn(data));
     this.wire();
     for (const name of NAMES) this.addClass(name);
     this.find(".te-start").hidden = true;
@@ -156,15 +168,13 @@ export class Lesson {
     this.last = seen;
     own.pictures.push({ rgb: seen.rgb, row: seen.row, series });
     if (source === "drawing") pad.clear();
-    this.arrange();
+    this.change();
     return 1;
   }
 
   /** A button was let go after so many pictures. */
   taken(own, count) {
-    if (!count) return;
-    this.say(`${counted(count, "picture")} added to ${quoted(own.name)}.`);
-    this.change();
+    if (count) this.say(`${counted(count, "picture")} added to ${quoted(own.name)}.`);
   }
 
   /** Give a class pictures from files, each a series of its own. */
@@ -182,6 +192,7 @@ export class Lesson {
         troubles.push(error.message);
       }
     }
+    if (count) this.change();
     if (troubles.length) this.warn(`${troubles.length} of ${counted(files.length, "file")} not added. ${troubles[0]}`);
     this.taken(own, count);
   }
@@ -253,9 +264,12 @@ export class Lesson {
 
   // what the head makes of it
 
-  /** Something was added or removed: forget what is no longer true, and fit again soon. */
+  /** Something was added or removed: fit again soon. Until then the head of before answers, if it can. */
   change() {
-    Object.assign(this, { head: null, distances: [], answers: null, done: 0 });
+    Object.assign(this, { answers: null, done: 0 });
+    if (!this.taught.enough || this.head?.weights.length !== this.taught.classes.length) {
+      Object.assign(this, { head: null, distances: [] });
+    }
     this.number += 1;
     this.report();
     this.arrange();
