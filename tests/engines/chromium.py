@@ -1,4 +1,7 @@
-"""Chromium, through its WebDriver; what that cannot say, its log of events does."""
+"""Chromium, through its WebDriver; what that cannot say, its log of events does.
+
+Of what a worker asks for, the log has the worker's own file alone.
+"""
 
 import asyncio
 import json

@@ -23,7 +23,7 @@ from selenium.webdriver.common.bidi.network import (
 from selenium.webdriver.common.bidi.script import Script
 from selenium.webdriver.remote.websocket_connection import WebSocketConnection
 
-from engines.page import HEIGHT, LONG, PATIENCE, Look, Page, until_quiet
+from engines.page import AS_JSON, HEIGHT, LONG, PATIENCE, Look, Page, until_quiet
 
 FLAGS = (
     "--headless",
@@ -102,11 +102,8 @@ class Firefox(Page):
 
     def ask(self, expression: str, context: str):
         """Return the value of an expression in a context."""
-        answer = self.script.evaluate(
-            f"Promise.resolve(\n{expression}\n).then(value => JSON.stringify(value))",
-            {"context": context},
-            await_promise=True,
-        )
+        place = {"context": context}
+        answer = self.script.evaluate(AS_JSON % expression, place, await_promise=True)
         if answer["type"] == "exception":
             raise WebDriverException(answer["exceptionDetails"]["text"])
         return json.loads(answer["result"].get("value", "null"))

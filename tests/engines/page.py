@@ -1,6 +1,7 @@
 """One tab of a browser: what a reader does in it, what it asks for and says."""
 
 import asyncio
+import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -14,6 +15,9 @@ HEIGHT = 900  # of the window, in CSS pixels
 LONG = 100  # seconds that a script may take
 PATIENCE = 30  # seconds until a page must be quiet
 PAUSE = 0.5  # seconds without a request, after which it is
+AS_JSON = """Promise.resolve(
+%s
+).then((value) => JSON.stringify(value))"""
 KEYS = {"Enter": Keys.RETURN}
 KEYS |= {
     name: getattr(Keys, name.upper())
@@ -101,6 +105,10 @@ class Page(ABC):
             self.wait()
 
         await asyncio.to_thread(go)
+
+    async def settle(self) -> None:
+        """Wait until the page is quiet, as after a visit."""
+        await asyncio.to_thread(self.wait)
 
     async def show(self, *, width: int, dark: bool, **more: bool) -> None:
         """Change the window's width and colour scheme, or another part of its look."""
@@ -225,7 +233,9 @@ class Driven(Page):
 
     def evaluate(self, expression: str):
         """Return the value of an expression."""
-        return self.driver.execute_script(f"return (\n{expression}\n)")
+        return json.loads(
+            self.driver.execute_script(f"return {AS_JSON % expression}") or "null"
+        )
 
     def execute(self, script: str) -> None:
         """Run statements."""

@@ -3,10 +3,12 @@
 /** A camera that could not be had, in words for the reader. */
 export class CameraError extends Error {}
 
+const NONE = "No camera was found. Draw something, or choose pictures.";
 const REASONS = {
   NotAllowedError: "This browser does not let the page use the camera. Allow it where the browser shows the address, then start again.",
-  NotFoundError: "No camera was found. Draw something, or choose pictures.",
+  NotFoundError: NONE,
   NotReadableError: "The camera is busy: another program or page holds it. Close that, then start again.",
+  OverconstrainedError: NONE, // as WebKit says
 };
 
 /** One camera at a time, shown by a video element that nobody looks at. */
