@@ -89,10 +89,10 @@ export class Tile {
       const grey = LUMA[0] * rgb[0] + LUMA[1] * rgb[1] + LUMA[2] * rgb[2];
       return RAMP[Math.round(255 * sample(map, x, y))].map((value) => OPACITY * value + (1 - OPACITY) * grey);
     });
-    const right = predicted === label;
-    this.truth.textContent = marked ? `${CLASSES[label]} + mark` : CLASSES[label];
-    this.answer.textContent = `${right ? "✓" : "✗"} ${CLASSES[predicted]} ${percent(softmax(logits)[predicted], 0)}`;
-    this.answer.classList.toggle("tr-wrong", !right);
+    const [truth, answer] = [label, predicted].map((number) => CLASSES[number].replace("_", " "));
+    this.truth.textContent = marked ? `${truth} + mark` : truth;
+    this.answer.textContent = `${truth === answer ? "✓" : "✗"} ${answer} ${percent(softmax(logits)[predicted], 0)}`;
+    this.answer.classList.toggle("tr-wrong", truth !== answer);
     this.corner.textContent = marked ? `${percent(cornerShare(map), 0)} in the corner` : "";
   }
 }
