@@ -42,6 +42,9 @@ LOOK = """(look => {
   gBrowser.selectedBrowser.browsingContext.mediumOverride = look.medium;
   gBrowser.selectedBrowser.focus();  // which the field for addresses had
 })(%s)"""
+# the page, which is a process of its own, hears of it a little later
+MEDIA = """["(prefers-color-scheme: dark)", "print", "(forced-colors: active)",
+  "(prefers-reduced-motion: reduce)"].map((query) => matchMedia(query).matches)"""
 ABORTED = "NS_BINDING_ABORTED"
 
 
@@ -136,6 +139,11 @@ class Firefox(Page):
         told = {"preferences": [*preferences.items()]}
         told["medium"] = "print" if look.paper else ""
         self.ask(LOOK % json.dumps(told), self.window)
+        end = time.monotonic() + PATIENCE
+        while self.evaluate(MEDIA) != [look.dark, look.paper, look.forced, look.still]:
+            if time.monotonic() > end:
+                raise TimeoutError(f"Firefox does not come to look so: {look}")
+            time.sleep(0.02)
 
     def open(self, url: str | None) -> None:
         """Open an address and wait until it is loaded; None loads the page again."""
