@@ -161,7 +161,8 @@ for (const [name, series] of values.classes) {
   const own = taught.addClass(name);
   own.pictures = series.map((each) => ({ series: each }));
 }
-const { lacking, score } = await import(values.words);
+const { invitation, lacking, score } = await import(values.words);
+if (!taught.enough) return invitation(taught);
 return lacking(taught) || score(taught, values.right);
 """
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from browser import open_page
+from node import run_node
 from regression import regression
 from server import serve
 
@@ -477,7 +478,8 @@ def test_the_lesson_fits_a_phone(seen):
 
 @pytest.mark.browser
 def test_the_page_says_what_is_missing_before_it_can_learn(seen):
-    assert "Give two classes some pictures" in seen["loaded"]["score"]
+    assert "Give two classes some pictures" in seen["loaded"]["why"]
+    assert seen["loaded"]["score"] == ""
     assert seen["loaded"]["shares"] == ["–", "–"]
     assert seen["drawn"]["blank"] == [True, True], "nothing is drawn, nothing is added"
 
@@ -529,6 +531,25 @@ def test_each_left_out_answer_is_that_of_scikit_learn(seen):
         labels = [problem["labels"][i] for i in others]
         expected = regression(rows[others], labels, rows[[number]])
         np.testing.assert_allclose(answer, expected[0], atol=2e-3)
+
+
+NODE = """
+const { fit, leftOut } = await import(process.argv[2]);
+const { rows, ...rest } = JSON.parse(readFileSync(process.argv[3]));
+const taught = { ...rest, rows: rows.map((row) => Float64Array.from(row)) };
+const head = fit(taught.rows, taught.labels, taught.count);
+const answers = [...leftOut(taught, head)].flat();
+process.stdout.write(JSON.stringify(answers.map((answer) => answer.probabilities)));
+"""
+
+
+@pytest.mark.browser
+def test_the_numbers_in_the_browser_are_those_of_node(seen, tmp_path):
+    file = tmp_path / "problem.json"
+    file.write_text(json.dumps(seen["drawn"]["problem"]), encoding="utf-8")
+    program = 'import { readFileSync } from "node:fs";' + NODE
+    found = run_node(program, (WEB / "teach/head.mjs").as_uri(), file)
+    np.testing.assert_allclose(json.loads(found), seen["drawn"]["answers"], atol=1e-4)
 
 
 @pytest.mark.browser

@@ -99,7 +99,7 @@ export class Card {
     if (document.activeElement !== field) field.value = name; // or it would be typed in vain
     this.find(".te-add").textContent = words;
     this.find(".te-add").setAttribute("aria-label", `${words}: ${name}`);
-    this.find(".te-file").setAttribute("aria-label", `Choose pictures: ${name}`);
+    this.find(".te-file").setAttribute("aria-label", `Choose files: ${name}`);
     this.find(".te-drop").setAttribute("aria-label", `Remove the class ${quoted(name)}`);
     this.find(".te-thumbs").setAttribute("aria-label", `Pictures of ${name}`);
     this.find(".te-count").textContent = counted(pictures.length, "picture");

@@ -5,7 +5,7 @@ import { Head, evidence, largest, nearest, rarity } from "./head.mjs";
 import { Looking } from "./looking.mjs";
 import { BYTES, CLASSES, PICTURES, Taught, parse } from "./taught.mjs";
 import { RAMP, View, heatmap } from "./view.mjs";
-import { counted, lacking, leftOutAnswer, likeness, mapSentence, quoted, score, strange, verdict } from "./words.mjs";
+import { counted, invitation, lacking, leftOutAnswer, likeness, mapSentence, quoted, score, strange, verdict } from "./words.mjs";
 
 const QUIET = 1000; // milliseconds that an answer lasts before a screen reader is told
 const SETTLE = 250; // milliseconds without a change before the head is fitted again
@@ -293,7 +293,7 @@ export class Lesson {
   /** Say how good the head is, and mark what it got wrong. */
   report() {
     const { taught, answers } = this;
-    const wanting = lacking(taught);
+    const wanting = taught.enough ? lacking(taught) : "";
     const wrong = new Map();
     if (answers && !wanting) {
       for (const { picture, label } of taught.pictures) {
@@ -301,9 +301,10 @@ export class Lesson {
         if (first !== label) wrong.set(picture, taught.classes[first].name);
       }
     }
+    const measuring = taught.enough && !answers && !wanting;
     const words = wanting || (answers ? score(taught, taught.count - wrong.size) : "");
-    this.find(".te-score").textContent = words || "Measuring…";
-    this.find(".te-measuring").hidden = Boolean(words);
+    this.find(".te-score").textContent = measuring ? "Measuring…" : words;
+    this.find(".te-measuring").hidden = !measuring;
     this.find(".te-measuring").value = this.done / Math.max(1, taught.count);
     this.find(".te-marks").hidden = !wrong.size;
     for (const card of this.cards.values()) card.list(wrong);
@@ -366,7 +367,7 @@ export class Lesson {
       const place = classes[label].pictures.indexOf(inspected) + 1;
       return { verdict: `Picture ${place} of ${quoted(names[label])}.`, why: left ? leftOutAnswer(names, label, left) : "" };
     }
-    if (!probabilities) return { verdict: "", why: "" };
+    if (!probabilities) return { verdict: "", why: this.taught.enough ? "" : invitation(this.taught) };
     const far = nearest(seen.row, pictures.map(({ row }) => row));
     const rare = strange(rarity(far, this.distances));
     return { verdict: verdict(names, probabilities, rare), why: likeness(far, this.distances), strange: rare };

@@ -59,16 +59,19 @@ export function score(taught, right) {
   return `${result} That is ${low > 0 ? "better than" : high < 0 ? "worse than" : "not told apart from"} ${guess}.`;
 }
 
-/** Say what is missing before anything can be measured; an empty text if nothing is. */
-export function lacking(taught) {
-  const { bare, classes, single } = taught;
-  if (!taught.enough) {
-    return bare.length === classes.length ? "Give two classes some pictures each. The head is fitted by itself, again after each change." : "Now give a second class some pictures.";
-  }
+/** Say what there is to be done before there is a head. */
+export function invitation({ bare, classes }) {
+  if (bare.length < classes.length) return "Now give a second class some pictures.";
+  return "Give two classes some pictures each. The head is fitted by itself, again after each change.";
+}
+
+/** Say what keeps a head from being measured; an empty text if nothing does. */
+export function lacking({ single }) {
   if (!single.length) return "";
   const [{ name, pictures }] = single;
-  if (pictures.length === 1) return `Not measured yet: with its one picture left out, nothing of ${quoted(name)} is left to learn from. Add another.`;
-  return `Not measured yet: ${quoted(name)} was taken in one hold. Pictures of one hold are alike, and are left out together. Take it again, at another place.`;
+  const why = "Not measured yet:";
+  if (pictures.length === 1) return `${why} with its one picture left out, nothing of ${quoted(name)} is left to learn from. Add another.`;
+  return `${why} ${quoted(name)} was taken in one hold. Pictures of one hold are alike, and are left out together. Take it again, at another place.`;
 }
 
 /** Say what a heatmap shows. */
