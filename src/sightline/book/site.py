@@ -172,7 +172,7 @@ def stage_demo(export: Path, pages: Path) -> None:
 
 
 def stage_training(pages: Path) -> None:
-    """Stage the training in a page, if the book has one: what it loads, its fragment."""
+    """Stage what the page of the live training loads, if the book has that page."""
     if (pages / "train_it.md").exists():
         live = pages / "_static" / "demo"
         copy_app(live)
