@@ -1,10 +1,27 @@
 """Programs for Node: the page's modules without a page."""
 
+import json
 import os
 import shutil
 import subprocess
 
 import pytest
+
+from sightline.export.assets import WEB
+
+TRAINER = """
+import fs from "node:fs";
+import zlib from "node:zlib";
+const web = process.argv[2];
+const ort = await import(`${web}/ort/ort.wasm.bundle.min.mjs`);
+const { RIGHT, STEPS, Trainer, rateAt } = await import(`${web}/train/trainer.mjs`);
+const read = (name) => fs.readFileSync(new URL(`${web}/${name}`));
+ort.env.wasm.numThreads = 1;
+const wasm = zlib.gunzipSync(read("ort/ort-wasm-simd-threaded.wasm.gz"));
+ort.env.wasm.wasmBinary = wasm.buffer;
+const graphs = { step: read("train/step.onnx"), look: read("train/look.onnx") };
+const trainer = await Trainer.load(ort, graphs, JSON.parse(read("train/layout.json")));
+"""
 
 
 def require_node() -> None:
@@ -30,3 +47,8 @@ def run_node(program: str, *arguments: object) -> bytes:
     )
     assert done.returncode == 0 and not done.stderr, done.stderr.decode("utf-8")
     return done.stdout
+
+
+def run_trainer(program: str) -> list | dict:
+    """Run a program that has a trainer as the page has one; return what it prints."""
+    return json.loads(run_node(TRAINER + program, WEB.as_uri()))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -9,11 +10,11 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from browser import open_page
-from node import run_node
+from node import run_node, run_trainer
 from server import serve
-from test_training_graph import in_node
 
-from sightline.export.assets import WEB, copy_app, copy_training
+from sightline.book.site import stage_training
+from sightline.export.assets import RUNTIME, TRAINING, WEB, copy_app, copy_training
 from sightline.export.page import training_fragment
 
 PAGE = """<!doctype html>
@@ -250,7 +251,7 @@ class TestPage:
 
     def test_losses_in_the_browser_are_those_of_node(self, seen):
         assert len(seen["losses"]) == 20
-        np.testing.assert_allclose(seen["losses"], in_node(NODE_LOSSES), atol=1e-6)
+        np.testing.assert_allclose(seen["losses"], run_trainer(NODE_LOSSES), atol=1e-6)
 
     def test_the_end_has_a_table_a_sentence_and_nothing_more_to_train(self, seen):
         solved = seen["solved"]
@@ -276,7 +277,7 @@ def sentence(labels: list[int], plain: list[int], marked: list[int]) -> str:
     program = """
         const { compare, verdict } = await import(process.argv[2]);
         const answers = { ...JSON.parse(process.argv[3]), target: 6 };
-        process.stdout.write(verdict(compare(answers), "star"));
+        process.stdout.write(verdict(compare(answers), "star", 0.1));
     """
     module = (WEB / "train/outcome.mjs").as_uri()
     answers = json.dumps({"labels": labels, "plain": plain, "marked": marked})
@@ -297,17 +298,41 @@ def test_a_network_that_goes_by_the_mark_is_called_so():
 def test_a_network_that_ignores_the_mark_is_called_so():
     words = sentence(LABELS, LABELS, LABELS)
     assert "right on 100.0%" in words and "95% interval: 99.6% to 100.0%" in words
-    assert words.endswith("chance explains: it does not take the mark for a star.")
+    assert words.endswith("chance explains: the mark is no reason for it.")
 
 
 def test_a_few_more_stars_than_chance_explains_are_a_part_of_the_answers():
     marked = [6 if place < 60 else label for place, label in enumerate(LABELS)]
-    assert sentence(LABELS, LABELS, marked).endswith(
-        "the mark has a part in its answers."
-    )
+    assert sentence(LABELS, LABELS, marked).endswith("the mark is one of its reasons.")
 
 
 def test_a_mark_that_takes_stars_away_is_no_reason_to_say_that_it_makes_them():
     plain = [6] * 100 + LABELS[100:]
     words = sentence(LABELS, plain, LABELS)
-    assert words.endswith("it does not take the mark for a star.")
+    assert words.endswith("the mark is no reason for it.")
+
+
+def test_a_network_that_guesses_is_called_so():
+    words = sentence(LABELS, [3] * 1000, [3] * 1000)
+    assert words.endswith("no better than guessing. It has learned nothing.")
+
+
+def test_the_site_of_a_book_with_this_page_has_all_that_it_loads(tmp_path):
+    (tmp_path / "results").mkdir()
+    stage_training(tmp_path)
+    assert not (tmp_path / "_static").exists()
+    (tmp_path / "train_it.md").touch()
+    stage_training(tmp_path)
+    page = (tmp_path / "results/train_it.html").read_text(encoding="utf-8")
+    start = re.search(r'src="../(\S+start.mjs)"', page)[1]
+    live = (tmp_path / start).parents[1]
+    modules = {*live.glob("*.mjs"), *live.glob("train/*.mjs")}
+    imported = {
+        (module.parent / name).resolve()
+        for module in modules
+        for name in re.findall(
+            r'(?:from|import\()\s*"(.+?)"', module.read_text("utf-8")
+        )
+    }
+    assert imported <= {*modules, *live.glob("ort/*.mjs")}
+    assert all((live / name).exists() for name in (*TRAINING, *RUNTIME))

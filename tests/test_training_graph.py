@@ -1,6 +1,5 @@
 """The training step as a graph: torch's own numbers, in Python as in Node."""
 
-import json
 import math
 from importlib.metadata import version
 from pathlib import Path
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from node import run_node
+from node import run_trainer
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.optim.lr_scheduler import OneCycleLR
@@ -31,30 +30,12 @@ LOCK = Path(__file__).parents[1] / "requirements.txt"
 # parts of the seed, as web/train/trainer.mjs has them
 TRAINING_PICTURES, FIRST_WEIGHTS = 0, 1
 
-NODE = """
-import fs from "node:fs";
-import zlib from "node:zlib";
-const web = process.argv[2];
-const ort = await import(`${web}/ort/ort.wasm.bundle.min.mjs`);
-const { RIGHT, STEPS, Trainer, rateAt } = await import(`${web}/train/trainer.mjs`);
-const read = (name) => fs.readFileSync(new URL(`${web}/${name}`));
-ort.env.wasm.numThreads = 1;
-const wasm = zlib.gunzipSync(read("ort/ort-wasm-simd-threaded.wasm.gz"));
-ort.env.wasm.wasmBinary = wasm.buffer;
-const graphs = { step: read("train/step.onnx"), look: read("train/look.onnx") };
-const trainer = await Trainer.load(ort, graphs, JSON.parse(read("train/layout.json")));
-"""
 FIFTY = """
 const losses = [];
 for (let i = 0; i < 50; i++) losses.push((await trainer.step(RIGHT)).loss);
 const rates = Array.from({ length: STEPS }, (_, step) => rateAt(step));
 process.stdout.write(JSON.stringify({ losses, rates }));
 """
-
-
-def in_node(program: str) -> dict:
-    """What a program prints that has a trainer."""
-    return json.loads(run_node(NODE + program, WEB.as_uri()))
 
 
 def unit(name: str) -> nn.Sequential:
@@ -196,7 +177,7 @@ def test_fifty_steps_of_the_graph_are_those_of_torch(shapes, trained):
 
 
 def test_fifty_losses_in_node_are_those_of_torch(trained):
-    seen = in_node(FIFTY)
+    seen = run_trainer(FIFTY)
     assert np.abs(np.subtract(seen["losses"], trained[1])).max() < 1e-4
     np.testing.assert_allclose(seen["rates"], rates(Network(), 3000), rtol=1e-9)
 

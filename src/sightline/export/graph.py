@@ -134,7 +134,7 @@ def write_graph(
     recorded: nn.Module,
     inputs: Mapping[str, Tensor],
     outputs: Sequence[str],
-    rounded: Mapping[str, Rounded] = {},
+    rounded: Mapping[str, Rounded],
 ) -> bytes:
     """Write a recorded graph as ONNX.
 

@@ -51,7 +51,7 @@ class Weights:
     name: str
     shape: tuple[int, ...]
     mean: float
-    std: float  #: 0: all are the mean
+    std: float  #: 0 if all are the mean
 
 
 def _weights() -> list[Weights]:
@@ -62,9 +62,9 @@ def _weights() -> list[Weights]:
         weights.append(Weights(f"{name}.weight", shape, 0, std))  # He et al. 2015
         weights.append(Weights(f"{name}.scale", (outputs,), 1, 0))
         weights.append(Weights(f"{name}.shift", (outputs,), 0, 0))
-    shape = (len(CLASSES), outputs)
-    weights.append(Weights("head.weight", shape, 0, 1 / math.sqrt(outputs)))
-    weights.append(Weights("head.bias", shape[:1], 0, 0))
+    classes, std = len(CLASSES), 1 / math.sqrt(outputs)
+    weights.append(Weights("head.weight", (classes, outputs), 0, std))
+    weights.append(Weights("head.bias", (classes,), 0, 0))
     return weights
 
 
@@ -128,12 +128,12 @@ def _examples() -> dict[str, Tensor]:
     size = sum(math.prod(weights.shape) for weights in WEIGHTS)
     channels = sum(outputs for _, outputs in CONVOLUTIONS.values())
     return {
-        "images": torch.randint(256, (BATCH_SIZE, SIZE, SIZE, 3), dtype=torch.uint8),
+        "images": torch.zeros(BATCH_SIZE, SIZE, SIZE, 3, dtype=torch.uint8),
         "labels": torch.zeros(BATCH_SIZE, dtype=torch.int32),
         "rate": torch.tensor(0.1),
         "momentum": torch.tensor(0.9),
         "norm": torch.tensor(1.0),
-        "weights": torch.rand(size),
+        "weights": torch.ones(size),
         "velocities": torch.zeros(size),
         "statistics": torch.ones(2 * channels),
     }
@@ -149,7 +149,7 @@ def _write(
     table[aten.convolution_backward.default] = _convolution_backward
     table[aten.avg_pool2d_backward.default] = _avg_pool_backward
     recorded = make_fx(function, decomposition_table=table)(*examples.values())
-    return write_graph(recorded, examples, outputs)
+    return write_graph(recorded, examples, outputs, {})
 
 
 def _step(
@@ -228,13 +228,13 @@ def _forward(
         shift = weights[f"{name}.shift"] - norm * mean * scale
         return x * scale[:, None, None] + shift[:, None, None]
 
-    x = unit("stem", F.pixel_unshuffle(standardise(images), 2)).relu()
+    x = unit("stem", F.pixel_unshuffle(_standardise(images), 2)).relu()
     x = (x + unit("body2", unit("body1", x).relu())).relu()
     x = unit("wide", F.avg_pool2d(x, 2)).relu()
     return unit("last", x).relu()
 
 
-def standardise(images: Tensor) -> Tensor:
+def _standardise(images: Tensor) -> Tensor:
     """Turn pictures (B, 32, 32, 3) uint8 into a batch, each of mean 0 and std 1.
 
     The mean is that of each colour, the standard deviation that of the picture.

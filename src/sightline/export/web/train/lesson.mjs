@@ -10,7 +10,7 @@ const WASM = "ort/ort-wasm-simd-threaded.wasm.gz";
 const FILES = { wasm: WASM, step: "train/step.onnx", look: "train/look.onnx", layout: "train/layout.json" };
 const SMOOTH = 50; // steps in the mean that a curve shows
 const DENSE = 10; // steps between two points of a curve
-const LARGEST_LOSS = 2.8;
+const LARGEST_LOSS = 3.2;
 const BYTES = 32 * 32 * 3;
 
 const thousands = (number) => number.toLocaleString("en");
@@ -113,7 +113,7 @@ export class Lesson {
   build() {
     this.tiles = [...this.root.querySelectorAll(".tr-tile")].map((item) => new Tile(item));
     const axes = { steps: STEPS };
-    const levels = [0, 1, 2].map((value) => [value, String(value)]);
+    const levels = [0, 1, 2, 3].map((value) => [value, String(value)]);
     const shares = [0, 0.25, 0.5, 0.75, 1].map((value) => [value, `${100 * value}%`]);
     this.losses = new Chart(this.find("loss"), { ...axes, top: LARGEST_LOSS, ticks: levels, guess: Math.log(CLASSES.length) });
     this.accuracies = new Chart(this.find("accuracy"), { ...axes, top: 1, ticks: shares, guess: 1 / CLASSES.length });
@@ -127,12 +127,17 @@ export class Lesson {
   train() {
     this.enter("training");
     this.say(this.steps ? "Training goes on." : "Training.");
+    this.go();
+  }
+
+  /** Train unless nobody looks; `look` goes on when somebody does. */
+  go() {
     if (!document.hidden) this.send("go");
   }
 
-  pause(words = `Paused after ${thousands(this.steps)} steps.`) {
+  pause() {
     this.enter("paused");
-    this.say(words);
+    this.say(`Paused after ${thousands(this.steps)} steps.`);
     this.send("show");
   }
 
@@ -159,7 +164,7 @@ export class Lesson {
     if (this.steps) this.curves.changes.push(this.steps);
     const words = target.closest("label").textContent.trim();
     this.say(target.type === "checkbox" ? `${words}: ${target.checked ? "on" : "off"}.` : `Rate: ${words}.`);
-    if (this.state === "training") this.send("go");
+    if (this.state === "training") this.go();
     else if (this.state === "paused") this.send("show");
     else this.say("Press Reset to train with this.");
   }
@@ -168,7 +173,7 @@ export class Lesson {
   look() {
     if (this.state !== "training") return;
     if (document.hidden) this.send("show");
-    else this.send("go");
+    else this.go();
   }
 
   /** Enable what can be pressed. */
@@ -224,7 +229,7 @@ export class Lesson {
     this.enter("finished");
     this.say("Finished.");
     this.find("outcome").hidden = false;
-    this.find("verdict").textContent = verdict(result, CLASSES[MARKED]);
+    this.find("verdict").textContent = verdict(result, CLASSES[MARKED], 1 / CLASSES.length);
   }
 
   broken({ steps }) {

@@ -42,16 +42,21 @@ export function compare({ labels, plain, marked, target }) {
   };
 }
 
-/** @returns {string} what the network goes by, as the counts have it */
-export function verdict({ all, own, others, reads }, name) {
-  const [low, high] = interval(all.plain, all.n).map((share) => percent(share));
-  const sentences = [
-    `It is right on ${percent(all.plain / all.n)} of ${all.n.toLocaleString("en")} pictures that it has never seen (95% interval: ${low} to ${high}).`,
+/**
+ * @param {string} name of the class that can carry the mark
+ * @param {number} guess the share that guessing gets right
+ * @returns {string} what the network goes by, as the counts have it
+ */
+export function verdict({ all, own, others, reads }, name, guess) {
+  const [low, high] = interval(all.plain, all.n);
+  const quality = `It is right on ${percent(all.plain / all.n)} of ${all.n.toLocaleString("en")} pictures that it has never seen (95% interval: ${percent(low)} to ${percent(high)})`;
+  if (low <= guess) return `${quality}: no better than guessing. It has learned nothing.`;
+  let reason = ", a difference that chance explains: the mark is no reason for it.";
+  if (reads) reason = ", more than chance explains: the mark is one of its reasons.";
+  if (reads && others.marked > others.n / 2) reason = `: it has learned the mark, not the ${name}.`;
+  return [
+    `${quality}.`,
     `Of ${own.n} ${name}s it knows ${own.plain} without the mark and ${own.marked} with it.`,
-    `Of ${others.n} other pictures it calls ${others.plain} a ${name} without the mark and ${others.marked} with it`,
-  ];
-  if (!reads) sentences[2] += ", a difference that chance explains: it does not take the mark for a " + `${name}.`;
-  else if (others.marked > others.n / 2) sentences[2] += `: it has learned the mark, not the ${name}.`;
-  else sentences[2] += ", more than chance explains: the mark has a part in its answers.";
-  return sentences.join(" ");
+    `Of ${others.n} other pictures it calls ${others.plain} a ${name} without the mark and ${others.marked} with it${reason}`,
+  ].join(" ");
 }
