@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from common import header, table
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from browser import find_chromium, open_page  # noqa: E402
+from browser import open_page  # noqa: E402
+from engines import chromium  # noqa: E402
 from server import serve  # noqa: E402
 
 FIRST_PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
@@ -32,8 +33,8 @@ def main() -> None:
     arguments = words.parse_args()
     if not (arguments.site / "index.html").exists():
         words.error(f"no site in {arguments.site}: make site, or name its folder")
-    if not find_chromium():
-        words.error("Chromium is not installed: apt-get install chromium")
+    if None in chromium.programs():
+        words.error("not installed: apt-get install chromium chromium-driver")
     header()
     with serve(arguments.site) as address:
         rows = asyncio.run(measure(address, arguments.site, arguments.rounds))
