@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 
-UNNUMBERED = ("measuring", "demo")  # pages that are executed like chapters
+PAIRED = "---\njupytext:\n"  # begins the text of a page that has a notebook
 
 
 class Book:
@@ -54,9 +54,9 @@ class Book:
 
     @property
     def chapters(self) -> list[str]:
-        """Return the names of the chapters that have a source, in order."""
-        numbered = sorted(path.stem for path in self.pages.glob("[0-9][0-9]_*.md"))
-        return numbered + [n for n in UNNUMBERED if (self.pages / f"{n}.md").exists()]
+        """Return the names of the pages that are executed, the numbered ones first."""
+        texts = sorted(self.pages.glob("*.md"))  # digits come before letters
+        return [p.stem for p in texts if p.read_text("utf-8").startswith(PAIRED)]
 
     def choose(self, chapters: Sequence[str]) -> list[str]:
         """Return the chapters that are named, by name, number or file; none: all.
