@@ -56,11 +56,13 @@ def run_book(
 
 @book.command(name="build")
 @PROFILE
-def build_book(profile: str) -> None:
+@click.option("--mixed", is_flag=True, help="also of several revisions or libraries")
+def build_book(profile: str, mixed: bool) -> None:
     """Build the site from chapters that were executed."""
     from sightline.book.site import build
 
-    console.print(f"the site: {build(profile)}/index.html\nlook at it: make serve")
+    site = build(profile, mixed=mixed)
+    console.print(f"the site: {site}/index.html\nlook at it: make serve")
 
 
 @book.command(name="check")
