@@ -1,6 +1,6 @@
 # Sightline. `make help` lists what there is; every target does its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: book test unit edition site serve check colab clean help
+.PHONY: book test unit edition site release serve check colab clean help
 
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -41,6 +41,9 @@ edition: $(READY)  ## run every chapter in full; DATA=FOLDER names a copy on dis
 
 site: $(READY)  ## build the site of the committed edition; nothing is executed
 	$(BIN)/sightline book build --profile full $(if $(MIXED),--mixed)
+
+release: site  ## pack the site with its checksums, the notebooks, the figures, a PDF
+	$(BIN)/sightline book release $(if $(MIXED),--mixed)
 
 serve: $(READY)  ## look at the site that was built last, at http://localhost:8000
 	@site=$$(ls -td _build/*/html 2>/dev/null | head -n 1); \

@@ -10,5 +10,7 @@ minutes        what a page asks of its reader
 execute        run the chapters with papermill
 pages          repairs of the built pages
 site           build the static site
+paper          its pages as one PDF
+release        what is handed out with an edition
 =============  ==================================================================
 """

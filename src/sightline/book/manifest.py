@@ -38,8 +38,8 @@ __all__ = [
 
 VERSIONS = ("torch", "torchvision", "numpy", "albumentations", "grad-cam", "matplotlib")
 # what an edition itself writes: no change of what it is made from
-MADE = ("book/*.ipynb", "book/results/edition.json", "book/results/cover.svg")
-MADE += ("book/results/demo",)
+RESULTS = ("edition.json", "cover.svg", "demo")
+MADE = ("book/*.ipynb", *(f"book/results/{name}" for name in RESULTS))
 SHOWN_DIGITS = 8  # of a digest, on a page
 
 
@@ -54,7 +54,7 @@ class ChapterRecord:
     revision: str  #: of the repository; ends in "-dirty" if something was uncommitted
     date: str  #: YYYY-MM-DD
     seconds: float = 0.0  #: that the execution took
-    fast_seconds: float = 0.0  #: of the same code in the fast profile; 0: not measured
+    fast_seconds: float = 0.0  #: of the same code in the fast profile, 0 if not measured
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ __all__ = [
 #: of each, in a minute. Most adults read 175 to 300 words of non-fiction (Brysbaert,
 #: 2019, doi 10.1016/j.jml.2019.104047); lines of code and figures are estimates
 PACE = {"words": 200, "lines": 12, "figures": 1}
+SPACE = "\N{NO-BREAK SPACE}"
 FOLDED = {
     *["hide-input", "hide-cell", "remove-cell", "remove-input"],
     *["parameters", "check", "solution"],
@@ -38,10 +39,10 @@ class Demand:
     """What one page asks of its reader."""
 
     read: int  #: minutes, without its exercises
-    full: float  #: seconds to run it in full; 0: not measured
+    full: float  #: seconds to run it in full, 0 if not measured
     fast: float  #: the same in the fast profile
     trains: float  #: seconds of the main run, if the page takes it; else 0
-    needs: tuple[str, ...] | None  #: pages that it builds on; None: it does not say
+    needs: tuple[str, ...] | None  #: pages that it builds on, None if it does not say
 
     def __str__(self) -> str:
         """Say all but the pages before it in one line."""
@@ -97,13 +98,22 @@ def needed(book: Book, name: str) -> tuple[str, ...] | None:
 
 def substitutions(book: Book, found: Mapping[str, Demand]) -> dict[str, str]:
     """Return what pages may quote: {{ pace }}, {{ read_NAME }}, {{ run_NAME }}."""
-    paces = [f"{pace} {kind[: None if pace > 1 else -1]}" for kind, pace in PACE.items()]
+    paces = [
+        f"{pace} {kind[: None if pace > 1 else -1]}" for kind, pace in PACE.items()
+    ]
     texts = {"pace": f"{', '.join(paces[:-1])} or {paces[-1]} a minute"}
     for name in book.chapters:
         demand = found.get(name)
-        texts[f"read_{name}"] = f"{demand.read} min" if demand else "–"
-        texts[f"run_{name}"] = duration(demand.full) if demand and demand.full else "–"
+        texts[f"read_{name}"] = f"{demand.read}{SPACE}min" if demand else "–"
+        texts[f"run_{name}"] = brief(demand.full) if demand else "–"
     return texts
+
+
+def brief(seconds: float) -> str:
+    """Write a time as short as a table wants it; a dash for 0, which is not known."""
+    value, unit = duration(seconds).split()
+    short = {"minutes": "min", "seconds": "s"}[unit]
+    return f"{value}{SPACE}{short}" if seconds else "–"
 
 
 def reading_minutes(cells: Sequence[NotebookNode]) -> int:

@@ -65,6 +65,15 @@ def build_book(profile: str, mixed: bool) -> None:
     console.print(f"the site: {site}/index.html\nlook at it: make serve")
 
 
+@book.command(name="release")
+@click.option("--mixed", is_flag=True, help="also of several revisions or libraries")
+def release_book(mixed: bool) -> None:
+    """Pack the built site of the full edition, notebooks, figures and a PDF."""
+    from sightline.book.release import release
+
+    console.print(f"the release: {release(mixed=mixed)}")
+
+
 @book.command(name="check")
 @click.option("--fix", is_flag=True, help="let ruff repair the chapters first")
 def check_book(fix: bool) -> None:
