@@ -2,12 +2,17 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import yaml
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_output
 from test_manifest import CHAPTER, EDITION
@@ -19,6 +24,7 @@ from sightline.book.manifest import write_edition
 from sightline.book.pages import head_paper
 from sightline.errors import SightlineError
 
+ROOT = Path(__file__).parents[1]
 PAGE = """<html><head><title>{title} &#8212; Sightline</title></head><body>
 <div class="bd-article-container"><article class="bd-article"><section id="top">
 <h1>{title}</h1><p id="a">See <a href="#a">here</a>, <a href="{other}.html#a">there</a>,
@@ -133,3 +139,54 @@ def test_a_site_of_another_edition_or_a_mixed_one_is_not_released(book):
     book.edition.unlink()
     with pytest.raises(SightlineError, match="make edition"):
         release.release(root=book.root)
+
+
+# the workflow that publishes
+
+GH = """#!/bin/sh
+case "$1 $2" in
+"release list") printf 'v1\\nedition-2026-11-21\\nedition-2027-01-02\\n' ;;
+"release download")
+  mkdir -p old
+  cp site.zip "old/sightline-${3#edition-}-site.zip" ;;
+esac
+"""
+CURL = """#!/bin/sh
+case "$*" in *"?3") git rev-parse --short=12 HEAD ;; *) echo older ;; esac
+"""
+
+
+def step_of(name: str) -> dict:
+    """Return a step of the job that publishes, by the beginning of its name."""
+    workflow = yaml.safe_load((ROOT / ".github/workflows/book.yml").read_text("utf-8"))
+    steps = workflow["jobs"]["publish"]["steps"]
+    (step,) = (s for s in steps if s.get("name", "").startswith(name))
+    return step
+
+
+def start(step: dict, folder: Path, **programs: str) -> int:
+    """Run a step with some programs replaced; return its status."""
+    for name, text in programs.items():
+        (folder / name).write_text(text, encoding="utf-8")
+        (folder / name).chmod(0o755)
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "URL": "there/", "PAUSE": "0"}
+    command = ["bash", "-e", "-c", step["run"]]
+    return subprocess.run(command, cwd=folder, env=environment).returncode
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the job runs on Linux")
+def test_old_editions_are_published_at_their_address_again(tmp_path):
+    release.pack(tmp_path / "site.zip", {"book/index.html": b"old"})
+    assert start(step_of("Old editions"), tmp_path, gh=GH) == 0
+    editions = tmp_path / "_build/full/html/editions"
+    assert sorted(p.name for p in editions.iterdir()) == ["2026-11-21", "2027-01-02"]
+    assert (editions / "2026-11-21/book/index.html").read_bytes() == b"old"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the job runs on Linux")
+def test_the_live_site_must_come_to_be_of_this_revision(tmp_path):
+    git = "#!/bin/sh\necho 0123456789ab\n"
+    step = step_of("The live site")
+    assert start(step, tmp_path, curl=CURL, git=git) == 0
+    assert start(step, tmp_path, curl="#!/bin/sh\necho older\n", git=git) == 1

@@ -201,6 +201,7 @@ def test_every_executed_page_says_how_long_it_takes(site, pages):
 
 def test_the_site_can_be_published_as_it_is(site):
     assert (site / ".nojekyll").exists()
+    assert (site / "revision.txt").read_text(encoding="utf-8").strip()
     assert (site / "_static/vendor/mathjax/startup.js").exists()
     assert (site / "_static/vendor/mathjax/LICENSE").exists()
 

@@ -54,7 +54,9 @@ class ChapterRecord:
     revision: str  #: of the repository; ends in "-dirty" if something was uncommitted
     date: str  #: YYYY-MM-DD
     seconds: float = 0.0  #: that the execution took
-    fast_seconds: float = 0.0  #: of the same code in the fast profile, 0 if not measured
+    fast_seconds: float = (
+        0.0  #: of the same code in the fast profile, 0 if not measured
+    )
 
 
 @dataclass(frozen=True)

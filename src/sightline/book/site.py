@@ -34,6 +34,7 @@ from sightline.export.page import (
 )
 from sightline.export.still import STILL, draw_still
 from sightline.files import read_json, replace_folder
+from sightline.training.machine import git_revision
 from sightline.training.recipe import describe_fields
 
 __all__ = ["build"]
@@ -80,6 +81,7 @@ def build(
     for path in notebooks:  # readers can download the text file of each
         shutil.copy(book.source(path.stem), html / "_sources" / "book")
     finish(html, asked)
+    (html / "revision.txt").write_text(f"{git_revision(book.root)}\n", encoding="utf-8")
     return html
 
 
