@@ -99,7 +99,7 @@ def book(tmp_path, site, monkeypatch):
     write_edition(replace(EDITION, chapters=chapters), book.edition)
     book.stage("full").mkdir(parents=True)
     site.rename(book.stage("full") / "html")
-    monkeypatch.setattr(release, "write_pdf", lambda pdf, *_: pdf.write_text("PDF"))
+    monkeypatch.setattr(release, "write_pdf", lambda pdf, *_: pdf.write_bytes(b"PDF"))
     return book
 
 

@@ -12,5 +12,6 @@ pages          repairs of the built pages
 site           build the static site
 paper          its pages as one PDF
 release        what is handed out with an edition
+address        where the book lives, changed for a fork
 =============  ==================================================================
 """

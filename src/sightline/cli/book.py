@@ -81,3 +81,13 @@ def check_book(fix: bool) -> None:
     from sightline.book.chapters import check
 
     check(fix=fix)
+
+
+@book.command(name="address")
+@click.argument("url")
+def change_book_address(url: str) -> None:
+    """Write a fork's URL, such as https://github.com/OWNER/NAME, wherever ours is."""
+    from sightline.book.address import change_address
+
+    changed = change_address(url)
+    console.print(f"{len(changed)} files changed; look at them: git diff --stat")
