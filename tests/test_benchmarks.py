@@ -46,6 +46,7 @@ def test_a_benchmark_explains_itself(name, script, capsys):
         script(name, "--help").main()
     assert ended.value.code == 0
     what = {"pages": "site", "careful": "folder", "families": "torchvision"}
+    what["live"] = "shuffle"
     assert what.get(name, "--data") in capsys.readouterr().out
 
 

@@ -43,6 +43,7 @@ async def survey(address: str, engine: str) -> dict:
             await page.value("own"),
             await page.value("new Promise((done) => setTimeout(done, 9, [1, null]))"),
             await page.value("undefined"),
+            await page.value("1, 2"),
         ]
         with pytest.raises(WebDriverException) as seen["error"]:
             await page.value("nowhere.atAll")
@@ -117,7 +118,7 @@ def test_what_a_policy_forbids_is_heard(seen):
 
 @pytest.mark.browser
 def test_a_value_is_awaited_and_an_error_is_raised(seen):
-    assert seen["values"] == [7, [1, None], None, 9]
+    assert seen["values"] == [7, [1, None], None, 2, 9]
     assert "nowhere" in str(seen["error"].value)
 
 

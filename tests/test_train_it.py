@@ -17,6 +17,7 @@ from sightline.book.site import stage_training
 from sightline.export.assets import RUNTIME, TRAINING, WEB, copy_app, copy_training
 from sightline.export.page import training_fragment
 
+ROOT = Path(__file__).parents[1]
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Train it</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -319,6 +320,7 @@ def test_a_network_that_guesses_is_called_so():
 
 def test_the_site_of_a_book_with_this_page_has_all_that_it_loads(tmp_path):
     (tmp_path / "results").mkdir()
+    shutil.copy(ROOT / "book/results/taught.json", tmp_path / "results")
     stage_training(tmp_path)
     assert not (tmp_path / "_static").exists()
     (tmp_path / "train_it.md").touch()

@@ -145,7 +145,7 @@ class Firefox(Page):
                 raise TimeoutError(f"Firefox does not come to look so: {look}")
             time.sleep(0.02)
 
-    def open(self, url: str | None) -> None:
+    def load(self, url: str | None) -> None:
         """Open an address and wait until it is loaded; None loads the page again."""
         if url is None:
             self.tabs.reload(self.tab, wait="complete")

@@ -15,9 +15,9 @@ HEIGHT = 900  # of the window, in CSS pixels
 LONG = 100  # seconds that a script may take
 PATIENCE = 30  # seconds until a page must be quiet
 PAUSE = 0.5  # seconds without a request, after which it is
-AS_JSON = """Promise.resolve(
+AS_JSON = """Promise.resolve((
 %s
-).then((value) => JSON.stringify(value))"""
+)).then((value) => JSON.stringify(value))"""
 KEYS = {"Enter": Keys.RETURN}
 KEYS |= {
     name: getattr(Keys, name.upper())
@@ -88,10 +88,10 @@ class Page(ABC):
             self.take_in()
             self.prepare(dark=dark, cold=cold)
             self.look(Look(width, dark))
-            self.open("about:blank")
+            self.load("about:blank")
             self.take_in()
             self._bytes.clear()
-            self.open(url)
+            self.load(url)
             self.wait()
 
         await asyncio.to_thread(go)
@@ -101,7 +101,7 @@ class Page(ABC):
 
         def go() -> None:
             self.take_in()
-            self.open(None)
+            self.load(None)
             self.wait()
 
         await asyncio.to_thread(go)
@@ -191,7 +191,7 @@ class Page(ABC):
         """Make the window look so."""
 
     @abstractmethod
-    def open(self, url: str | None) -> None:
+    def load(self, url: str | None) -> None:
         """Open an address and wait until it is loaded; None loads the page again."""
 
     @abstractmethod
@@ -224,7 +224,7 @@ class Driven(Page):
 
     driver: WebDriver
 
-    def open(self, url: str | None) -> None:
+    def load(self, url: str | None) -> None:
         """Open an address and wait until it is loaded; None loads the page again."""
         if url is None:
             self.driver.refresh()

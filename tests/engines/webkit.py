@@ -190,10 +190,10 @@ class WebKit(Driven):
                 break
             time.sleep(0.02)
 
-    def open(self, url: str | None) -> None:
+    def load(self, url: str | None) -> None:
         """Open an address and wait until it is loaded; None loads the page again."""
         self.fresh = False
-        super().open(url)
+        super().load(url)
 
     def wait(self) -> None:
         """Wait until nothing is under way."""
