@@ -76,6 +76,8 @@ def test_times_come_from_the_edition_and_in_the_fast_profile_from_its_own_run(tm
     (demand,) = minutes.demands(book, [path], full, full).values()
     assert demand.trains == 600.0
     texts = minutes.substitutions(book, {"01_first": demand})
+    assert texts["main_run"] == "10 minutes"
+    assert minutes.substitutions(book, {})["main_run"] == "hours"
     assert texts["pace"] == "200 words, 12 lines or 1 figure a minute"
     assert texts["read_01_first"] == "1\N{NO-BREAK SPACE}min"
     assert texts["run_01_first"] == "47\N{NO-BREAK SPACE}s"

@@ -97,11 +97,13 @@ def needed(book: Book, name: str) -> tuple[str, ...] | None:
 
 
 def substitutions(book: Book, found: Mapping[str, Demand]) -> dict[str, str]:
-    """Return what pages may quote: {{ pace }}, {{ read_NAME }}, {{ run_NAME }}."""
+    """Return what pages may quote, such as {{ read_NAME }} and {{ run_NAME }}."""
     paces = [
         f"{pace} {kind[: None if pace > 1 else -1]}" for kind, pace in PACE.items()
     ]
     texts = {"pace": f"{', '.join(paces[:-1])} or {paces[-1]} a minute"}
+    trains = max([demand.trains for demand in found.values()], default=0.0)
+    texts["main_run"] = duration(trains) if trains else "hours"
     for name in book.chapters:
         demand = found.get(name)
         texts[f"read_{name}"] = f"{demand.read}{SPACE}min" if demand else "–"
