@@ -74,7 +74,10 @@ def test_times_come_from_the_edition_and_in_the_fast_profile_from_its_own_run(tm
     notebook.cells.append(new_code_cell("run = notebook.main_run(edition)"))
     save_notebook(notebook, path)
     (demand,) = minutes.demands(book, [path], full, full).values()
-    assert demand.trains == 600.0
+    assert (demand.trains, demand.full) == (600.0, 46.8)
+    longer = replace(full, chapters={"01_first": replace(chapter, seconds=650.0)})
+    (made,) = minutes.demands(book, [path], longer, longer).values()
+    assert (made.trains, made.full) == (600.0, 50.0)
     texts = minutes.substitutions(book, {"01_first": demand})
     assert texts["main_run"] == "10 minutes"
     assert minutes.substitutions(book, {})["main_run"] == "hours"

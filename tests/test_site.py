@@ -64,6 +64,7 @@ GUIDELINES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-prac
 INNER = {"execute", "chapters", "assets", "manifest", "page", "pages", "site", "cli"}
 INNER |= {"still"}  # of the live demo
 INNER |= {"index_entries"}  # of Sphinx
+INNER |= {"minutes", "paper", "release", "address"}  # of the book
 INNER |= {"forecast", "network", "rate", "state", "steps"}  # of a pipeline
 INNER |= {"outcome", "run_files", "weights"}  # of a pipeline, of a run, of a classifier
 pytestmark = pytest.mark.book

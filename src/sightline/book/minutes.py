@@ -75,16 +75,21 @@ def demands(
     full = committed.chapters if committed else {}
     fast = built.chapters if built and built.profile == "fast" else {}
     run = committed.run if committed else None
-    found = {}
+    found, trained = {}, False
     for path in notebooks:
         name, cells = path.stem, nbformat.read(path, as_version=4).cells
         takes = any("main_run(" in cell.source for cell in cells)
+        trains = run.manifest["train_seconds"] if takes and run else 0.0
+        seconds = full[name].seconds if name in full else 0.0
+        if takes and not trained and seconds > trains:  # it made the main run itself
+            seconds -= trains
+        trained |= takes
         fast_seconds = full[name].fast_seconds if name in full else 0.0
         found[name] = Demand(
             read=reading_minutes(cells),
-            full=full[name].seconds if name in full else 0.0,
+            full=seconds,
             fast=fast[name].seconds if name in fast else fast_seconds,
-            trains=run.manifest["train_seconds"] if takes and run else 0.0,
+            trains=trains,
             needs=needed(book, name),
         )
     return found
