@@ -10,7 +10,8 @@ from test_explorers import ROOT, SCRIPTS, elements
 STATIC = ROOT / "book" / "_static"
 pytestmark = pytest.mark.browser
 PAGE = """\
-<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><title>page</title>
+<!doctype html><html lang="en" data-theme="light">
+<meta charset="utf-8"><title>page</title>
 <link rel="stylesheet" href="{theme}">
 <link rel="stylesheet" href="{styles}"><script defer src="{load}"></script>
 <body style="background: Canvas">{body}<script src="{script}"></script>
