@@ -30,6 +30,8 @@ BODY = """\
 <dl><dd>a: int</dd></dl></dt><dl><dt>word</dt><dd>kept</dd></dl>
 <dl class="glossary"><dt id="term-epoch">epoch</dt><dd><p>One pass.</p></dd></dl>
 <div class="cell tag_check"><div class="cell_input">assert one</div><p>2</p></div>
+<div class="cell tag_check"><details class="hide"><summary>Show</summary>
+<div class="cell_input">assert two</div></details></div>
 <article class="bd-article"><section><h1>Two</h1><p>What a "map" says
 <span class="bibtex-citation">[Smith, 2017]</span>, and what not.</p>
 <p>Then this.</p><p>Never this.</p></section></article>
@@ -103,6 +105,8 @@ def test_a_check_is_closed_below_a_badge_and_what_it_printed_is_not(text):
     closed = '<details class="check"><summary>Check: passed</summary>'
     closed += '<div class="cell_input">assert one</div></details><p>2</p>'
     assert closed in text
+    assert closed.replace("one", "two").replace("<p>2</p>", "</div>") in text
+    assert "Show" not in text
 
 
 def test_a_page_says_below_its_title_what_it_asks_and_what_it_builds_on(text, site):

@@ -135,6 +135,8 @@ def fold_checks(page: BeautifulSoup) -> None:
 
     A site is built from chapters only whose cells all came to their end.
     """
+    for folded in page.select(".cell.tag_check > details:has(> .cell_input)"):
+        folded.replace_with(*folded.select(".cell_input"))  # hide-input folds it, too
     for code in page.select(".cell.tag_check > .cell_input"):
         box = code.wrap(page.new_tag("details", attrs={"class": "check"}))
         badge = page.new_tag("summary")
