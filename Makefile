@@ -1,6 +1,6 @@
 # Sightline. `make help` lists what there is; every target does its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: book test unit edition site serve check colab clean help
+.PHONY: book test unit edition site release serve check colab clean help
 
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -36,10 +36,14 @@ test: check  ## format, lint, all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 edition: $(READY)  ## run every chapter in full; DATA=FOLDER names a copy on disk
+	$(BIN)/sightline book run --profile fast $(CHAPTER) # finds mistakes early
 	$(BIN)/sightline book run --profile full $(if $(DATA),--data '$(DATA)') $(CHAPTER)
 
 site: $(READY)  ## build the site of the committed edition; nothing is executed
-	$(BIN)/sightline book build --profile full
+	$(BIN)/sightline book build --profile full $(if $(MIXED),--mixed)
+
+release: site  ## pack the site with its checksums, the notebooks, the figures, a PDF
+	$(BIN)/sightline book release $(if $(MIXED),--mixed)
 
 serve: $(READY)  ## look at the site that was built last, at http://localhost:8000
 	@site=$$(ls -td _build/*/html 2>/dev/null | head -n 1); \

@@ -92,7 +92,7 @@ def make_clone(work: Path) -> Path:
 def chapters_of(clone: Path, asked: Sequence[str]) -> list[str]:
     """Names of the committed notebooks whose beginnings were asked for."""
     listed = run("git", "-C", str(clone), "ls-tree", "--name-only", "HEAD", "book/")
-    found = re.findall(r"^book/(\d\d_\w+)\.ipynb$", listed, flags=re.M)
+    found = re.findall(r"^book/(\w+)\.ipynb$", listed, flags=re.M)
     return [n for n in found if not asked or n.startswith(tuple(asked))]
 
 

@@ -10,6 +10,7 @@ import yaml
 from lessons import LESSONS, LONG
 
 from sightline.book.chapters import Book
+from sightline.book.minutes import shown_lines, words
 
 ROOT = Path(__file__).parents[1]
 BOOK = Book(ROOT)
@@ -33,10 +34,6 @@ HAND_LINES = 25
 each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
 each_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
 each_short_lesson = pytest.mark.parametrize("path", SHORT, ids=lambda p: p.stem)
-FOLDED = {
-    *["hide-input", "hide-cell", "remove-cell", "remove-input"],
-    *["parameters", "check", "solution"],
-}
 
 
 def code_of(path: Path) -> list:
@@ -66,27 +63,6 @@ def test_the_table_of_contents_lists_every_chapter_as_a_notebook():
     assert {f"book/{path.stem}.ipynb" for path in CHAPTERS} <= set(files)
 
 
-def words_of(path: Path) -> int:
-    """Count the words of a page before its exercises, without formulas and marks."""
-    cells = jupytext.read(path).cells
-    text = "\n\n".join(c.source for c in cells if c.cell_type == "markdown")
-    text = text.split("\n## Exercises")[0]
-    text = re.sub(r"\$\$.*?\$\$", "", text, flags=re.S)
-    text = re.sub(r"^(```|:::).*$|^:\w+:.*$", "", text, flags=re.M)
-    return len(re.sub(r"\{[\w:]+\}`(.*?)`", r"\1", text).split())
-
-
-def shown_lines(path: Path) -> list[str]:
-    """Lines of code that a reader sees without opening anything."""
-    return [
-        line
-        for cell in code_of(path)
-        if not FOLDED & set(cell.metadata.get("tags", []))
-        for line in cell.source.splitlines()
-        if line.strip()
-    ]
-
-
 def figures_of(path: Path) -> list:
     """Cells of a page that draw a figure, solutions apart."""
     cells = [c for c in code_of(path) if "mystnb" in c.metadata]
@@ -95,8 +71,9 @@ def figures_of(path: Path) -> list:
 
 @each_short_lesson
 def test_a_page_keeps_its_limits(path):
-    lines = shown_lines(path)
-    assert words_of(path) <= WORDS
+    cells = jupytext.read(path).cells
+    lines = shown_lines(cells)
+    assert words(cells) <= WORDS
     assert len(lines) <= LINES
     assert len(figures_of(path)) <= FIGURES
 
@@ -165,7 +142,8 @@ def test_what_is_built_by_hand_is_short(path):
 
 
 def test_the_first_hour_shows_at_most_forty_lines():
-    assert 20 < len(shown_lines(BOOK.source("00_one_evening"))) <= 40
+    cells = jupytext.read(BOOK.source("00_one_evening")).cells
+    assert 20 < len(shown_lines(cells)) <= 40
 
 
 @each_lesson

@@ -26,6 +26,7 @@ import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from sightline.book import notebook, site
+from sightline.book.chapters import Book
 from sightline.book.manifest import read_edition
 from sightline.data.datasets import load_shapes
 from sightline.files import locked
@@ -144,6 +145,17 @@ def test_a_chapter_that_fails_is_reported_with_stage_and_cell(tmp_path, monkeypa
     assert "cells: cell 5 # odd ZeroDivisionError" in str(trial)
 
 
+def test_every_executed_page_is_tried_with_or_without_a_number(monkeypatch, tmp_path):
+    listed = "book/01_first.ipynb\nbook/01_first.md\nbook/norms.ipynb\nbook/_toc.yml\n"
+    monkeypatch.setattr(colab_path, "run", lambda *words: listed)
+    assert colab_path.chapters_of(tmp_path, []) == ["01_first", "norms"]
+    assert colab_path.chapters_of(tmp_path, ["01", "nor"]) == ["01_first", "norms"]
+    committed = {p.stem for p in (ROOT / "book").glob("*.ipynb")}
+    assert committed <= set(Book(ROOT).chapters)
+    workflow = (ROOT / ".github/workflows/colab.yml").read_text("utf-8")
+    assert "in book/*.ipynb;" in workflow
+
+
 @pytest.mark.parametrize(
     ("executed", "stage", "cell"),
     [(0, "environment", None), (1, "install", 2), (2, "cells", 3), (3, "cells", 4)],
@@ -164,7 +176,7 @@ def reports(tmp_path, monkeypatch):
     monkeypatch.setattr(colab_issue, "ROOT", tmp_path)
     monkeypatch.setattr(colab_issue, "RECORD", tmp_path / "colab.json")
     (tmp_path / "book").mkdir()
-    for name in ("01_first", "02_second"):
+    for name in ("01_first", "norms"):
         (tmp_path / f"book/{name}.ipynb").touch()
         for way in colab_issue.WAYS:
             report(tmp_path / "reports" / way, colab_path.Trial(name))
@@ -187,16 +199,16 @@ def test_a_pass_is_recorded_with_its_date_and_image(reports, capsys):
 
 def test_the_issue_names_stage_chapter_and_cell(reports, capsys):
     error = "NameError: name 'a|b' is not `defined`"
-    bad = colab_path.Trial("02_second", "cells", 7, "a | b", error)
+    bad = colab_path.Trial("norms", "cells", 7, "a | b", error)
     report(reports / "image", bad)
     shutil.rmtree(reports / "bare")
     report(reports / "bare", colab_path.Trial("01_first"))
     assert colab_issue.main(reports, "") == 1
     rows = capsys.readouterr().out.splitlines()[5:]
     assert rows == [
-        "| in Colab's own image | `02_second` | cells | 7 | `a \\| b` | "
+        "| in Colab's own image | `norms` | cells | 7 | `a \\| b` | "
         "`NameError: name 'a\\|b' is not 'defined'` |",
-        "| with the packages of our lock that Colab brings | `02_second` | start |  |  "
+        "| with the packages of our lock that Colab brings | `norms` | start |  |  "
         "| `the job ended before it could report` |",
     ]
     assert not colab_issue.RECORD.exists()

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import re
+import shutil
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -71,6 +72,21 @@ def test_the_manifest_says_what_was_executed_on_what(fast):
     assert record.chapters["01_first"].seconds > 0
     assert "Fast edition: drawn shapes" in edition_line(record)
     assert "| `02_second` |" in edition_tables(record)
+
+
+def test_an_edition_takes_the_seconds_of_a_fast_run_of_the_same_code(fast, tmp_path):
+    book = Book(shutil.copytree(fast, tmp_path / "copy"))
+    record = read_edition(book.executed("fast") / "edition.json")
+    seconds = record.chapters["01_first"].seconds
+    assert execute.fast_seconds(book, "01_first") == seconds > 0
+    source = book.source("01_first")
+    text = source.read_text(encoding="utf-8")
+    source.write_text(text.replace("# A chapter", "# New words"), encoding="utf-8")
+    assert execute.fast_seconds(book, "01_first") == seconds
+    source.write_text(text.replace("print(profile", "print(1, profile"), "utf-8")
+    assert execute.fast_seconds(book, "01_first") == 0
+    shutil.rmtree(book.executed("fast"))
+    assert execute.fast_seconds(book, "01_first") == 0
 
 
 def test_nothing_is_executed_again_when_it_is_kept(fast, capsys):

@@ -10,7 +10,9 @@ from test_explorers import ROOT, SCRIPTS, elements
 STATIC = ROOT / "book" / "_static"
 pytestmark = pytest.mark.browser
 PAGE = """\
-<!doctype html><html lang="en"><meta charset="utf-8"><title>page</title>
+<!doctype html><html lang="en" data-theme="light">
+<meta charset="utf-8"><title>page</title>
+<link rel="stylesheet" href="{theme}">
 <link rel="stylesheet" href="{styles}"><script defer src="{load}"></script>
 <body style="background: Canvas">{body}<script src="{script}"></script>
 """
@@ -27,6 +29,13 @@ OPTIONS = """[...document.querySelectorAll('.self-check label')].map(label => {
   return parseFloat(borderTopWidth) > 0 && borderTopColor !== ground;
 })"""
 CHOOSE = "document.querySelectorAll('.self-check input')[1].click()"
+BADGE = """(() => {
+  const badge = document.querySelector('details.check > summary');
+  const { borderTopWidth, borderTopColor } = getComputedStyle(badge);
+  const ground = getComputedStyle(document.body).backgroundColor;
+  const mark = getComputedStyle(badge, '::before').content;
+  return [parseFloat(borderTopWidth) > 0, borderTopColor !== ground, mark];
+})()"""
 READY = "document.querySelectorAll('[data-explorer][data-ready]').length"
 
 
@@ -39,6 +48,7 @@ async def survey(url: str, engine: str) -> dict:
             await asyncio.sleep(0.1)
         await page.value(CHOOSE)
         looks = {"tiles": TILES, "bars": BARS, "chart": CHART, "options": OPTIONS}
+        looks |= {"badge": BADGE}
         return {name: await page.value(look) for name, look in looks.items()}
 
 
@@ -48,7 +58,12 @@ def seen(tmp_path_factory, emulating_engine):
     made = elements()
     body = made["grad-cam"] + made["one-cycle"]
     body += QUESTION.format(title="Which?", letter="B")
-    names = {"styles": "self_check.css", "script": "self_check.js"}
+    body += '<details class="check"><summary>Check: passed</summary>1</details>'
+    names = {
+        "theme": "custom.css",
+        "styles": "self_check.css",
+        "script": "self_check.js",
+    }
     addresses = {key: (STATIC / name).as_uri() for key, name in names.items()}
     text = PAGE.format(body=body, load=(SCRIPTS / "load.js").as_uri(), **addresses)
     path = tmp_path_factory.mktemp("page") / "page.html"
@@ -75,3 +90,7 @@ def test_the_words_of_a_chart_have_the_colour_of_text(seen):
 
 def test_the_chosen_answer_alone_has_a_border(seen):
     assert seen["options"] == [False, True, False]
+
+
+def test_the_badge_of_a_check_has_a_border_and_a_mark(seen):
+    assert seen["badge"] == [True, True, '"\N{CHECK MARK}"']

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from sightline.book import manifest
 from sightline.book.manifest import (
     ChapterRecord,
     DataRecord,
@@ -111,6 +112,19 @@ def test_the_page_compares_each_chapter_with_the_library_that_builds_it():
     assert page.count("`1207ce7741e1`, `52b9737b` |") == 2
     chapter = replace(CHAPTER, library=library_digest())
     assert "older" not in edition_tables(replace(EDITION, chapters={"01": chapter}))
+
+
+def test_an_edition_is_one_thing_or_every_page_says_what_it_is():
+    assert manifest.mixture(EDITION) == ""
+    other = replace(CHAPTER, revision="ab-dirty", library="d")
+    mixed = replace(EDITION, chapters={"01": CHAPTER, "02": other, "03": other})
+    said = manifest.mixture(mixed)
+    assert said == (
+        "A mixed edition, of 2 revisions, 2 states of the library, 2 pages with "
+        "changes that no revision holds."
+    )
+    assert edition_line(mixed).endswith(said) and said in edition_tables(mixed)
+    assert edition_line(EDITION).endswith("cpu: X.")
 
 
 def test_times_are_written_in_the_unit_that_people_use():

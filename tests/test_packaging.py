@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sightline.book.manifest import mixture, read_edition
+
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = {
     path.stem: yaml.safe_load(path.read_bytes())
@@ -56,6 +58,13 @@ def test_the_suite_runs_on_three_systems_and_four_pythons():
     }
     assert matrix["python"] == ["3.11", "3.12", "3.13", "3.14"]
     assert PROJECT["project"]["requires-python"] == ">=3.11"
+
+
+def test_only_a_mixed_edition_is_published_as_one():
+    published = [step.get("run", "") for step in steps()]
+    (site,) = (run for run in published if "make site" in run)
+    record = read_edition(ROOT / "book/results/edition.json")
+    assert ("MIXED=1" in site) == bool(mixture(record)), mixture(record)
 
 
 @pytest.fixture(scope="module")

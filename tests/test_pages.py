@@ -8,6 +8,7 @@ from fontTools.fontBuilder import FontBuilder
 from fontTools.ttLib import TTFont
 from fontTools.ttLib.tables._g_l_y_f import Glyph
 
+from sightline.book.minutes import Demand
 from sightline.book.pages import finish
 
 SVG = '<svg width="30pt" height="15pt" viewBox="0 0 30 15"></svg>'
@@ -28,6 +29,9 @@ BODY = """\
 <dt class="sig py">say: ~collections.abc.Callable[[~x.Move], None]
 <dl><dd>a: int</dd></dl></dt><dl><dt>word</dt><dd>kept</dd></dl>
 <dl class="glossary"><dt id="term-epoch">epoch</dt><dd><p>One pass.</p></dd></dl>
+<div class="cell tag_check"><div class="cell_input">assert one</div><p>2</p></div>
+<div class="cell tag_check"><details class="hide"><summary>Show</summary>
+<div class="cell_input">assert two</div></details></div>
 <article class="bd-article"><section><h1>Two</h1><p>What a "map" says
 <span class="bibtex-citation">[Smith, 2017]</span>, and what not.</p>
 <p>Then this.</p><p>Never this.</p></section></article>
@@ -67,7 +71,7 @@ def site(tmp_path):
         (tmp_path / "_static/scripts" / name).write_text(words, encoding="utf-8")
     write_font(fonts / "fa-solid.ttf")
     (fonts / "fa-solid.woff2").touch()
-    finish(tmp_path)
+    finish(tmp_path, {"two": Demand(9, 0, 0, 0, ("two", "index"))})
     return tmp_path
 
 
@@ -95,6 +99,23 @@ def text(site):
 def test_a_page_loads_no_script_that_it_does_not_use(text, site):
     assert not re.findall(r"fontawesome|searchtools|searchindex|mathjax", text)
     assert "searchindex.js" in (site / "search.html").read_text(encoding="utf-8")
+
+
+def test_a_check_is_closed_below_a_badge_and_what_it_printed_is_not(text):
+    closed = '<details class="check"><summary>Check: passed</summary>'
+    closed += '<div class="cell_input">assert one</div></details><p>2</p>'
+    assert closed in text
+    assert closed.replace("one", "two").replace("<p>2</p>", "</div>") in text
+    assert "Show" not in text
+
+
+def test_a_page_says_below_its_title_what_it_asks_and_what_it_builds_on(text, site):
+    line = BeautifulSoup(text, "html.parser").select_one("h1 + p.demand")
+    said = '9 minutes to read · builds on 2. Two & "three", Sightline'
+    assert line.get_text() == said
+    assert [link["href"] for link in line.select("a")] == ["two.html", "index.html"]
+    front = (site / "book" / "index.html").read_text(encoding="utf-8")
+    assert "demand" not in front
 
 
 def test_the_first_picture_loads_at_once_and_the_others_when_they_are_near(text):

@@ -231,3 +231,20 @@ def test_the_revision_is_that_of_sightlines_own_checkout(repository):
     command = ["git", "rev-parse", "--short=12", "HEAD"]
     first = subprocess.check_output(command, cwd=repository, encoding="utf-8").strip()
     assert git_revision(repository) == first
+
+
+def test_a_changed_file_makes_a_revision_dirty_unless_it_is_made_from_others(
+    repository,
+):
+    (repository / "book").mkdir()
+    for name in ("_toc.yml", "book/01.md", "book/01.ipynb"):
+        (repository / name).write_text("one", encoding="utf-8")
+    who = ["-c", "user.name=someone", "-c", "user.email=someone@example.org"]
+    for command in (["add", "."], [*who, "commit", "-qm", "second"]):
+        subprocess.run(["git", *command], cwd=repository, check=True)
+    clean = git_revision(repository)
+    (repository / "book/01.ipynb").write_text("two", encoding="utf-8")
+    assert git_revision(repository) == f"{clean}-dirty"
+    assert git_revision(repository, ["book/*.ipynb"]) == clean
+    (repository / "book/01.md").write_text("two", encoding="utf-8")
+    assert git_revision(repository, ["book/*.ipynb"]) == f"{clean}-dirty"

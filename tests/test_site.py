@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+import nbformat
 import pytest
 import yaml
 from browser import Page, open_page
@@ -16,7 +17,9 @@ from server import serve
 
 from sightline import __version__
 from sightline.book.chapters import Book
+from sightline.book.manifest import mixture, read_edition
 from sightline.book.site import build
+from sightline.errors import SightlineError
 
 ROOT = Path(__file__).parents[1]
 BOOK = Book(ROOT)
@@ -61,6 +64,7 @@ GUIDELINES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-prac
 INNER = {"execute", "chapters", "assets", "manifest", "page", "pages", "site", "cli"}
 INNER |= {"still"}  # of the live demo
 INNER |= {"index_entries"}  # of Sphinx
+INNER |= {"minutes", "paper", "release", "address"}  # of the book
 INNER |= {"forecast", "network", "rate", "state", "steps"}  # of a pipeline
 INNER |= {"outcome", "run_files", "weights"}  # of a pipeline, of a run, of a classifier
 pytestmark = pytest.mark.book
@@ -86,7 +90,8 @@ def site(tmp_path_factory):
     """The site of the committed edition, as `make site` builds it."""
     if not list(BOOK.pages.glob("[0-9][0-9]_*.ipynb")):
         pytest.skip("no edition is committed yet: make edition")
-    return build("full", root=ROOT, out=tmp_path_factory.mktemp("site"))
+    out = tmp_path_factory.mktemp("site")
+    return build("full", root=ROOT, out=out, mixed=True)
 
 
 @pytest.fixture(scope="session")
@@ -176,8 +181,28 @@ def test_every_page_says_which_edition_it_shows(site):
         assert 'class="edition"' in path.read_text(encoding="utf-8"), path.name
 
 
+def test_a_mixed_edition_is_refused_unless_told_so(site, tmp_path, monkeypatch):
+    record = read_edition(BOOK.edition)
+    pages = [path.read_text(encoding="utf-8") for path in site.glob("book/*.html")]
+    assert all(mixture(record) in page for page in pages)
+    monkeypatch.setattr("sightline.book.site.mixture", lambda record: "It is two.")
+    with pytest.raises(SightlineError, match="It is two.*--mixed"):
+        build("full", root=ROOT, out=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_executed_page_says_how_long_it_takes(site, pages):
+    for name in chapter_names():
+        text = (site / f"book/{name}.html").read_text(encoding="utf-8")
+        assert re.search(r'<p class="demand">\d+ minutes to read · \d+ ', text), name
+        badges = text.count('<details class="check"><summary>Check: passed<')
+        cells = nbformat.read(BOOK.notebook(name), as_version=4).cells
+        assert badges == sum("check" in c.metadata.get("tags", []) for c in cells)
+
+
 def test_the_site_can_be_published_as_it_is(site):
     assert (site / ".nojekyll").exists()
+    assert (site / "revision.txt").read_text(encoding="utf-8").strip()
     assert (site / "_static/vendor/mathjax/startup.js").exists()
     assert (site / "_static/vendor/mathjax/LICENSE").exists()
 

@@ -32,6 +32,7 @@ from sightline.book.chapters import (
     clean,
     cover_figure,
     read_chapter,
+    same_code,
     save_notebook,
 )
 from sightline.book.manifest import (
@@ -259,10 +260,11 @@ def own_kernel(runs: Path, threads: int) -> Iterator[None]:
 def publish(book: Book, edition: Edition, names: Sequence[str]) -> None:
     """Replace the committed notebooks of `names`, one atomic move each."""
     executed = book.executed("full")
-    records = chapters_of(executed / "edition.json")
+    records = dict(chapters_of(executed / "edition.json"))
     for name in names:
         done = nbformat.read(executed / f"{name}.ipynb", as_version=4)
         save_notebook(done, book.notebook(name))
+        records[name] = replace(records[name], fast_seconds=fast_seconds(book, name))
     if "demo" in names:
         copy_network(executed / "demo", book.edition.parent / "demo")
     enter(book, edition, {name: records[name] for name in names}, book.edition)
@@ -270,3 +272,15 @@ def publish(book: Book, edition: Edition, names: Sequence[str]) -> None:
     figure = cover_figure([path for path in paths if path.exists()])
     if figure:
         write_text(book.edition.parent / "cover.svg", figure[0])
+
+
+def fast_seconds(book: Book, name: str) -> float:
+    """Return how long the last fast run of a chapter's code took; 0.0 if none did."""
+    folder = book.executed("fast")
+    record = chapters_of(folder / "edition.json").get(name)
+    path = folder / f"{name}.ipynb"
+    if record is None or not path.exists():
+        return 0.0
+    done = nbformat.read(path, as_version=4)
+    same = same_code(read_chapter(book.source(name)), done)
+    return record.seconds if same else 0.0

@@ -29,6 +29,7 @@ __all__ = [
     "identify",
     "is_current",
     "library_sentence",
+    "mixture",
     "read_edition",
     "record_edition",
     "result_sentence",
@@ -36,6 +37,9 @@ __all__ = [
 ]
 
 VERSIONS = ("torch", "torchvision", "numpy", "albumentations", "grad-cam", "matplotlib")
+# what an edition itself writes: no change of what it is made from
+RESULTS = ("edition.json", "cover.svg", "demo")
+MADE = ("book/*.ipynb", *(f"book/results/{name}" for name in RESULTS))
 SHOWN_DIGITS = 8  # of a digest, on a page
 
 
@@ -50,6 +54,9 @@ class ChapterRecord:
     revision: str  #: of the repository; ends in "-dirty" if something was uncommitted
     date: str  #: YYYY-MM-DD
     seconds: float = 0.0  #: that the execution took
+    fast_seconds: float = (
+        0.0  #: of the same code in the fast profile, 0 if not measured
+    )
 
 
 @dataclass(frozen=True)
@@ -127,7 +134,7 @@ def identify(source: NotebookNode, edition: Edition) -> ChapterRecord:
         library=library_digest(),
         data=edition.splits.digest,
         device=str(describe(edition.runtime)["device"]),
-        revision=git_revision(),
+        revision=git_revision(made=MADE),
         date=date.today().isoformat(),
     )
 
@@ -160,7 +167,7 @@ def record_edition(
         chapters=dict(sorted(chapters.items())),
         profile=edition.profile,
         date=date.today().isoformat(),
-        revision=git_revision(),
+        revision=git_revision(made=MADE),
         data=DataRecord(
             name=splits.name,
             label=edition.label,
@@ -190,8 +197,24 @@ def edition_line(record: EditionRecord | None) -> str:
         training = f", {title(recipe['model'])} for {recipe['epochs']} epochs"
     label = record.data.label
     if record.profile == "full":
-        return f"Edition of {record.date}: {label}{training}, {record.machine}."
+        line = f"Edition of {record.date}: {label}{training}, {record.machine}."
+        return f"{line} {mixture(record)}".strip()
     return f"Fast edition: {label}{training}. It shows that all runs; do not quote it."
+
+
+def mixture(record: EditionRecord) -> str:
+    """Say what keeps an edition from being one thing; "" if nothing does."""
+    chapters = record.chapters.values()
+    revisions = {chapter.revision for chapter in chapters}
+    libraries = {chapter.library for chapter in chapters}
+    dirty = sum(chapter.revision.endswith("-dirty") for chapter in chapters)
+    faults = [
+        f"{len(revisions)} revisions" if len(revisions) > 1 else "",
+        f"{len(libraries)} states of the library" if len(libraries) > 1 else "",
+        f"{dirty} pages with changes that no revision holds" if dirty else "",
+    ]
+    said = ", ".join(filter(None, faults))
+    return f"A mixed edition, of {said}." if said else ""
 
 
 def result_sentence(record: EditionRecord | None) -> str:
@@ -231,13 +254,14 @@ def edition_tables(record: EditionRecord | None) -> str:
         return "No chapter has been executed yet.\n"
     lines = ["| What | Value |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in edition_rows(record).items()]
-    if sentence := library_sentence(record, library_digest()):
-        lines += ["", sentence]
-    lines += ["", "| Chapter | Seconds | Executed | Machine | Revision, library |"]
-    lines += ["|---|--:|---|---|---|"]
+    for sentence in (mixture(record), library_sentence(record, library_digest())):
+        lines += ["", sentence] if sentence else []
+    head = "Page | Seconds | Fast | Executed | Machine | Revision, library"
+    lines += ["", f"| {head} |", "|---|--:|--:|---|---|---|"]
     lines += [
-        f"| `{name}` | {chapter.seconds:.1f} | {chapter.date} | {chapter.device} | "
-        f"`{chapter.revision}`, `{chapter.library[:SHOWN_DIGITS]}` |"
+        f"| `{name}` | {chapter.seconds:.1f} | {chapter.fast_seconds or '–'} | "
+        f"{chapter.date} | {chapter.device} | `{chapter.revision}`, "
+        f"`{chapter.library[:SHOWN_DIGITS]}` |"
         for name, chapter in record.chapters.items()
     ]
     return "\n".join(lines) + "\n"

@@ -7,14 +7,17 @@ nowhere what a page is about. All of it is repaired in the finished files.
 
 import re
 import textwrap
-from collections.abc import Container
+from collections.abc import Container, Mapping
+from html import unescape
 from pathlib import Path
+from types import MappingProxyType
 
 from bs4 import BeautifulSoup
 from bs4.element import Stylesheet, Tag
 from fontTools.subset import Options, Subsetter
 from fontTools.ttLib import TTFont
 
+from sightline.book.minutes import Demand
 from sightline.data.pictures import open_picture
 
 __all__ = ["finish"]
@@ -41,14 +44,19 @@ HIDDEN_MODULE = re.compile(
 ICON = re.compile("^(fa[bs]?|fa-.*|theme-switch)$")  # the first class of an icon
 
 
-def finish(site: Path) -> None:
-    """Put right what the theme wrote, in every page of a rendered site."""
+def finish(site: Path, asked: Mapping[str, Demand] = MappingProxyType({})) -> None:
+    """Put right what the theme wrote, in every page of a rendered site.
+
+    Pages that are named in `asked` say at their top what they ask of a reader.
+    """
     for path in site.glob("_static/scripts/fontawesome*"):
         path.unlink()
     texts = []
     for path in [*site.glob("*.html"), *site.glob("book/*.html")]:
         page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
         repair(page, path)
+        if path.stem in asked:
+            state_demand(page, asked[path.stem], path.parent)
         texts.append(str(page))
         path.write_text(texts[-1], encoding="utf-8")
     texts += [path.read_text(encoding="utf-8") for path in site.glob("_static/**/*.js")]
@@ -63,6 +71,7 @@ def repair(page: BeautifulSoup, path: Path) -> None:
     drop_scripts(page, searches=path.name == "search.html")
     repair_names_and_roles(page)
     repair_elements(page)
+    fold_checks(page)
     offer_text(page, path.parent)
     arrange_pictures(page, path.parent)
     describe(page)
@@ -121,6 +130,20 @@ def repair_elements(page: BeautifulSoup) -> None:
         entry.extend(["\n", *entry.find_next_siblings("dd", limit=1)])
 
 
+def fold_checks(page: BeautifulSoup) -> None:
+    """Close the code of every check, below a badge that says that it passed.
+
+    A site is built from chapters only whose cells all came to their end.
+    """
+    for folded in page.select(".cell.tag_check > details:has(> .cell_input)"):
+        folded.replace_with(*folded.select(".cell_input"))  # hide-input folds it, too
+    for code in page.select(".cell.tag_check > .cell_input"):
+        box = code.wrap(page.new_tag("details", attrs={"class": "check"}))
+        badge = page.new_tag("summary")
+        badge.string = "Check: passed"
+        box.insert(0, badge)
+
+
 def offer_text(page: BeautifulSoup, folder: Path) -> None:
     """Offer a chapter's text file for download, below its notebook."""
     link = 'a[href*="/_sources/"][href$=".ipynb"]'
@@ -163,6 +186,29 @@ def describe(page: BeautifulSoup) -> None:
         kind = "property" if key.startswith("og:") else "name"
         line = page.new_tag("meta", attrs={kind: key, "content": content})
         page.head.append(line)
+
+
+def state_demand(page: BeautifulSoup, demand: Demand, folder: Path) -> None:
+    """Say below a page's title how long it takes, and which pages it builds on."""
+    heading = page.select_one(".bd-article h1")
+    if heading is None:
+        return
+    line = page.new_tag("p", attrs={"class": "demand"})
+    line.append(f"{demand}")
+    for number, name in enumerate(demand.needs or ()):
+        path = folder / f"{name}.html"
+        link = page.new_tag("a", href=path.name)
+        link.string = title_of(path)
+        line.extend([", " if number else " · builds on ", link])
+    if demand.needs == ():
+        line.append(" · builds on no other page")
+    heading.insert_after(line)
+
+
+def title_of(path: Path) -> str:
+    """Return a page's title, with its number, as a list of pages shows it."""
+    found = re.search("<title>(.*?)</title>", path.read_text(encoding="utf-8"), re.S)
+    return unescape(found[1]).partition(DASH)[0].strip() if found else path.stem
 
 
 def plain(paragraph: Tag) -> str:

@@ -13,9 +13,11 @@ from sightline.book.manifest import (
     EditionRecord,
     edition_line,
     edition_tables,
+    mixture,
     read_edition,
     result_sentence,
 )
+from sightline.book.minutes import demands, substitutions
 from sightline.book.pages import finish
 from sightline.errors import SightlineError
 from sightline.export.assets import (
@@ -32,6 +34,7 @@ from sightline.export.page import (
 )
 from sightline.export.still import STILL, draw_still
 from sightline.files import read_json, replace_folder
+from sightline.training.machine import git_revision
 from sightline.training.recipe import describe_fields
 
 __all__ = ["build"]
@@ -45,35 +48,56 @@ def build(
     root: str | Path | None = None,
     out: str | Path | None = None,
     strict: bool = True,
+    mixed: bool = False,
 ) -> Path:
     """Build the site of a profile's edition and return its folder; execute nothing.
 
     It shows the chapters of the last fast run, or in the profile "full" the committed
     ones. `source` and `html` go to `out`, by default `_build/PROFILE`. In strict mode
-    warnings are errors, and every chapter must have been executed.
+    warnings are errors, and every chapter must have been executed. In full, all of them
+    at one clean revision with one library, unless `mixed`; every page says so then.
 
     Raises:
-        SightlineError: if chapters are missing or stale, or Sphinx warns.
+        SightlineError: if chapters are missing or stale, the edition is mixed, or
+            Sphinx warns.
     """
     book = Book(root)
     stage = Path(out or book.stage(profile)).resolve()
     folder = book.pages if profile == "full" else book.executed(profile)
     notebooks = executed_chapters(book, folder, strict=strict)
+    committed = read_edition(book.edition)
+    record = committed if profile == "full" else read_edition(folder / "edition.json")
+    refuse_mixture(record, mixed=mixed or profile != "full")
     source = stage / "source"
     stage_sources(book, source, notebooks)
-    record = read_edition(
-        book.edition if profile == "full" else folder / "edition.json"
-    )
     write_fragments(book, source / "book", record, notebooks)
     exported = book.edition.parent if profile == "full" else folder
     stage_demo(exported / "demo", source / "book")
     stage_training(source / "book")
     show_edition(source, record, colab_line(book))
+    asked = demands(book, notebooks, committed, record)
+    offer_minutes(source, substitutions(book, asked))
     html = render(source, stage, strict=strict)
     for path in notebooks:  # readers can download the text file of each
         shutil.copy(book.source(path.stem), html / "_sources" / "book")
-    finish(html)
+    finish(html, asked)
+    (html / "revision.txt").write_text(f"{git_revision(book.root)}\n", encoding="utf-8")
     return html
+
+
+def refuse_mixture(record: EditionRecord | None, *, mixed: bool) -> None:
+    """Refuse an edition that is not one thing, unless it may be `mixed`.
+
+    Raises:
+        SightlineError: if its chapters come from several revisions or libraries, or
+            from one that is not committed.
+    """
+    if record and not mixed and (said := mixture(record)):
+        raise SightlineError(
+            f"the site is not built. {said} An edition has one clean revision and one "
+            "library: make edition. To build it all the same: --mixed (make site "
+            "MIXED=1); every page says so then"
+        )
 
 
 def executed_chapters(book: Book, folder: Path, *, strict: bool) -> list[Path]:
@@ -129,6 +153,13 @@ def show_edition(source: Path, record: EditionRecord | None, colab: str) -> None
     else:
         options = config["sphinx"]["config"]["html_theme_options"]
         options["announcement"] = f'<span class="edition">{line}</span>'
+    write_yaml(config, source / "_config.yml")
+
+
+def offer_minutes(source: Path, texts: Mapping[str, str]) -> None:
+    """Let pages quote what each page asks of its reader."""
+    config = read_yaml(source / "_config.yml")
+    config["parse"]["myst_substitutions"] = dict(texts)
     write_yaml(config, source / "_config.yml")
 
 

@@ -56,11 +56,22 @@ def run_book(
 
 @book.command(name="build")
 @PROFILE
-def build_book(profile: str) -> None:
+@click.option("--mixed", is_flag=True, help="also of several revisions or libraries")
+def build_book(profile: str, mixed: bool) -> None:
     """Build the site from chapters that were executed."""
     from sightline.book.site import build
 
-    console.print(f"the site: {build(profile)}/index.html\nlook at it: make serve")
+    site = build(profile, mixed=mixed)
+    console.print(f"the site: {site}/index.html\nlook at it: make serve")
+
+
+@book.command(name="release")
+@click.option("--mixed", is_flag=True, help="also of several revisions or libraries")
+def release_book(mixed: bool) -> None:
+    """Pack the built site of the full edition, notebooks, figures and a PDF."""
+    from sightline.book.release import release
+
+    console.print(f"the release: {release(mixed=mixed)}")
 
 
 @book.command(name="check")
@@ -70,3 +81,13 @@ def check_book(fix: bool) -> None:
     from sightline.book.chapters import check
 
     check(fix=fix)
+
+
+@book.command(name="address")
+@click.argument("url")
+def change_book_address(url: str) -> None:
+    """Write a fork's URL, such as https://github.com/OWNER/NAME, wherever ours is."""
+    from sightline.book.address import change_address
+
+    changed = change_address(url)
+    console.print(f"{len(changed)} files changed; look at them: git diff --stat")

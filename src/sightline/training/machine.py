@@ -3,6 +3,7 @@
 import ctypes
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -52,18 +53,27 @@ def describe(runtime: Runtime) -> dict[str, str | int]:
     }
 
 
-def git_revision(checkout: Path = CHECKOUT) -> str:
+def git_revision(checkout: Path = CHECKOUT, made: Sequence[str] = ()) -> str:
     """Return the revision of Sightline's own checkout, "unknown" outside of one.
 
     An installed Sightline may lie inside a repository that has nothing to do with it.
+    The revision ends in "-dirty" if a file is changed, those `made` from others aside.
     """
     if not all((checkout / name).exists() for name in (".git", "_toc.yml")):
         return "unknown"
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    changed = ["status", "--porcelain", "--untracked-files=no", "--", "."]
+    changed += [f":(exclude){pattern}" for pattern in made]
     try:
-        done = subprocess.run(
-            command, cwd=checkout, capture_output=True, encoding="utf-8"
-        )
-    except OSError:
+        revision = git(checkout, "rev-parse", "--short=12", "HEAD")
+        dirty = "-dirty" if git(checkout, *changed) else ""
+    except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return done.stdout.strip() or "unknown"
+    return f"{revision}{dirty}"
+
+
+def git(checkout: Path, *words: str) -> str:
+    """Return what a command of git prints."""
+    command = ["git", "--no-optional-locks", *words]
+    return subprocess.check_output(
+        command, cwd=checkout, encoding="utf-8", stderr=subprocess.DEVNULL
+    ).strip()
