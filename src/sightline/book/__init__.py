@@ -3,6 +3,7 @@
 =============  ==================================================================
 notebook       what every chapter's first cells use
 explorers      figures that readers move
+studies        what studies recorded, for chapters to quote
 chapters       a text file that people edit, and the notebook executed from it
 manifest       what an edition was made of
 index_entries  the words that readers type into the search
