@@ -15,7 +15,7 @@ READ = "notebook.recorded("
 
 
 def names(tree, context):
-    """Return the names that some code loads or stores, functions and imports too."""
+    """Return the names that some code loads or binds, also by `def` and `import`."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, context):
@@ -24,6 +24,8 @@ def names(tree, context):
             found.add(node.name)
         elif context is ast.Store and isinstance(node, ast.alias):
             found.add((node.asname or node.name).split(".")[0])
+        elif context is ast.Store and isinstance(node, ast.arg):
+            found.add(node.arg)
     return found
 
 
