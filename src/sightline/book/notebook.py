@@ -120,10 +120,8 @@ def edition(profile: str = "full", data: str | Path | None = None) -> Edition:
         raise SightlineError(f"unknown profile {profile!r}; choose 'full' or 'fast'")
     data = str(data or PROFILES[profile])
     splits, runtime, full = load(data), choose_runtime(), profile == "full"
-    if full:
-        epochs = 20 if runtime.device.type == "cuda" else 8
-        recipe = replace(RECIPES["resnet18"], epochs=epochs)
-    else:
+    recipe = RECIPES["resnet18"]
+    if not full:
         splits = splits.limited(FAST_IMAGES)
         recipe = replace(RECIPES["resnet10"], epochs=FAST_EPOCHS)
     run_dir = runs_folder() / f"{profile}-{splits.name}"
