@@ -13,7 +13,7 @@ LESSONS = sorted(BOOK.glob("[0-9][0-9]_*.md"))[1:] + [
 LONG = {
     *["01_data", "02_residual_networks", "03_lr_finder", "04_one_cycle"],
     *["05_training", "06_grad_cam", "07_five_systems", "08_silent_bugs"],
-    *["09_trust", "10_mistakes", "11_your_images", "12_decisions"],
+    *["09_trust", "11_your_images", "12_decisions"],
 }
 
 
