@@ -37,6 +37,7 @@ NO_MAP = {
     "not finite": "not a finite number",
 }
 Images = Tensor | np.ndarray  # (N, H, W, 3) uint8
+KEY_WIDTH = 4.45  # inches that the colours of a heatmap and their words take
 
 
 def sample_grid(
@@ -108,11 +109,13 @@ def gallery(
     titles: Sequence[str],
     *,
     columns: int = 5,
+    largest: float = 1.6,
     empty: str = "no picture to show",
 ) -> Figure:
     """Show pictures in reading order, each over its title of one or more lines.
 
-    Without a picture, the words `empty` stand in the place of the gallery.
+    No picture is wider than `largest` inches. Without one, the words `empty` are shown
+    instead of the gallery.
     """
     if not len(images):
         figure, axes = new_sheet(WIDTH, 1)
@@ -123,7 +126,7 @@ def gallery(
     starts = range(0, len(pictures), columns)
     cells = [pictures[start : start + columns] for start in starts]
     words = [list(titles[start : start + columns]) for start in starts]
-    return tile_sheet(cells, captions=words, columns=columns).figure
+    return tile_sheet(cells, captions=words, columns=columns, largest=largest).figure
 
 
 def heatmaps(
@@ -165,8 +168,9 @@ def heatmaps(
         captions=list(zip(*captions, strict=True)),
         headers=headers,
         labels=titles or (),
-        largest=1.3,
+        largest=1.1,
         foot=0.3,
+        narrowest=KEY_WIDTH,
     )
     colour_key(sheet.axes, sheet.bottom + 0.12, opacity)
     return sheet.figure
@@ -216,7 +220,7 @@ def colour_key(axes: Axes, y: float, opacity: float) -> None:
     """Explain the colours of the overlays, over a middle grey."""
     grey = np.full((1, 64, 3), 128, dtype=np.uint8)
     ramp = overlay(grey, np.linspace(0, 1, 64)[None], opacity=opacity).numpy()
-    left, width = 0.45, 1.3
+    left, width = 0.45, 1.0
     extent = (left, left + width, y + 0.12, y)
     axes.imshow(ramp, extent=extent, interpolation="none", aspect="auto")
     write(axes, "least", left - 0.06, y + 0.06, above=0.5, ha="right")

@@ -16,6 +16,7 @@ __all__ = ["Sheet", "new_sheet", "place", "tile_sheet", "write", "write_framed"]
 
 GAP = 0.12  # inches between tiles
 EDGE = 0.05  # inches around a sheet
+LETTER = 0.09  # inches that a letter takes, at most
 Cell = np.ndarray | str  # a picture, or the words that stand for it
 
 
@@ -78,8 +79,9 @@ def tile_sheet(
     columns: int | None = None,
     largest: float = 1.6,
     foot: float = 0,
+    narrowest: float = 0,
 ) -> Sheet:
-    """Lay out rows of square tiles.
+    """Lay out rows of square tiles on a sheet that is no wider than they need.
 
     Args:
         cells: rows of pictures, or of words where there is no picture.
@@ -89,16 +91,19 @@ def tile_sheet(
         columns: tiles that have to fit in a row; the longest row when None.
         largest: upper limit of the side of a tile, in inches.
         foot: room left below the tiles, in inches.
+        narrowest: lower limit of the width of the sheet, in inches.
     """
     columns = columns or max(len(row) for row in cells)
     letters = max(map(len, "\n".join(labels).split("\n")))
-    left = min(0.09 * letters + 0.15, 1.5) if labels else 0
+    left = min(LETTER * letters + 0.15, 1.5) if labels else 0
     side = min(largest, (WIDTH - left - GAP * (columns - 1)) / columns)
     top = LINE * max((header.count("\n") + 1 for header in headers), default=0)
     lines = max((c.count("\n") + 1 for row in captions for c in row), default=0)
     pitch = side + lines * LINE + GAP
     bottom = top + pitch * len(cells) - GAP
-    figure, axes = new_sheet(WIDTH, bottom + foot)
+    last = LETTER * max(map(len, "\n".join(headers[-1:]).split("\n")))
+    width = left + (columns - 1) * (side + GAP) + max(side + GAP, last)
+    figure, axes = new_sheet(min(max(width, narrowest), WIDTH), bottom + foot)
     for column, header in enumerate(headers):
         write(axes, header, left + column * (side + GAP), 0)
     for i, row in enumerate(cells):
