@@ -74,7 +74,7 @@ def reliability_diagram(models: Mapping[str, Reliability]) -> Figure:
         style.write_note(upper, words, (x, y), (8, 0), va="center")
         shares = 100 * bins.counts / bins.counts.sum().clamp_min(1)
         lower.stairs(shares, 100 * bins.edges, color=colour, lw=1.6)
-    upper.set(xlim=(0, 100), ylim=(-3, 103))
+    upper.set(xlim=(0, 100), ylim=(-3, 122), yticks=range(0, 101, 20))
     style.apply(upper, "Accuracy, %")
     style.apply(lower, "Images, %", "confidence, %")
     return figure
