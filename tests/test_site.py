@@ -37,7 +37,7 @@ QUERIES = {
     "colab": "index",
     "install": "index",
     "grad-cam": "06_grad_cam",
-    "label errors": "10_mistakes",
+    "label errors": "is_the_data_right",
     "batch size": "05_training",
     "my own pictures": "11_your_images",
     "how to install": "index",

@@ -19,6 +19,9 @@ __all__ = [
     "risk_coverage",
 ]
 
+MARKERS = "osD^"  # of the models: colour alone tells no two apart
+NARROW = 4.6  # inches: words of 9 points are still read on a phone
+
 
 def class_accuracy(matrix: Tensor, classes: Sequence[str]) -> Figure:
     """Show the accuracy of every class with its interval, the best on top.
@@ -31,7 +34,7 @@ def class_accuracy(matrix: Tensor, classes: Sequence[str]) -> Figure:
     share = 100 * right.double() / images.clamp_min(1)
     order = [i for i in share.argsort(descending=True).tolist() if images[i]]
     order += [i for i in range(len(classes)) if not images[i]]
-    figure = style.new_figure(0.24 * len(classes) + 0.8)
+    figure = _narrow_figure(0.24 * len(classes) + 0.8)
     axes = figure.subplots()
     for row, i in enumerate(order):
         if not images[i]:
@@ -42,7 +45,7 @@ def class_accuracy(matrix: Tensor, classes: Sequence[str]) -> Figure:
         style.write_beside(axes, row, f"{share[i]:.1f}   {low[i]:.1f} to {high[i]:.1f}")
     total = (100 * right.sum() / images.sum().clamp_min(1)).item()
     axes.axvline(total, color=style.INK, lw=0.8, alpha=0.6, ls="--")
-    title = "Accuracy of each class, %, with intervals that hold together (95 %)"
+    title = "Accuracy of each class, %, with joint 95 % intervals"
     style.apply(axes, title, f"dashed: all images, {total:.1f} %")
     axes.grid(visible=False, axis="y")
     axes.grid(axis="x", color=style.INK, alpha=0.12, lw=0.6)
@@ -57,34 +60,36 @@ def reliability_diagram(models: Mapping[str, Reliability]) -> Figure:
     Points on the diagonal keep their word; below it the model is too sure. Bars are
     95 % intervals: a bin of few images says little.
     """
-    figure = style.new_figure(5.2)
+    figure = _narrow_figure(4.6)
     upper, lower = figure.subplots(2, sharex=True, height_ratios=(3.2, 1))
     upper.plot((0, 100), (0, 100), color=style.INK, lw=0.8, alpha=0.6, ls="--")
     words = "dashed: right as often as it says"
     style.write_note(upper, words, (0.99, 0.04), (0, 0), ha="right")
     for i, (name, bins) in enumerate(models.items()):
         colour = style.COLOURS[i]
-        _bins_with_intervals(upper, bins, colour)
+        _bins_with_intervals(upper, bins, colour, MARKERS[i])
         x, y = 0.03, 0.95 - 0.08 * i
-        upper.plot(x, y, "o", color=colour, ms=5, transform=upper.transAxes)
+        upper.plot(x, y, MARKERS[i], color=colour, ms=5, transform=upper.transAxes)
         words = f"{name}: ECE {100 * bins.error:.1f} points"
         style.write_note(upper, words, (x, y), (8, 0), va="center")
         shares = 100 * bins.counts / bins.counts.sum().clamp_min(1)
         lower.stairs(shares, 100 * bins.edges, color=colour, lw=1.6)
-    upper.set(xlim=(0, 100), ylim=(-3, 103))
+    upper.set(xlim=(0, 100), ylim=(-3, 122), yticks=range(0, 101, 20))
     style.apply(upper, "Accuracy, %")
     style.apply(lower, "Images, %", "confidence, %")
     return figure
 
 
-def _bins_with_intervals(axes: Axes, bins: Reliability, colour: str) -> None:
+def _bins_with_intervals(
+    axes: Axes, bins: Reliability, colour: str, marker: str
+) -> None:
     """Draw one point for each bin that has images, with its interval."""
     filled = bins.counts > 0
     counts, share = bins.counts[filled], bins.accuracy[filled]
     low, high = wilson_interval((share * counts).round(), counts)
     x = 100 * bins.confidence[filled]
     axes.vlines(x, 100 * low, 100 * high, color=colour, lw=2, alpha=0.5)
-    axes.plot(x, 100 * share, "o", color=colour, ms=5)
+    axes.plot(x, 100 * share, marker, color=colour, ms=5)
 
 
 def risk_coverage(models: Mapping[str, RiskCoverage]) -> Figure:
@@ -93,7 +98,7 @@ def risk_coverage(models: Mapping[str, RiskCoverage]) -> Figure:
     Dotted, for each, what it would be if all mistakes were declined first.
     """
     height = 3.0
-    figure = style.new_figure(height + 0.7)
+    figure = _narrow_figure(height + 0.7)
     axes = figure.subplots()
     ends = []
     for i, (name, curve) in enumerate(models.items()):
@@ -119,7 +124,7 @@ def corruption_curves(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Fi
     they are), 1, 2, ...
     """
     height = 2.4
-    figure = style.new_figure((height + 0.3) * len(panels) + 0.3)
+    figure = _narrow_figure((height + 0.3) * len(panels) + 0.3)
     rows = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
     for axes, (title, curves) in zip(rows, panels.items(), strict=True):
         ends = []
@@ -134,4 +139,11 @@ def corruption_curves(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Fi
     rows[-1].set_xlabel(
         "severity; 0 is the picture as it is", color=style.INK, fontsize=style.TEXT
     )
+    return figure
+
+
+def _narrow_figure(height: float) -> Figure:
+    """Make an empty figure that a phone need not shrink much."""
+    figure = style.new_figure(height)
+    figure.set_figwidth(NARROW)
     return figure
