@@ -10,7 +10,7 @@ LESSONS = sorted(BOOK.glob("[0-9][0-9]_*.md"))[1:] + [
     path for name in FREE if (path := BOOK / f"{name}.md").exists()
 ]
 # not yet brought to the limits of a page; none is added
-LONG = {"05_training", "06_grad_cam", "09_trust", "10_mistakes"}
+LONG: set[str] = set()
 
 
 def last_part(path: Path) -> str:
