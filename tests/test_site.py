@@ -43,7 +43,7 @@ QUERIES = {
     "how to install": "index",
     "data augmentation": "01_data",
     "skip connection": "02_residual_networks",
-    "loss nan": "05_training",
+    "loss nan": "machines",
     "calibration": "10_mistakes",
     "watermark": "09_trust",
     "export": "11_your_images",
