@@ -33,7 +33,8 @@ def upper_bound(lrs: Sequence[float], losses: Sequence[float]) -> float:
     """Return the rate above which the loss no longer falls: the top of a cycle.
 
     Smith (2017), "Cyclical Learning Rates for Training Neural Networks", section 3.3.
-    The running mean of other rules is late by 20 batches, a third of this test.
+    A running mean with a weight of 0.05 is late by up to 20 batches, a third of this
+    test.
     """
     half = WINDOW // 2
     inner = range(half, len(losses) - half)

@@ -248,7 +248,7 @@ DRAWS = [  # down, right, mirrored, border, row, column, side of the hole, fill
     (-8, 8, True, "reflect", 28, 30, 12, "raw_mean"),
     (3, 5, True, "mean", 0, 31, 5, "black"),
 ]
-READINGS = [(0.05, 5), (1.0, 5), (0.2, 0), (0.025, 30)]
+READINGS = [(0.25, 5), (0.02, 5), (0.1, 0), (0.8, 30)]  # σ, points left out
 CYCLES = [
     {},
     {"pct_start": 0.3, "total_steps": 97, "anneal_strategy": "linear"},
@@ -297,8 +297,9 @@ def computed() -> dict[str, str]:
           return convolve(grey, KERNELS.edge[1], {SIDE});
         }})()""",
         "suggested": f"""{DATA.format("lr-finder")}.tests.map(({{ lrs, losses }}) =>
-          {json.dumps(READINGS)}.map(([weight, end]) =>
-            {kind}['lr-finder'].suggest(lrs, losses, weight, end)))""",
+          {json.dumps(READINGS)}.map(([bandwidth, end]) =>
+            {kind}['lr-finder'].suggest(
+              lrs, losses, {{ bandwidth, reach: {lr_finder.REACH} }}, end)))""",
         "reached": f"""[0.003, 0.01, 0.0316227766, 0.5].map((lr) =>
           {kind}['lr-finder'].accuracyAt(lr, {DATA.format("lr-finder")}.trained))""",
         "cycles": f"{json.dumps(cycles)}.map({kind}['one-cycle'].wholeCycle)",
@@ -510,12 +511,12 @@ def test_the_script_convolves_as_torch_does(seen):
 def test_the_script_suggests_what_the_library_suggests(seen, monkeypatch):
     for seed, readings in enumerate(seen["suggested"]):
         test = range_test(seed)
-        for (weight, end), found in zip(READINGS, readings, strict=True):
-            if weight == 0.05:
+        for (bandwidth, end), found in zip(READINGS, readings, strict=True):
+            if bandwidth == 0.25:
                 assert found == pytest.approx(suggest(test), rel=1e-5)
             monkeypatch.setattr(lr_finder, "SKIP_END", end or -len(test.lrs))
-            wanted = suggest(replace(test, smoothing=weight))
-            assert found == pytest.approx(wanted, rel=1e-5), (seed, weight, end)
+            wanted = suggest(replace(test, bandwidth=bandwidth))
+            assert found == pytest.approx(wanted, rel=1e-5), (seed, bandwidth, end)
             monkeypatch.undo()
 
 

@@ -230,12 +230,12 @@ def test_lr_find_prints_four_rules_over_seeds(tmp_path):
 
 def test_a_range_test_that_says_little_is_doubted_aloud(capsys):
     ranges = {"valley": (0.001, 0.001, 0.002), "steepest": (0.3, 0.4, 0.4)}
-    flat = RangeTest(lrs=[1e-5], losses=[2.29], stopped="end")
+    flat = RangeTest(lrs=[1e-5, 1e-4], losses=[2.3, 2.29], stopped="end", bandwidth=0.1)
     training.print_doubts([flat], ranges, 10)
     said = " ".join(capsys.readouterr().out.split())
     assert "never fell clearly below chance (2.29, ln 10 = 2.30)" in said
     assert "no clear descent: its steepest point and its middle are at 0.001" in said
-    fell = replace(flat, losses=[1.9])
+    fell = replace(flat, losses=[2.3, 1.9])
     agreeing = {**dict.fromkeys(ranges, (0.1, 0.1, 0.2)), "slide": (9.0, 9.0, 9.0)}
     training.print_doubts([fell], agreeing, 10)
     assert capsys.readouterr().out == ""

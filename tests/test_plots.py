@@ -23,7 +23,7 @@ IMAGES = torch.from_numpy(
 LABELS = torch.tensor([0, 1, 0, 1, 0, 1, 0])  # no ship
 LRS = np.geomspace(1e-5, 1, 60).tolist()
 LOSSES = [2.3 - 1 / (1 + np.exp(-8 * (lr - 0.1))) + 50 * (lr > 0.9) for lr in LRS]
-TEST = RangeTest(LRS, LOSSES, "end", smoothing=1.0)
+TEST = RangeTest(LRS, LOSSES, "end", bandwidth=1e-3)  # not smoothed
 RULES = {"steepest": 0.02, "valley": 0.01, "minimum": 0.03}
 ROWS = [
     {

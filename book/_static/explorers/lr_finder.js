@@ -3,13 +3,18 @@
   "use strict";
   const { short, signed, make, slider, radios, frame, chart } = window.sightlineExplorers;
 
-  /** The running mean of losses; `weight` is that of the newest. */
-  function smooth(losses, weight) {
-    const means = [losses[0]];
-    for (let i = 1; i < losses.length; i++) {
-      means.push(weight * losses[i] + (1 - weight) * means[i - 1]);
-    }
-    return means;
+  /** Means of the losses around each; Gaussian weights, σ and reach in steps. */
+  function smooth(losses, sigma, reach) {
+    return losses.map((_, i) => {
+      let [sum, total] = [0, 0];
+      for (let j = 0; j < losses.length; j++) {
+        if (Math.abs(i - j) > reach) continue;
+        const weight = Math.exp(-(((i - j) / sigma) ** 2) / 2);
+        sum += weight * losses[j];
+        total += weight;
+      }
+      return sum / total;
+    });
   }
 
   const lowest = (values) => values.indexOf(Math.min(...values));
@@ -59,21 +64,23 @@
     },
   };
 
-  /** Rates, and the running mean that is seen 1/weight steps after each. */
-  function curveOf(lrs, losses, weight) {
-    const lag = Math.round(1 / weight);
-    return { rates: lrs.slice(0, -lag), smoothed: smooth(losses, weight).slice(lag) };
+  /** Rates, and the mean loss after the update with each. */
+  function curveOf(lrs, losses, { bandwidth, reach }) {
+    const sigma = bandwidth / Math.log10(lrs[1] / lrs[0]);
+    const smoothed = smooth(losses, sigma, reach * sigma);
+    return { rates: lrs.slice(0, -1), smoothed: smoothed.slice(1) };
   }
 
   /**
    * What every rule suggests, as `sightline.training.lr_finder.suggest`.
    * @param {number[]} lrs @param {number[]} losses
-   * @param {number} weight of the newest loss
+   * @param {{bandwidth: number, reach: number}} width σ in decades, and its multiple
+   *   beyond which losses have no weight
    * @param {number} end points left out at the right
    * @returns {Record<string, number>}
    */
-  function suggest(lrs, losses, weight, end) {
-    const { rates, smoothed } = curveOf(lrs, losses, weight);
+  function suggest(lrs, losses, width, end) {
+    const { rates, smoothed } = curveOf(lrs, losses, width);
     const seen = smoothed.slice(0, smoothed.length - end);
     return Object.fromEntries(
       Object.entries(RULES).map(([name, rule]) => {
@@ -96,16 +103,16 @@
   }
 
   function mount(place, data) {
-    const { tests, trained, guess, skip } = data;
+    const { tests, trained, guess, reach, skip } = data;
     const change = () => refresh();
     const shortest = Math.min(...tests.map(({ lrs }) => lrs.length));
-    const weight = slider({
-      label: "Weight w of the newest loss",
-      low: Math.ceil(300 / shortest), // the mean is late by a third of the points
+    const bandwidth = slider({
+      label: "Width σ of the mean",
+      low: 2,
       high: 100,
-      value: Math.round(100 * data.smoothing),
+      value: Math.round(100 * data.bandwidth),
       at: (p) => p / 100,
-      text: (v) => v.toFixed(2),
+      text: (v) => `${v.toFixed(2)} decades`,
       change,
     });
     const end = slider({
@@ -134,7 +141,7 @@
       change,
     });
     const curve = chart({
-      label: "Loss against learning rate: single batches, running mean, suggestions",
+      label: "Loss against learning rate: single batches, their mean, suggestions",
       height: 230,
     });
     const honest = chart({
@@ -149,8 +156,9 @@
 
     function update() {
       const { lrs, losses } = tests[Number(seed.value)];
-      const { rates, smoothed } = curveOf(lrs, losses, weight.value);
-      const suggested = suggest(lrs, losses, weight.value, end.value);
+      const width = { bandwidth: bandwidth.value, reach };
+      const { rates, smoothed } = curveOf(lrs, losses, width);
+      const suggested = suggest(lrs, losses, width, end.value);
       for (const [name, lr] of Object.entries(suggested)) {
         found[name].textContent = short(lr);
       }
@@ -199,11 +207,11 @@
 
     const refresh = frame(place, "Read one curve yourself", {
       views: [curve.root, honest.root],
-      controls: [weight, end, rule, seed],
+      controls: [bandwidth, end, rule, seed],
       update,
     });
   }
 
-  const pure = { smooth, suggest, accuracyAt };
+  const pure = { suggest, accuracyAt };
   window.sightlineExplorers.kinds["lr-finder"] = { mount, ...pure };
 })();

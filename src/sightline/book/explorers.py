@@ -21,7 +21,7 @@ from sightline.export.page import png
 from sightline.heatmaps.explain import Explanation
 from sightline.models.lend import evaluating
 from sightline.models.summary import receptive_fields
-from sightline.training.lr_finder import SKIP_END, RangeTest
+from sightline.training.lr_finder import REACH, SKIP_END, RangeTest
 
 __all__ = ["augmentation", "grad_cam", "lr_finder", "one_cycle", "receptive_field"]
 
@@ -124,7 +124,8 @@ def lr_finder(
             ],
         },
         "guess": round(guess, 4),
-        "smoothing": tests[0].smoothing,
+        "bandwidth": tests[0].bandwidth,
+        "reach": REACH,
         "skip": SKIP_END,
     }
     return element("lr-finder", data)

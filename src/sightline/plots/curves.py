@@ -218,9 +218,9 @@ def learning_curve(
 
 def _loss_range(tests: Sequence["RangeTest"]) -> tuple[float, float]:
     """Return limits that show the descent and the beginning of the divergence."""
-    lowest = min(min(test.smoothed) for test in tests)
-    descents = [test.smoothed[: int(np.argmin(test.smoothed)) + 1] for test in tests]
-    highest = max(map(max, descents))
+    curves = [test.curve()[1] for test in tests]
+    lowest = min(losses.min() for losses in curves)
+    highest = max(losses[: losses.argmin() + 1].max() for losses in curves)
     span = max(highest - lowest, 1e-3)
     return lowest - 0.15 * span, highest + 0.4 * span
 
