@@ -31,7 +31,7 @@ __all__ = [
     "suggest_range",
 ]
 
-SKIP_END = 5  # points that the rules leave out: their mean lacks half of its losses
+SKIP_END = 5  # points that the rules leave out: their mean lacks up to half its losses
 BANDWIDTH = 0.25  # decades
 REACH = 4  # standard deviations: farther losses have no weight, as in scipy
 SMOOTHING = 0.05  # weight of the newest loss in the running mean
@@ -285,11 +285,12 @@ def suggest_range(
 def recommended(test: RangeTest) -> float:
     """Return the rate to train with: 10 times the rate with the smallest loss.
 
-    The four rules point into the descent, which under batch norm lies below the rates
-    that train well. In `studies/rules.py` (a ResNet-10, SGD, three seeds) this rate is
-    0.5 points of accuracy below the best (−3.1 to +2.1), *slide* 3, *steepest* 11,
-    *minimum* 20 and *valley* at least 32; only the last two are told apart from the
-    best. The factor was chosen on these trainings: a place to start, not to stay.
+    *Steepest*, *valley* and *minimum* point into the descent, which under batch norm
+    lies below the rates that train well. In `studies/rules.py` (a ResNet-10, SGD, three
+    seeds) this rate is 0.5 points of accuracy below the best (−3.1 to +2.1), *slide* 3,
+    *steepest* 11, *minimum* 20 and *valley* at least 32; only the last two are told
+    apart from the best. The factor was chosen on these trainings: a place to start, not
+    to stay.
     """
     return ABOVE_LOWEST * lowest(test)
 
