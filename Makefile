@@ -29,11 +29,11 @@ book: $(READY)  ## run every chapter quickly on drawn shapes and build the site
 	$(BIN)/sightline book build --profile fast
 
 unit: $(READY)  ## tests of a minute: no book, browser, processes, GPU, exports
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder \
 	-m 'not (book or browser or processes or slow or gpu)'
 
 test: check  ## format, lint, all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 edition: $(READY)  ## run every chapter in full; DATA=FOLDER names a copy on disk
 	$(BIN)/sightline book run --profile fast $(CHAPTER) # finds mistakes early

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from browser import ENGINES, require_engine
 
+LONGEST = ("test_site", "test_demo", "test_colab")  # files that take minutes
 EMULATING = [name for name, (kind, *_) in ENGINES.items() if kind.emulates_media]
 
 
@@ -29,6 +30,11 @@ def engine(request) -> str:
 def emulating_engine(request) -> str:
     """Each engine that can be told of forced colours and of reduced motion."""
     return request.param
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no process is alone with it at the end."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
 @pytest.hookimpl(tryfirst=True)
