@@ -180,6 +180,31 @@ def test_what_is_written_by_hand_is_checked_in_its_section(heading, cells):
     assert any("check" in cell.metadata.get("tags", []) for cell in cells)
 
 
+WAYS = {"LARGER", "SMALLER", "OPEN"}
+
+
+def ways_of(node: ast.Dict) -> set[str]:
+    """Verdicts that a dictionary has words for."""
+    keys = [ast.unparse(key) for key in node.keys if key]
+    return {key.removeprefix("Verdict.") for key in keys if "Verdict." in key}
+
+
+@each_chapter
+def test_a_chapter_has_words_for_a_verdict_whichever_way_it_falls(path):
+    text = "\n".join(c.source for c in code_of(path))
+    nodes = list(ast.walk(ast.parse(text)))
+    names = {
+        node.value: ast.unparse(node.targets[0])
+        for node in nodes
+        if isinstance(node, ast.Assign)
+    }
+    for node in nodes:
+        said = ways_of(node) if isinstance(node, ast.Dict) else set()
+        name = names.get(node, "no name")
+        has_another_word = f"{name}.get(" in text and f"{name}[" not in text
+        assert not said or said >= WAYS or has_another_word, (name, said)
+
+
 @each_chapter
 def test_code_fits_a_narrow_column(path):
     wide = [
