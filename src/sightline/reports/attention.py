@@ -108,8 +108,9 @@ def where_maps_lie(subject: Subject) -> tuple[list[Part], list[Leaning]]:
     figure = figure_of_means(subject, index, explanation.enlarged, leanings)
     parts: list[Part] = [
         f"Mean Grad-CAM maps of {len(index):,} test pictures, what speaks for the "
-        "class that each is of. A network that looks at objects has maps that lie "
-        "where the objects do; one that looks at a mark has them where the mark is.",
+        "class that each is of. Maps of a network that uses a mark often lie on the "
+        "mark, those of one that uses objects on the objects. But a map shows where "
+        "evidence arrives in the network, not where in the picture it came from.",
         (
             figure,
             "Mean picture and mean heatmap of all classes, of each, and a bell in the "
