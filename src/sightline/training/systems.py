@@ -1,4 +1,4 @@
-"""Five published course systems, two of them in two runs, and two smaller exercises.
+"""Five published course systems, two of them in two runs, and two other networks.
 
 Rebuilt at their own arithmetic, mistakes included: facts from their code and printed
 outputs. `sightline.training.repairs` has what is wrong with them.
