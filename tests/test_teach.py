@@ -122,9 +122,9 @@ if (!globalThis.scene) {
 }
 """
 LOAD = """
-find(".te-load").click();
-await until(() => !find(".te-app").hidden || text(".te-failure"));
-return { message: text(".te-failure"), button: text(".te-load"), asked,
+find(".sl-load").click();
+await until(() => !find(".te-app").hidden || text(".sl-failure"));
+return { message: text(".sl-failure"), button: text(".sl-load"), asked,
          wide: document.documentElement.scrollWidth, ...said() };
 """
 DRAWN = """
@@ -319,7 +319,7 @@ async def by_keyboard(page) -> dict:
     """Draw and add without a pointer."""
     seen = {}
     await page.value("document.activeElement.blur()")
-    await reach(page, "te-load")
+    await reach(page, "sl-load")
     await page.press("Enter")
     await do(page, "await until(() => !find('.te-app').hidden);")
     await reach(page, "te-canvas")

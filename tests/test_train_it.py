@@ -54,9 +54,10 @@ const hide = (hidden) => {
 };
 """
 LOAD = """
-find("load").click();
-await until(() => root.lesson || text("trouble"));
-return { trouble: text("trouble"), button: text("load") };
+const start = (name) => root.querySelector(`.sl-${name}`);
+start("load").click();
+await until(() => root.lesson || start("failure").textContent);
+return { trouble: start("failure").textContent, button: start("load").textContent };
 """
 TRAIN = "await reach(30); return state();"
 PAUSE = """
@@ -327,8 +328,9 @@ def test_the_site_of_a_book_with_this_page_has_all_that_it_loads(tmp_path):
     stage_training(tmp_path)
     page = (tmp_path / "results/train_it.html").read_text(encoding="utf-8")
     start = re.search(r'src="../(\S+start.mjs)"', page)[1]
-    live = (tmp_path / start).parents[1]
+    live = (tmp_path / start).parent
     modules = {*live.glob("*.mjs"), *live.glob("train/*.mjs")}
+    assert live / re.search(r'data-loads="(\S+)"', page)[1] in modules
     imported = {
         (module.parent / name).resolve()
         for module in modules
