@@ -5,11 +5,10 @@ import json
 import re
 import shutil
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from browser import open_page
+from browser import doing, file_names, hosts, open_page
 from node import run_node, run_trainer
 from server import serve
 
@@ -135,14 +134,7 @@ process.stdout.write(JSON.stringify(losses));
 """
 
 
-async def do(page, script: str):
-    """Run a script with the tools at hand; what it throws fails the test."""
-    value = await page.value(
-        f"(async () => {{ {TOOLS} try {{ {script} }} "
-        "catch (error) { return { thrown: String(error) }; } })()"
-    )
-    assert not (isinstance(value, dict) and "thrown" in value), value
-    return value
+do = doing(TOOLS)
 
 
 async def survey(address: str) -> dict:
@@ -195,12 +187,10 @@ class TestPage:
     def test_nothing_but_the_script_of_the_button_is_fetched_before_it_is_pressed(
         self, seen
     ):
-        paths = {urlsplit(url).path for url in seen["before"] if "127.0.0.1" in url}
-        assert {path.rsplit("/")[-1] for path in paths} == {"index.html", "start.mjs"}
+        assert file_names(seen["before"]) == {"index.html", "start.mjs"}
 
     def test_only_the_server_of_the_page_is_asked_and_nothing_complains(self, seen):
-        hosts = {urlsplit(url).netloc for url in seen["requests"]} - {""}
-        assert len(hosts) == 1
+        assert len(hosts(seen["requests"])) == 1
         assert not seen["complaints"]
 
     def test_once_it_is_loaded_the_training_needs_no_network(self, seen):
