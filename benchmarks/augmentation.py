@@ -15,13 +15,12 @@ from statistics import median
 
 import cv2
 import torch
-from common import Clock, alternate, header, save, table, versus
+from common import Clock, alternate, header, save, table, training_rate, versus
 
 from sightline.data.datasets import load
 from sightline.data.loaders import albumentations_loader
 from sightline.data.split import Splits
 from sightline.data.transforms import TransformedDataset, train_transform
-from sightline.training.engine import train_one_epoch
 from sightline.training.machine import keep_freed_memory
 from sightline.training.parts import build, chosen_splits, training_loader
 from sightline.training.recipe import Recipe
@@ -89,28 +88,15 @@ def contestants(
     return ways
 
 
-def training_rate(recipe: Recipe, splits: Splits, steps: int) -> float:
-    """Return images per second of our training loop."""
-    runtime = choose_runtime("cpu")
-    parts = build(recipe, splits, runtime)
-    clock = Clock(parts.train_loader, steps)
-    train_one_epoch(
-        parts.model,
-        clock,
-        parts.optimizer,
-        None,
-        loss_fn=parts.loss_fn,
-        runtime=runtime,
-    )
-    return clock.rate
-
-
 def rows(name: str, options: argparse.Namespace, splits: Splits) -> list[dict]:
     """Measure one recipe and return its lines."""
     recipe = RECIPES[name]
     splits = chosen_splits(recipe, splits)
     rates = alternate(contestants(recipe, splits, options.images), options.windows)
-    training = options.steps and training_rate(recipe, splits, options.steps)
+    runtime = choose_runtime("cpu")
+    training = options.steps and training_rate(
+        build(recipe, splits, runtime), runtime, options.steps
+    )
     return [
         {
             "recipe": name,

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from sightline.data.split import Splits
 from sightline.files import write_json
-from sightline.training.engine import evaluate, fit
+from sightline.training.engine import evaluate, fit, train_one_epoch
 from sightline.training.machine import describe
-from sightline.training.parts import build
+from sightline.training.parts import Parts, build
 from sightline.training.recipe import Recipe
 from sightline.training.runtime import Runtime, choose_runtime
 
@@ -32,6 +32,7 @@ __all__ = [
     "save",
     "table",
     "train_timed",
+    "training_rate",
     "versus",
 ]
 
@@ -112,6 +113,20 @@ class Clock:
     def rate(self) -> float:
         """Return images per second."""
         return self.images / (self.ends[-1] - self.ends[self.warm - 1])
+
+
+def training_rate(parts: Parts, runtime: Runtime, steps: int) -> float:
+    """Return images per second of our training loop."""
+    clock = Clock(parts.train_loader, steps)
+    train_one_epoch(
+        parts.model,
+        clock,
+        parts.optimizer,
+        None,
+        loss_fn=parts.loss_fn,
+        runtime=runtime,
+    )
+    return clock.rate
 
 
 def alternate(

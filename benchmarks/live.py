@@ -28,7 +28,7 @@ LOAD = """(async () => {
   const root = document.querySelector(".tr-lesson");
   const pause = (milliseconds) => new Promise((go) => setTimeout(go, milliseconds));
   const begun = performance.now();
-  root.querySelector(".tr-load").click();
+  root.querySelector(".sl-load").click();
   while (!root.lesson?.steps) await pause(10);
   return (performance.now() - begun) / 1000;
 })()"""

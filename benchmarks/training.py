@@ -20,12 +20,12 @@ from statistics import median
 
 import reference
 import torch
-from common import Clock, alternate, header, save, table, versus
+from common import Clock, alternate, header, save, table, training_rate, versus
 
 from sightline.data.datasets import load
 from sightline.data.split import Splits
 from sightline.models import build_model
-from sightline.training.engine import evaluate, train_one_epoch
+from sightline.training.engine import evaluate
 from sightline.training.machine import keep_freed_memory
 from sightline.training.parts import build, evaluation_loader
 from sightline.training.recipe import variant
@@ -92,16 +92,7 @@ def trainer(step: Step, model: str, splits: Splits, steps: int) -> Callable:
     parts = build(recipe, splits, runtime)
 
     def measure() -> float:
-        clock = Clock(parts.train_loader, steps * BATCH // step.batch_size)
-        train_one_epoch(
-            parts.model,
-            clock,
-            parts.optimizer,
-            None,
-            loss_fn=parts.loss_fn,
-            runtime=runtime,
-        )
-        return clock.rate
+        return training_rate(parts, runtime, steps * BATCH // step.batch_size)
 
     return measure
 

@@ -66,11 +66,17 @@ def part(split: Split, known: Tensor) -> Split:
     return replace(chosen, labels=torch.searchsorted(known, chosen.labels))
 
 
+def kept(name: str, unknown: int, options: argparse.Namespace) -> Answers:
+    """Return what `ask` does, from its file if it has been asked before."""
+    file = options.work / f"{name}-{unknown}.pt"
+    if not file.exists():
+        options.work.mkdir(parents=True, exist_ok=True)
+        torch.save(vars(ask(name, unknown, options)), file)
+    return Answers(**torch.load(file, weights_only=True))
+
+
 def ask(name: str, unknown: int, options: argparse.Namespace) -> Answers:
     """Train on all classes but the `unknown` ones, drawn; ask after every epoch."""
-    file = options.work / f"{name}-{unknown}.pt"
-    if file.exists():
-        return Answers(**torch.load(file, weights_only=True))
     runtime, began = choose_runtime("cpu"), time.process_time()
     splits = pictures(name, options)
     draw = torch.Generator().manual_seed(0)
@@ -85,28 +91,25 @@ def ask(name: str, unknown: int, options: argparse.Namespace) -> Answers:
     # the loop validates, and nothing here looks at that
     few = replace(splits, train=train, validation=pool.take(torch.arange(10)))
     parts = build(recipe, replace(few, classes=classes), runtime)
+
+    def probabilities(split: Split) -> Tensor:
+        if not len(split):
+            return torch.empty(0, len(classes), dtype=torch.float64)
+        loader = evaluation_loader(split, splits.mean, splits.std, runtime)
+        logits = evaluate(parts.model, loader, runtime=runtime).logits
+        return logits.double().softmax(1)
+
     rows = []
     for epoch in fit(parts, recipe, runtime, progress=False):
         print(f"  {name}, {unknown} held out: {epoch}", flush=True)
-        rows.append([])
-        for split in (pool, others):
-            loader = evaluation_loader(split, splits.mean, splits.std, runtime)
-            logits = (
-                evaluate(parts.model, loader, runtime=runtime).logits
-                if len(split)
-                else torch.empty(0, len(classes))
-            )
-            rows[-1].append(logits.double().softmax(1))
-    answers = {
-        "probabilities": torch.stack([row[0] for row in rows]),
-        "labels": pool.labels,
-        "unknown": torch.stack([row[1] for row in rows]),
-        "held_out": [splits.classes[int(i)] for i in held_out],
-        "seconds": round(time.process_time() - began, 1),
-    }
-    options.work.mkdir(parents=True, exist_ok=True)
-    torch.save(answers, file)
-    return Answers(**answers)
+        rows.append([probabilities(each) for each in (pool, others)])
+    return Answers(
+        probabilities=torch.stack([row[0] for row in rows]),
+        labels=pool.labels,
+        unknown=torch.stack([row[1] for row in rows]),
+        held_out=[splits.classes[int(i)] for i in held_out],
+        seconds=round(time.process_time() - began, 1),
+    )
 
 
 @dataclass(frozen=True)
@@ -145,47 +148,48 @@ def count(answers: Answers, coverage: int, order: Tensor, n: int, last: bool) ->
 
 def measure(name: str, answers: Answers) -> list[dict]:
     """Return a row for each coverage."""
-    total, draw, rows = len(answers.labels), torch.Generator().manual_seed(0), []
-    orders = [torch.randperm(total, generator=draw) for _ in range(DRAWS)]
+    draw = torch.Generator().manual_seed(0)
+    orders = [torch.randperm(len(answers.labels), generator=draw) for _ in range(DRAWS)]
+    return [row_of(name, answers, coverage, orders) for coverage in COVERAGES]
+
+
+def row_of(name: str, answers: Answers, coverage: int, orders: list[Tensor]) -> dict:
+    """Say what the sets of one coverage came to."""
+    total = len(answers.labels)
+    n = total // 2
     accuracy = (answers.probabilities[-1].argmax(1) == answers.labels).double().mean()
-    for coverage in COVERAGES:
-        n = total // 2
-        ten = [count(answers, coverage, each, n, last=False) for each in orders[:SHOWN]]
-        columns = {
-            key: torch.tensor([getattr(each, key) for each in ten]).mean().item()
-            for key in ("size", "empty", "refused", "worst")
-        }
-        covered = torch.tensor([each.coverage for each in ten])
-        promised = coverage / 100
-        scatter = (promised * (1 - promised) * (1 / n + 1 / (total - n))) ** 0.5
-        rows.append(
-            {
-                "set": name,
-                "held out": answers.held_out,
-                "promised": coverage,
-                "accuracy of the last epoch": percent(accuracy.item()),
-                "pictures": {
-                    "calibration": n,
-                    "test": total - n,
-                    "unknown": answers.unknown.shape[1],
-                },
-                "coverage of ten splits": [percent(c.coverage) for c in ten],
-                "coverage": percent(covered.mean().item()),
-                "scatter of one split": percent(covered.std().item()),
-                "scatter by arithmetic": percent(scatter),
-                "within 2 points": int(((covered - promised).abs() <= 0.02).sum()),
-                "classes in a set": round(columns["size"], 2),
-                "empty": percent(columns["empty"]),
-                "unknown refused": percent(columns["refused"]),
-                "least covered class": percent(columns["worst"]),
-                "cost of choosing the epoch": {
-                    str(few): selection(answers, coverage, orders, few)
-                    for few in (FEW, n)
-                },
-                "training CPU seconds": answers.seconds,
-            }
-        )
-    return rows
+    ten = [count(answers, coverage, each, n, last=False) for each in orders[:SHOWN]]
+    columns = {
+        key: torch.tensor([getattr(each, key) for each in ten]).mean().item()
+        for key in ("size", "empty", "refused", "worst")
+    }
+    covered = torch.tensor([each.coverage for each in ten])
+    promised = coverage / 100
+    scatter = (promised * (1 - promised) * (1 / n + 1 / (total - n))) ** 0.5
+    return {
+        "set": name,
+        "held out": answers.held_out,
+        "promised": coverage,
+        "accuracy of the last epoch": percent(accuracy.item()),
+        "pictures": {
+            "calibration": n,
+            "test": total - n,
+            "unknown": answers.unknown.shape[1],
+        },
+        "coverage of ten splits": [percent(c.coverage) for c in ten],
+        "coverage": percent(covered.mean().item()),
+        "scatter of one split": percent(covered.std().item()),
+        "scatter by arithmetic": percent(scatter),
+        "within 2 points": int(((covered - promised).abs() <= 0.02).sum()),
+        "classes in a set": round(columns["size"], 2),
+        "empty": percent(columns["empty"]),
+        "unknown refused": percent(columns["refused"]),
+        "least covered class": percent(columns["worst"]),
+        "cost of choosing the epoch": {
+            str(few): selection(answers, coverage, orders, few) for few in (FEW, n)
+        },
+        "training CPU seconds": answers.seconds,
+    }
 
 
 def selection(answers: Answers, coverage: int, orders: list[Tensor], n: int) -> dict:
@@ -237,7 +241,7 @@ def main() -> None:
     rows = []
     for unknown in (0, 2):
         for name in SETS:
-            rows += measure(name, ask(name, unknown, options))
+            rows += measure(name, kept(name, unknown, options))
             print(*map(line, rows[-len(COVERAGES) :]), sep="\n", flush=True)
     protocol = {
         "network": "the recipe folder (resnet10, 32 pixels), seed 0, as many epochs as "

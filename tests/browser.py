@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import pytest
 from engines import chromium, firefox, webkit
@@ -12,7 +13,15 @@ from engines.firefox import Firefox
 from engines.page import Page
 from engines.webkit import WebKit
 
-__all__ = ["ENGINES", "Page", "open_page", "require_engine"]
+__all__ = [
+    "ENGINES",
+    "Page",
+    "doing",
+    "file_names",
+    "hosts",
+    "open_page",
+    "require_engine",
+]
 
 #: the class of each engine's tabs, the programs that it needs, and Debian's packages
 ENGINES = {
@@ -30,6 +39,26 @@ def require_engine(name: str) -> None:
         if os.environ.get("CI") == "true":
             pytest.fail(message, pytrace=False)
         pytest.skip(message)
+
+
+def doing(tools: str) -> Callable[[Page, str], Awaitable]:
+    """Return what runs a script in a page, with `tools` at hand, for its value."""
+
+    def do(page: Page, script: str) -> Awaitable:
+        return page.value(f"(async () => {{ {tools} {script} }})()")
+
+    return do
+
+
+def hosts(urls: Iterable[str]) -> set[str]:
+    """Return the servers of addresses; some, like those of data, have none."""
+    return {urlsplit(url).netloc for url in urls} - {""}
+
+
+def file_names(urls: Iterable[str]) -> set[str]:
+    """Return the names of the files that a server was asked for."""
+    parts = [urlsplit(url) for url in urls]
+    return {part.path.rsplit("/", 1)[-1] for part in parts if part.scheme == "http"}
 
 
 @asynccontextmanager

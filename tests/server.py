@@ -3,8 +3,8 @@
 import functools
 import http.server
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 
@@ -15,10 +15,14 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+def serve(folder: Path) -> AbstractContextManager[str]:
+    """Serve a folder, as long as the context is open; it gives the address."""
+    return answering(functools.partial(Quiet, directory=folder))
+
+
 @contextmanager
-def serve(folder: Path) -> Iterator[str]:
-    """Serve a folder; yield its address."""
-    handler = functools.partial(Quiet, directory=folder)
+def answering(handler: Callable) -> Iterator[str]:
+    """Let a handler answer all requests; yield the address of its server."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

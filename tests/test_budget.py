@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from sightline.models import build_model
 from sightline.training import budget
 from sightline.training.recipes import RECIPES
 from sightline.training.runtime import choose_runtime
@@ -24,7 +25,7 @@ def test_what_backward_keeps_of_an_image_is_counted_exactly():
             kept[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
-    model = budget.build_of(RECIPE, 3).train()
+    model = build_model(num_classes=3, **RECIPE.network).train()
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         logits = model(torch.randn(2, 3, 32, 32))
     size = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())

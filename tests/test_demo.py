@@ -7,7 +7,6 @@ import io
 import json
 import re
 import shutil
-from urllib.parse import urlsplit
 
 import demo_scripts as scripts
 import matplotlib as mpl
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from browser import open_page
+from browser import doing, file_names, hosts, open_page
 from exported import exported
 from PIL import ExifTags, Image
 from server import serve
@@ -34,9 +33,7 @@ pytestmark = pytest.mark.browser
 SIDES = ((70, 97), (64, 21), (5, 400))  # 21 of 64 pixels become 10.5 of 32
 
 
-async def do(page, script: str):
-    """Run a script in the page; return what it returns."""
-    return await page.value(f"(async () => {{ {scripts.TOOLS} {script} }})()")
+do = doing(scripts.TOOLS)
 
 
 async def erase_by_pointer(page) -> dict:
@@ -191,13 +188,11 @@ def pixels(done):
 
 
 def test_nothing_but_the_script_of_the_button_is_fetched_before_it_is_pressed(seen):
-    paths = {urlsplit(url).path for url in seen["before"] if "127.0.0.1" in url}
-    assert {path.rsplit("/")[-1] for path in paths} == {"index.html", "start.mjs"}
+    assert file_names(seen["before"]) == {"index.html", "start.mjs"}
 
 
 def test_only_the_server_of_the_page_is_asked(seen):
-    hosts = {urlsplit(url).netloc for url in seen["requests"]} - {""}
-    assert len(hosts) == 1
+    assert len(hosts(seen["requests"])) == 1
     assert not seen["complaints"]
 
 

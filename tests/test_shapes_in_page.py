@@ -52,9 +52,12 @@ def drawn_bytes(n: int, options: dict) -> bytes:
 
 def draw_in_node(n: int, options: dict) -> bytes:
     program = """
-        const { drawShapes } = await import(process.argv[2]);
-        const drawn = drawShapes(Number(process.argv[3]), JSON.parse(process.argv[4]));
-        for (const part of process.argv.slice(5)) process.stdout.write(drawn[part]);
+        const { drawInSteps } = await import(process.argv[2]);
+        const [n, options, ...parts] = process.argv.slice(3);
+        const drawing = drawInSteps(Number(n), JSON.parse(options));
+        let step = drawing.next();
+        while (!step.done) step = drawing.next();
+        for (const part of parts) process.stdout.write(step.value[part]);
     """
     module = (WEB / "shapes.mjs").as_uri()
     return run_node(program, module, n, json.dumps(options), *PARTS)

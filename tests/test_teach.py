@@ -4,13 +4,12 @@ import asyncio
 import gzip
 import json
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from browser import open_page
+from browser import doing, file_names, hosts, open_page
 from node import run_node
 from regression import regression
 from server import serve
@@ -122,9 +121,9 @@ if (!globalThis.scene) {
 }
 """
 LOAD = """
-find(".te-load").click();
-await until(() => !find(".te-app").hidden || text(".te-failure"));
-return { message: text(".te-failure"), button: text(".te-load"), asked,
+find(".sl-load").click();
+await until(() => !find(".te-app").hidden || text(".sl-failure"));
+return { message: text(".sl-failure"), button: text(".sl-load"), asked,
          wide: document.documentElement.scrollWidth, ...said() };
 """
 DRAWN = """
@@ -301,9 +300,7 @@ return { now: document.activeElement.className, down: lesson.looking.pad.down,
 """
 
 
-async def do(page, script: str):
-    """Run a script in the page; return what it returns."""
-    return await page.value(f"(async () => {{ {TOOLS} {script} }})()")
+do = doing(TOOLS)
 
 
 async def reach(page, name: str) -> None:
@@ -319,7 +316,7 @@ async def by_keyboard(page) -> dict:
     """Draw and add without a pointer."""
     seen = {}
     await page.value("document.activeElement.blur()")
-    await reach(page, "te-load")
+    await reach(page, "sl-load")
     await page.press("Enter")
     await do(page, "await until(() => !find('.te-app').hidden);")
     await reach(page, "te-canvas")
@@ -445,13 +442,9 @@ def test_the_page_quotes_the_trial(site):
 
 @pytest.mark.browser
 def test_nothing_is_fetched_before_the_button_and_nothing_after_it(seen):
-    urls = [url for url in seen["before"] if url.startswith("http")]
-    names = {urlsplit(url).path.rsplit("/", 1)[1] for url in urls}
-    assert names == {"index.html", "start.mjs"}
+    assert file_names(seen["before"]) == {"index.html", "start.mjs"}
     assert seen["later"] == []
-    assert {urlsplit(url).netloc for url in seen["requests"]} - {""} == {
-        urlsplit(seen["before"][0]).netloc
-    }
+    assert hosts(seen["requests"]) == hosts(seen["before"][:1])
 
 
 @pytest.mark.browser

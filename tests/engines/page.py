@@ -106,10 +106,6 @@ class Page(ABC):
 
         await asyncio.to_thread(go)
 
-    async def settle(self) -> None:
-        """Wait until the page is quiet, as after a visit."""
-        await asyncio.to_thread(self.wait)
-
     async def show(self, *, width: int, dark: bool, **more: bool) -> None:
         """Change the window's width and colour scheme, or another part of its look."""
         await asyncio.to_thread(self.look, Look(width, dark, **more))

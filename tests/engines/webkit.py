@@ -5,7 +5,6 @@ notes every request, and puts a listener into each page that it hands on. Of a p
 a disk nobody sees which files it loads, or hears what its console says.
 """
 
-import functools
 import http.client
 import http.server
 import os
@@ -13,10 +12,10 @@ import re
 import shutil
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,6 +24,7 @@ from selenium.webdriver.remote.client_config import ClientConfig
 from selenium.webdriver.remote.remote_connection import RemoteConnection
 from selenium.webdriver.webkitgtk.options import Options
 from selenium.webdriver.webkitgtk.service import Service
+from server import answering
 
 from engines.page import HEIGHT, LONG, Driven, Look, until_quiet
 
@@ -68,22 +68,8 @@ def display() -> Iterator[str]:
             x.terminate()
 
 
-@contextmanager
-def proxy(page: "WebKit") -> Iterator[str]:
-    """Address of a proxy that tells `page` what is asked for."""
-    handler = functools.partial(Proxy, page)
-    with http.server.ThreadingHTTPServer((HERE, 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://{HERE}:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 class Proxy(http.server.BaseHTTPRequestHandler):
-    """Hands on what servers of this machine answer, and nothing else."""
+    """Hands on what servers of this machine answer, and nothing else; tells `page`."""
 
     def __init__(self, page: "WebKit", *details):
         self.page = page
@@ -142,7 +128,7 @@ class WebKit(Driven):
             self.home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             (self.home / "gtk-3.0").mkdir()
             (self.home / "gtk-3.0/gtk.css").write_text(STYLE, encoding="ascii")
-            self.proxy = stack.enter_context(proxy(self))
+            self.proxy = stack.enter_context(answering(partial(Proxy, self)))
             self.start(dark=False)
             self.stack = stack.pop_all()
 

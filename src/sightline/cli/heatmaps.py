@@ -19,6 +19,12 @@ METHODS = (  # those of sightline.heatmaps, which need torch
     *("grad_cam", "hires_cam", "layer_cam", "grad_cam_plus_plus", "x_grad_cam"),
     *("eigen_cam", "score_cam", "ablation_cam"),
 )
+LAYERS = click.option(
+    "--layer",
+    "layers",
+    multiple=True,
+    help="may be given several times; without it, the last two that give maps",
+)
 
 
 @main.command()
@@ -31,12 +37,7 @@ METHODS = (  # those of sightline.heatmaps, which need torch
     show_default=True,
     help="the last two take seconds per picture",
 )
-@click.option(
-    "--layer",
-    "layers",
-    multiple=True,
-    help="may be given several times; without it, the last two that give maps",
-)
+@LAYERS
 @click.option(
     "--target", default="predicted", show_default=True, help="predicted, or a class"
 )
@@ -156,12 +157,7 @@ def class_number(
     type=click.Choice(METHODS[:-2]),
     help="may be given several times; without it, all that are listed",
 )
-@click.option(
-    "--layer",
-    "layers",
-    multiple=True,
-    help="may be given several times; without it, the last two that give maps",
-)
+@LAYERS
 @click.option("--against", default="rest", show_default=True, help="as of explain")
 @click.option("--out", type=PATH, help="folder for the numbers, trust.json")
 def trust(

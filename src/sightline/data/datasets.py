@@ -62,16 +62,8 @@ def load(
     Raises:
         DataError: if the pictures are missing, too few or laid out in another way.
     """
-    if data in ("cifar10", "shapes") and image_size != 32:
-        raise DataError(
-            f"{data} has pictures of 32x32 pixels, image_size {image_size} is not "
-            "possible; leave it at 32, or name a folder of pictures"
-        )
-    if data in ("cifar10", "shapes") and group:
-        raise DataError(
-            f"{data} has no files that group {group!r} could keep together; leave it "
-            "out, or name a folder of pictures"
-        )
+    if data in ("cifar10", "shapes"):
+        _refuse_folder_options(data, image_size, group)
     if data == "cifar10":
         return _load_cifar10(root or data_folder(), validation_fraction, seed)
     if data == "shapes":
@@ -86,6 +78,20 @@ def load(
         root=root,
         progress=progress,
     )
+
+
+def _refuse_folder_options(data: str | Path, image_size: int, group: str) -> None:
+    """Refuse what is possible with a folder only."""
+    if image_size != 32:
+        raise DataError(
+            f"{data} has pictures of 32x32 pixels, image_size {image_size} is not "
+            "possible; leave it at 32, or name a folder of pictures"
+        )
+    if group:
+        raise DataError(
+            f"{data} has no files that group {group!r} could keep together; leave it "
+            "out, or name a folder of pictures"
+        )
 
 
 def _load_cifar10(root: Path, validation_fraction: float, seed: int) -> Splits:

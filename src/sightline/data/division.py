@@ -63,12 +63,34 @@ def divide(
         DataError: if a class has too few series for a part.
     """
     generator = torch.Generator().manual_seed(seed)
-    has_test = bool(in_test.any())
     if series is None:
-        test = in_test if has_test else carve(labels, TEST_FRACTION, generator)
-        validation = torch.zeros_like(test)
-        validation[~test] = carve(labels[~test], validation_fraction, generator)
-        return Division(~(test | validation), validation, test)
+        return _by_chance(labels, in_test, validation_fraction, generator)
+    return _by_series(labels, in_test, series, classes, validation_fraction, generator)
+
+
+def _by_chance(
+    labels: Tensor,
+    in_test: Tensor,
+    validation_fraction: float,
+    generator: torch.Generator,
+) -> Division:
+    """Divide as `divide` does, picture by picture."""
+    test = in_test if in_test.any() else carve(labels, TEST_FRACTION, generator)
+    validation = torch.zeros_like(test)
+    validation[~test] = carve(labels[~test], validation_fraction, generator)
+    return Division(~(test | validation), validation, test)
+
+
+def _by_series(
+    labels: Tensor,
+    in_test: Tensor,
+    series: Tensor,
+    classes: Sequence[str],
+    validation_fraction: float,
+    generator: torch.Generator,
+) -> Division:
+    """Divide as `divide` does, series by series; say what they did not allow."""
+    has_test = bool(in_test.any())
     left_out = torch.zeros_like(in_test)
     if has_test:
         left_out = ~in_test & torch.isin(series, series[in_test])

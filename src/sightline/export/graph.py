@@ -157,23 +157,30 @@ def write_graph(
         ) from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch about itself
-        program = torch.onnx.export(
-            recorded,
-            tuple(inputs.values()),
-            dynamo=True,
-            optimize=False,  # it would turn and rename weights
-            opset_version=OPSET,
-            input_names=list(inputs),
-            output_names=list(outputs),
-            verbose=False,
-        )
-        assert program is not None, "torch returns one unless it writes a file"
-        model = program.model_proto
+        model = _translated(recorded, inputs, outputs)
         _store_rounded(model, rounded)
         model = onnxscript.optimizer.optimize(model)
     _tidy(model)
     onnx.checker.check_model(model)
     return model.SerializeToString(deterministic=True)
+
+
+def _translated(
+    recorded: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str]
+) -> "ModelProto":
+    """Let torch write a recorded graph as ONNX, operation by operation."""
+    program = torch.onnx.export(
+        recorded,
+        tuple(inputs.values()),
+        dynamo=True,
+        optimize=False,  # it would turn and rename weights
+        opset_version=OPSET,
+        input_names=list(inputs),
+        output_names=list(outputs),
+        verbose=False,
+    )
+    assert program is not None, "torch returns one unless it writes a file"
+    return program.model_proto
 
 
 def _noting(name: str, outputs: dict[str, Tensor]) -> Callable:

@@ -90,7 +90,7 @@ def fragment(about: dict, folder: str, still: Still | None = None) -> str:
         folder: address, from the page, of the folder of `model.json`; ends in /.
         still: what is shown before the network is loaded.
     """
-    template = TEMPLATES.get_template("start.html")
+    template = TEMPLATES.get_template("demo.html")
     return printable(template.render(about, folder=folder, still=still))
 
 

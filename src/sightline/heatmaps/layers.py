@@ -43,20 +43,29 @@ def default_layers(model: nn.Module, image_size: int | tuple[int, int]) -> list[
         layouts = {name: probe.layout(name, shape) for name, shape in shapes.items()}
         maps = {n: each for n, each in layouts.items() if each and each.grid > (1, 1)}
         late = maps if own else _after_mixing(maps, shapes)
-        named = late if own or not late else _outermost(model, late, shapes, size)
+        _require_maps(type(model).__name__, maps, late, size)
+        named = late if own else _outermost(model, late, shapes, size)
+    return [*named][-2:]
+
+
+def _require_maps(
+    kind: str,
+    maps: Mapping[str, Layout],
+    late: Mapping[str, Layout],
+    size: tuple[int, int],
+) -> None:
+    """Refuse a network that gives no maps, or none after its tokens."""
     if maps and not late:
         raise SightlineError(
-            f"this {type(model).__name__} gives no maps after its tokens, in which it "
-            f"mixes the places of a picture; the maps of {[*maps][-1]!r} lie before, "
-            "and do not say what it looks at: name a layer to have its maps all the "
-            "same"
+            f"this {kind} gives no maps after its tokens, in which it mixes the places "
+            f"of a picture; the maps of {[*maps][-1]!r} lie before, and do not say "
+            "what it looks at: name a layer to have its maps all the same"
         )
     if not maps:
         raise SightlineError(
-            f"no part of this {type(model).__name__} gives maps for pictures of "
-            f"{size[0]}×{size[1]}: name a layer"
+            f"no part of this {kind} gives maps for pictures of {size[0]}×{size[1]}: "
+            "name a layer"
         )
-    return [*named][-2:]
 
 
 def _maps(model: nn.Module, name: str) -> bool:

@@ -61,18 +61,11 @@ def index_page(
         for f in check["findings"]
     )
     curves = "![Range tests](rate.svg)" if (out / "rate.svg").exists() else ""
-    demo = "It was not exported.\n"
-    if (out / "demo/model.json").exists():
-        server = code(shell_line("python", "-m", "http.server", "-d", out))
-        demo = (
-            "[The demo](demo/index.html) runs the network in the browser; it needs a "
-            f"server: {server}\n"
-        )
     again = code(f"{shell_line('sightline', 'explain', run.path)} PICTURE")
     outcome = [
         "".join(f"- {plain(line)}\n" for line in results(run)),
         "[Mistakes and heatmaps](report/report.html), and whether to believe them.",
-        demo,
+        _demo_sentence(out),
         f"Look at any other picture: {again}",
     ]
     why = f"{rate.value:.2g}: {plain(rate.why)}."
@@ -84,3 +77,14 @@ def index_page(
         "rate": Section("Learning rate", [why, curves]),
     }
     return render(title, sections)
+
+
+def _demo_sentence(out: Path) -> str:
+    """Say how to look at the demo, if there is one."""
+    if not (out / "demo/model.json").exists():
+        return "It was not exported.\n"
+    server = code(shell_line("python", "-m", "http.server", "-d", out))
+    return (
+        "[The demo](demo/index.html) runs the network in the browser; it needs a "
+        f"server: {server}\n"
+    )

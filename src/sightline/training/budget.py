@@ -67,7 +67,8 @@ def speed_of(recipe: Recipe, num_classes: int, runtime: Runtime) -> float:
     runtime.activate()
     shape = recipe.batch_size, 3, recipe.image_size, recipe.image_size
     with torch.random.fork_rng([]):
-        model = runtime.place(build_of(recipe, num_classes)).train()
+        model = build_model(num_classes=num_classes, **recipe.network)
+        model = runtime.place(model).train()
         images, labels = runtime.move(
             torch.randn(shape), torch.randint(num_classes, shape[:1])
         )
@@ -143,17 +144,6 @@ def affordable_batch(recipe: Recipe, pictures: int, num_classes: int) -> int:
     return size
 
 
-def build_of(recipe: Recipe, num_classes: int) -> nn.Module:
-    """Build the network of a recipe with random weights."""
-    return build_model(
-        recipe.model,
-        num_classes=num_classes,
-        norm=recipe.norm,
-        image_size=recipe.image_size,
-        start=recipe.start,
-    )
-
-
 def build_on_paper(recipe: Recipe, num_classes: int) -> tuple[nn.Module, float]:
     """Build a network that has shapes only.
 
@@ -169,7 +159,7 @@ def build_on_paper(recipe: Recipe, num_classes: int) -> tuple[nn.Module, float]:
 
     images = torch.empty(2, 3, recipe.image_size, recipe.image_size, device="meta")
     with torch.random.fork_rng([]), torch.device("meta"):
-        model = build_of(recipe, num_classes).train()
+        model = build_model(num_classes=num_classes, **recipe.network).train()
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             logits = model(images)
     del logits

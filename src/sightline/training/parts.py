@@ -184,13 +184,7 @@ def make_loss(recipe: Recipe) -> Callable[[Tensor, Tensor], Tensor]:
 
 def make_model(recipe: Recipe, splits: Splits, *, blank: bool = False) -> nn.Module:
     """Build the recipe's network; one that whitens its input sees the first images."""
-    model = build_model(
-        recipe.model,
-        num_classes=len(splits.classes),
-        norm=recipe.norm,
-        image_size=recipe.image_size,
-        start=recipe.start,
-    )
+    model = build_model(num_classes=len(splits.classes), **recipe.network)
     if recipe.start != "scratch" and not blank:
         LOADERS[recipe.start](model)
     if isinstance(model, FastNet):

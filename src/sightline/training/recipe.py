@@ -136,6 +136,12 @@ class Recipe:
                     f"{getattr(self, name)}"
                 )
 
+    @property
+    def network(self) -> dict[str, Any]:
+        """Return what `build_model` has to know besides the number of classes."""
+        names = ("norm", "image_size", "start")
+        return {"name": self.model} | {name: getattr(self, name) for name in names}
+
     def flat(self) -> dict[str, Any]:
         """Return all fields by name, those of the augmentation beside the others."""
         values = asdict(self)

@@ -313,13 +313,7 @@ class Run:
         if which not in ("best", "last"):
             raise SightlineError(f"unknown weights {which!r}; choose best or last")
         recipe = self.recipe
-        model = build_model(
-            recipe.model,
-            num_classes=len(self.classes),
-            norm=recipe.norm,
-            image_size=recipe.image_size,
-            start=recipe.start,
-        )
+        model = build_model(num_classes=len(self.classes), **recipe.network)
         best = which == "best"
         weights = (
             self.files.read_tensors(WEIGHTS)

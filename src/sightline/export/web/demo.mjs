@@ -17,7 +17,7 @@ function make(tag, properties = {}, ...children) {
 /** One demo on a page. */
 export class Demo {
   /**
-   * @param {HTMLElement} root the section that `start.html` describes, with `app.html` in it
+   * @param {HTMLElement} root the section that `demo.html` describes, with `app.html` in it
    * @param {import("./network.mjs").Network} network
    */
   constructor(root, network) {

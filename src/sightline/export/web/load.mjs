@@ -15,16 +15,17 @@ async function controls() {
 
 /**
  * Fetch the network, ask it about the first picture, and show the demo.
- * @param {HTMLElement} root the section that `start.html` describes
+ * @param {HTMLElement} root the section that `demo.html` describes
+ * @param {(share: number) => void} progress called with 0..1
  */
-export async function load(root) {
-  const [bar, place] = [".sl-progress", ".sl-stage"].map((name) => root.querySelector(name));
+export async function load(root, progress) {
+  const [button, place] = [".sl-load", ".sl-stage"].map((name) => root.querySelector(name));
   const { folder, bytes } = root.dataset;
   const tell = (share, stage) => {
-    bar.value = share;
+    progress(share);
     if (place.textContent !== stage) place.textContent = stage; // announced once, when it begins
   };
-  bar.hidden = false;
+  button.textContent = "Loading…";
   try {
     if (missing()) throw new Error(missing());
     const [app] = await Promise.all([controls(), dress(new URL("demo.css", import.meta.url))]);
@@ -35,7 +36,6 @@ export async function load(root) {
     demos.push(demo);
     await demo.open();
   } catch (error) {
-    bar.hidden = true;
     tell(0, "");
     throw error;
   }

@@ -70,7 +70,8 @@ function star(u, v) {
  */
 
 /**
- * Draw pictures, as many of each class as of any other.
+ * Draw pictures, as many of each class as of any other, with a pause after every
+ * hundred, for whatever else waits.
  *
  * The options are those of `draw_shapes` in sightline.data.shapes.
  * @param {number} n
@@ -78,17 +79,6 @@ function star(u, v) {
  *   shortcutProbability?: number, otherProbability?: number,
  *   shortcutOn?: boolean | boolean[] | null, noise?: number,
  *   contrast?: [number, number], radius?: [number, number]}} options
- * @returns {Shapes}
- */
-export function drawShapes(n, options = {}) {
-  const steps = drawInSteps(n, options);
-  let step = steps.next();
-  while (!step.done) step = steps.next();
-  return step.value;
-}
-
-/**
- * Draw the same pictures with a pause after every hundred, for whatever else waits.
  * @returns {Generator<number, Shapes>} yields how many pictures are done
  */
 export function* drawInSteps(n, options = {}) {

@@ -1,4 +1,5 @@
 // Teach it your own classes: what the reader presses, and what the page says to that.
+import { dress } from "../dress.mjs";
 import { Network, missing } from "../network.mjs";
 import { Card, thumbnail } from "./card.mjs";
 import { Head, evidence, largest, nearest, rarity } from "./head.mjs";
@@ -24,12 +25,20 @@ function start(address) {
   });
 }
 
+/**
+ * Fetch everything, and show the lesson in the place of its button.
+ * @param {HTMLElement} root the section that `teach.html` describes
+ * @param {(share: number) => void} progress called with 0..1
+ */
+export async function load(root, progress) {
+  await dress(new URL("teach.css", import.meta.url));
+  root.lesson = await Lesson.load(root, progress);
+}
+
 /** One lesson on a page. */
 export class Lesson {
   /**
-   * Fetch the network, and show the lesson in the place of its button.
-   * @param {HTMLElement} root the section that `teach.html` describes
-   * @param {(share: number) => void} progress called with 0..1
+   * Fetch the network; the rest as `load`.
    * @returns {Promise<Lesson>}
    */
   static async load(root, progress) {
@@ -57,7 +66,7 @@ export class Lesson {
     worker.addEventListener("message", ({ data }) => data.number === this.number && this.learn(data));
     this.wire();
     for (const name of NAMES) this.addClass(name);
-    this.find(".te-start").hidden = true;
+    this.find(".sl-start").hidden = true;
     this.find(".te-app").hidden = false;
     this.looking.turn("drawing");
     this.find('[data-source="drawing"]').focus({ preventScroll: true });

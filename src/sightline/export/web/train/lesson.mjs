@@ -1,4 +1,5 @@
 // The lesson: what the reader presses, and what the training answers.
+import { dress } from "../dress.mjs";
 import { download, missing, unpack } from "../network.mjs";
 import { CLASSES } from "../shapes.mjs";
 import { Chart } from "./chart.mjs";
@@ -40,11 +41,18 @@ class Curves {
   }
 }
 
+/**
+ * Fetch everything and begin to train.
+ * @param {HTMLElement} root the section that `train.html` describes
+ * @param {(share: number) => void} progress called with 0..1
+ */
+export async function load(root, progress) {
+  await dress(new URL("train.css", import.meta.url));
+  root.lesson = await Lesson.load(root, progress);
+}
+
 export class Lesson {
-  /**
-   * @param {HTMLElement} root the section that `train.html` describes
-   * @param {(share: number) => void} progress called with 0..1
-   */
+  /** The same without the style. */
   static async load(root, progress) {
     if (missing()) throw new Error(missing());
     const folder = new URL(root.dataset.folder, document.baseURI);
@@ -103,7 +111,7 @@ export class Lesson {
       this.send("load", files, [files.wasm, files.step, files.look]);
     });
     this.send("reset");
-    this.find("start").hidden = true;
+    this.root.querySelector(".sl-start").hidden = true;
     this.find("app").hidden = false;
     this.find("go").focus({ preventScroll: true });
     this.train();
