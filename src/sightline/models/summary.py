@@ -20,7 +20,6 @@ __all__ = [
     "output_shapes",
     "receptive_fields",
     "stage_shapes",
-    "summary",
 ]
 
 
@@ -125,21 +124,3 @@ def receptive_fields(model: nn.Module) -> dict[str, tuple[int, int]]:
 def _side(size: int | tuple[int, ...]) -> int:
     """Return one side of a square size, which torch's poolings keep as a number."""
     return size if isinstance(size, int) else size[0]
-
-
-def summary(model: nn.Module, image_size: int = 32) -> str:
-    """Return torchinfo's table: input, kernel, output, parameters, mult-adds."""
-    import torchinfo  # not needed to train
-
-    columns = ("input_size", "kernel_size", "output_size", "num_params", "mult_adds")
-    with evaluating(model):  # torchinfo gives one mode back to all submodules
-        statistics = torchinfo.summary(
-            model,
-            (1, 3, image_size, image_size),
-            col_names=columns,
-            col_width=18,
-            row_settings=("var_names",),
-            device=next(model.parameters()).device,
-            verbose=0,
-        )
-    return str(statistics)

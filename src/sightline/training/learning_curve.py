@@ -18,9 +18,7 @@ from sightline.data.split import Split, Splits
 from sightline.errors import DataError
 from sightline.measures.inference import (
     LEVEL,
-    Estimate,
     effect,
-    estimate,
     wilson_interval,
 )
 from sightline.measures.numbers import with_interval
@@ -57,11 +55,6 @@ class LearningCurve:
     right: Tensor  #: (3, draws, images) bool, answers about the pictures held out
     labels: Tensor  #: (images,) of these
     counts: tuple[int, ...]  #: training pictures of each class, in the order of labels
-
-    @property
-    def accuracies(self) -> list[Estimate]:
-        """Return the accuracy with each size."""
-        return [estimate(right) for right in self.right]
 
     def weakest(self) -> int | None:
         """Return the class of lowest recall, if it is surely below the others.
