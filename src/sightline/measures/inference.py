@@ -91,6 +91,13 @@ class Effect:
             return Verdict.NO_LARGER
         return Verdict.OPEN
 
+    def words(self) -> str:
+        """Write the verdict; one of many rows may be clear alone and not among all."""
+        verdict = self.verdict()
+        if verdict == Verdict.OPEN and (self.low > 0 or self.high < 0):
+            return "clear alone, not told apart among all rows"
+        return str(verdict)
+
     def written(self, decimals: int = 1, *, scale: float = 100) -> str:
         """Write difference and interval, in points: +1.2 (−0.3 to +2.7)."""
         numbers = [scale * x for x in (self.difference, self.low, self.high)]
