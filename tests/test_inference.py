@@ -1,6 +1,7 @@
 """The one rule for what is real, against scipy, closed forms and simulated worlds."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from sightline.errors import SightlineError
 from sightline.measures.inference import (
     LEVEL,
     Verdict,
+    apart_by,
     effect,
     effects,
     estimate,
@@ -347,3 +349,20 @@ def test_values_outside_their_bounds_are_named():
         estimate(torch.tensor([0.5, 3]))
     with pytest.raises(SightlineError, match="there is no value within"):
         estimate(torch.tensor([]))
+
+
+def test_two_groups_of_images_are_compared_as_newcombe_does():
+    """His table II, first row: 56 of 70 against 48 of 80, method 10."""
+    first, second = (
+        estimate((torch.arange(n) < k)[None]) for k, n in ((56, 70), (48, 80))
+    )
+    low, high = apart_by(first, second)
+    assert low == pytest.approx(0.0524, abs=5e-5)  # as printed
+    assert high == pytest.approx(0.3339, abs=5e-5)
+
+
+def test_a_row_that_is_clear_alone_says_so():
+    row = effect((torch.arange(100) < 60)[None], (torch.arange(100) < 40)[None])
+    assert row.words() == "larger"
+    assert replace(row, p=0.2).words() == "clear alone, not told apart among all rows"
+    assert replace(row, p=0.2, low=-0.1).words() == "not told apart"

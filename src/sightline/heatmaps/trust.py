@@ -286,10 +286,9 @@ def _word(name: str, apart: Effect) -> Word:
     """Say what a difference means in a test."""
     test = TESTS[name]
     if test.rival == "other pictures":
-        verdict = apart.verdict(MARGIN)
-        if verdict == Verdict.LARGER:
-            return "fails"
-        return "open" if verdict == Verdict.OPEN else "passes"
+        if apart.high < MARGIN:
+            return "passes"
+        return "fails" if apart.low > MARGIN else "open"
     verdict = apart.verdict()
     if verdict == Verdict.OPEN:
         return "open"

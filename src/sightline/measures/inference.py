@@ -35,6 +35,7 @@ __all__ = [
     "Effect",
     "Estimate",
     "Verdict",
+    "apart_by",
     "effect",
     "effects",
     "estimate",
@@ -271,6 +272,19 @@ def seeds_needed(
             f"leave an error of {image_error:g}: ask about more images"
         )
     return counts[place]
+
+
+def apart_by(first: Estimate, second: Estimate) -> tuple[float, float]:
+    """Return the interval of first minus second, of two separate groups of images.
+
+    Two intervals may overlap and this one still leave out zero. Source: Newcombe
+    (1998), "Interval estimation for the difference between independent proportions",
+    method 10.
+    """
+    gap = first.mean - second.mean
+    below = first.mean - first.low, second.high - second.mean
+    above = first.high - first.mean, second.mean - second.low
+    return gap - math.hypot(*below), gap + math.hypot(*above)
 
 
 def wilson_interval(
