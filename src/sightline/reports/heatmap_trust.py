@@ -60,8 +60,8 @@ def sentences(card: Card) -> list[str]:
         f"class against the rest; random networks over {DRAWS} draws.",
         "+ better than every map that knows nothing, of as few cells, on the same "
         "pictures; − worse; · not told apart (95 %, adjusted for the rows). For "
-        "likenesses: + no more alike than maps of different pictures, give or take 0.1; "
-        "− more alike than that.",
+        "likenesses: + no more alike than maps of different pictures, give or take "
+        "0.1; − more alike than that.",
         "A test tells something if maps of known worth come out right in it.",
         *(f"*{test}*: {TESTS[test].meaning}." for test in card.means),
         *(f"Left out: {reason}." for reason in card.left_out),
