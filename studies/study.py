@@ -101,12 +101,13 @@ def read(study: Study, options: argparse.Namespace) -> StudyRecord:
     file = RESULTS / f"{study.name}.json"
     record = StudyRecord.of(read_json(file) if file.exists() else {})
     splits = whole(options.data)
+    all_images = study.images is None
     protocol = {
         "data": label(options.data, splits.name),
         "digest": splits.digest,
         "images": {
-            "training": study.images or len(splits.train),
-            "validation": study.validation,
+            "training": len(splits.train) if all_images else study.images,
+            "validation": len(splits.validation) if all_images else study.validation,
             "test": len(splits.test),
         },
     }

@@ -113,6 +113,14 @@ def test_a_training_that_diverges_calls_everything_the_first_class(
     assert torch.equal(record.answers("diverges")[0], labels == 0)
 
 
+@pytest.mark.processes
+def test_a_study_of_all_images_records_how_many_validate(common, start, tmp_path):
+    start(study(common, images=None), "--seeds", "1", "--jobs", "1")
+    record = json.loads((tmp_path / "quick.json").read_bytes())
+    validating = len(common.whole("shapes").validation)
+    assert record["protocol"]["images"]["validation"] == validating != 20
+
+
 def test_a_plan_trains_nothing(common, start, tmp_path, capsys):
     start(study(common, arms=[common.Arm("as it says", RECIPE)]), "--plan")
     text = capsys.readouterr().out
