@@ -208,6 +208,10 @@ def test_the_weights_a_run_keeps_are_of_its_best_epoch(tmp_path, monkeypatch):
     assert run.manifest["best_epoch"] == 3  # of equals the later
     assert torch.equal(run.load_model("best").head.weight, weights[2])
     assert torch.equal(run.load_model("last").head.weight, weights[3])
+    (run.path / "state.pt").unlink()
+    assert torch.equal(run.load_model("best").head.weight, weights[2])
+    with pytest.raises(RunError, match="state.pt is missing"):
+        run.load_model("last")
 
 
 def test_a_seed_decides_weights_and_result(tmp_path, finished):
@@ -308,8 +312,10 @@ def test_keeping_the_last_epoch_ignores_a_better_one_before(tmp_path, monkeypatc
     run = go(tmp_path / "last", replace(tiny.RECIPE, keep="last"))
     assert run.manifest["best_epoch"] == 2
     best, last = run.load_model("best"), run.load_model("last")
-    for a, b in zip(best.parameters(), last.parameters(), strict=True):
-        assert torch.equal(a, b)
+    (run.path / "state.pt").unlink()  # as somebody may who shares a run
+    alone = run.load_model("last")
+    for a, *others in zip(*(m.parameters() for m in (best, last, alone)), strict=True):
+        assert all(torch.equal(a, b) for b in others)
 
 
 def test_imagenet_statistics_replace_those_of_the_training_images(tmp_path):

@@ -304,7 +304,8 @@ class Run:
     def load_model(self, which: Literal["best", "last"] = "best") -> nn.Module:
         """Build the network with its trained weights, in evaluation mode.
 
-        They are of the "best" epoch by validation accuracy, or the "last".
+        They are of the "best" epoch by validation accuracy, or the "last". Where the
+        last is the best, no state is needed, which whoever shares a run may delete.
 
         Raises:
             RunError: if the weights are missing or do not fit recipe and classes.
@@ -314,7 +315,10 @@ class Run:
             raise SightlineError(f"unknown weights {which!r}; choose best or last")
         recipe = self.recipe
         model = build_model(num_classes=len(self.classes), **recipe.network)
-        best = which == "best"
+        best = which == "best" or (
+            not self.files.has(STATE)
+            and self.manifest.get("best_epoch") == len(self.history)
+        )
         weights = (
             self.files.read_tensors(WEIGHTS)
             if best
