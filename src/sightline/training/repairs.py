@@ -31,8 +31,8 @@ STEP = Repair(
     "schedule advanced after every batch, not every epoch", {"schedule_step": "batch"}
 )
 PEAK = Repair(  # S0 and S2 have the same one: see studies/finder_of_systems.py
-    "range test from 1e-5, not from rates at which the loss explodes: one seed of it "
-    "gives 0.0063",
+    "range test from 1e-5, not from where the loss climbs or has climbed: one seed "
+    "of it gives 0.0063",
     {"max_lr": 0.0063},
 )
 FILL = Repair(
