@@ -23,6 +23,10 @@ from sightline.training.runtime import Runtime
 __all__ = ["Epoch", "Pass", "best_row", "evaluate", "fit", "train_one_epoch"]
 
 SYNC_EVERY = 20  # updates between two looks at the loss: each waits for the device
+REMEDY = (
+    "lower max_lr (lr-find suggests one) or, unless it is so already, train with "
+    "--precision fp32"
+)
 Row = Mapping[str, Any]  # an `Epoch` as a dict, as `Run.history` holds it
 
 
@@ -200,8 +204,7 @@ def loss_weight(loader: Loader, step: int, images: int, runtime: Runtime) -> flo
 def measure(totals: Tensor, lrs: list[float], started: float) -> Pass:
     """Read the sums of loss, correct answers and images; this waits for the device."""
     loss, correct, images = totals.tolist()
-    finding = f"loss was {loss} by update {len(lrs)} of this epoch"
-    require_finite(loss, finding, lrs[-1], runtime)
+    require_finite(loss, f"loss was {loss} by update {len(lrs)} of this epoch", lrs[-1])
     seconds = time.perf_counter() - started
     return Pass(loss / images, correct / images, int(images), lrs, seconds)
 
@@ -221,18 +224,14 @@ def validate(parts: Parts, runtime: Runtime, last_lr: float) -> Evaluation:
     with torch.compiler.set_stance("force_eager"):  # compiling would take longer
         evaluation = evaluate(parts.model, parts.validation_loader, runtime=runtime)
     loss = evaluation.loss
-    finding = f"validation loss is {loss} after the last update"
-    require_finite(loss, finding, last_lr, runtime)
+    require_finite(loss, f"validation loss is {loss} after the last update", last_lr)
     return evaluation
 
 
-def require_finite(loss: float, finding: str, lr: float, runtime: Runtime) -> None:
+def require_finite(loss: float, finding: str, lr: float) -> None:
     """Raise unless `loss` is finite; `finding` says which loss it is."""
     if not math.isfinite(loss):
-        remedy = "lower max_lr (lr-find suggests one)"
-        if runtime.precision != "fp32":
-            remedy += ", or train with --precision fp32"
-        raise NonFiniteLossError(f"the {finding}, at learning rate {lr:.3g}; {remedy}")
+        raise NonFiniteLossError(f"the {finding}, at learning rate {lr:.3g}; {REMEDY}")
 
 
 def evaluate(
