@@ -175,8 +175,9 @@ def make_environment(folder: Path) -> Path:
     lock = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     wanted = []
     for name in SHIPPED:
-        pins = re.findall(rf"^{name}==\S+", lock, flags=re.M)
-        wanted += pins or [name]
+        # with the marker: a lock may pin a package twice, for older and newer Pythons
+        pins = re.findall(rf"^{name}==[^\\\n]+", lock, flags=re.M)
+        wanted += [pin.strip() for pin in pins] or [name]
     asked = folder.with_suffix(".txt")
     asked.write_text("\n".join(wanted), encoding="utf-8")
     python = folder / "bin" / "python"
