@@ -170,14 +170,21 @@ def last_line(error: Exception) -> str:
     return (text.strip().splitlines() or [type(error).__name__])[-1]
 
 
-def make_environment(folder: Path) -> Path:
-    """Make an environment with what Colab ships, at the versions of our lock."""
-    lock = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+def pinned(lock: str) -> list[str]:
+    """Return what Colab ships, at the versions of a lock or at any.
+
+    Markers are kept: a lock may pin a package twice, for older and newer Pythons.
+    """
     wanted = []
     for name in SHIPPED:
-        # with the marker: a lock may pin a package twice, for older and newer Pythons
         pins = re.findall(rf"^{name}==[^\\\n]+", lock, flags=re.M)
         wanted += [pin.strip() for pin in pins] or [name]
+    return wanted
+
+
+def make_environment(folder: Path) -> Path:
+    """Make an environment with what Colab ships, at the versions of our lock."""
+    wanted = pinned((ROOT / "requirements.txt").read_text(encoding="utf-8"))
     asked = folder.with_suffix(".txt")
     asked.write_text("\n".join(wanted), encoding="utf-8")
     python = folder / "bin" / "python"

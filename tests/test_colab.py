@@ -262,3 +262,18 @@ def test_every_page_of_the_full_edition_says_when_colab_ran_it(tmp_path):
     footer = yaml.safe_load((tmp_path / "_config.yml").read_text("utf-8"))["html"]
     line = "All chapters last ran in Colab's own image on 2026-11-22."
     assert footer["extra_footer"].endswith(f" {line}</p>\n")
+
+
+def test_a_package_that_a_lock_pins_twice_keeps_its_markers():
+    lock = (
+        "numpy==2.4.6 ; python_full_version < '3.12' \\\n    --hash=sha256:00\n"
+        "numpy==2.5.5 ; python_full_version >= '3.12' \\\n    --hash=sha256:01\n"
+        "tqdm==4.67.1 \\\n    --hash=sha256:02\nnumpydoc==1.0\n"
+    )
+    wanted = colab_path.pinned(lock)
+    assert [line for line in wanted if line.startswith(("numpy", "tqdm"))] == [
+        "numpy==2.4.6 ; python_full_version < '3.12'",
+        "numpy==2.5.5 ; python_full_version >= '3.12'",
+        "tqdm==4.67.1",
+    ]
+    assert "torch" in wanted  # at any version
